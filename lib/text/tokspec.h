@@ -39,10 +39,12 @@ typedef struct dk_tokenizer_spec {
     bool fuse_unk;
     uint32_t model_unk;         /* stands for a byte without symbol; DK_NO_ID: it vanishes */
     uint32_t bos, eos, pad, unk;        /* DK_NO_ID: none */
-    bool add_bos, add_eos;      /* what encoding "with special tokens" adds */
-    char *template;             /* owned; NULL: none */
+    uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
+    char *chat_template;        /* owned; NULL: none */
 } dk_tokenizer_spec;
 
+/* All ids DK_NO_ID, the rest empty. */
+void dk_tokenizer_spec_init(dk_tokenizer_spec *spec);
 void dk_tokenizer_spec_free(dk_tokenizer_spec *spec);
 
 #endif
