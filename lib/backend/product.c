@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "num/half.h"
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t md_t;
@@ -301,25 +302,10 @@ static size_t strip_width(size_t n)
     return blocked ? 512 : 384;
 }
 
-static void round_bf16(float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint32_t b;
-
-        memcpy(&b, &x[i], 4);
-        b = (b + 0x7fffu + ((b >> 16) & 1u)) & 0xffff0000u;
-        memcpy(&x[i], &b, 4);
-    }
-}
-
 static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t b;
-
-        memcpy(&b, &x[i], 4);
-        out[i] = (uint16_t)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = dk_f32_bf16(x[i]);
 }
 
 /* Packs rows [n, k] (f32, k contiguous) as the kernel wants W. */
@@ -334,7 +320,7 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
     int rc;
 
     if (kern->dtype == DK_BF16)
-        round_bf16(rows, kern->n * kern->k);
+        dk_bf16_round_row(rows, kern->n * kern->k);
     rc = check(md_strided(&src, kern->k, kern->n, 1, kern->k, dnnl_f32), "W", err);
     if (rc == 0)
         rc = check(dnnl_memory_create(&from, MD(src), engine, rows), "W", err);
@@ -498,7 +484,7 @@ void dk_lhs_set(dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k)
         else {
             memcpy(row, x + i * ldx, k * sizeof *row);
             if (lhs->dtype == DK_BF16)
-                round_bf16(row, k);
+                dk_bf16_round_row(row, k);
         }
     }
 }
