@@ -281,7 +281,7 @@ static int setup(dk_err *err)
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
-    big_rows = blocked ? 64 : 48;
+    big_rows = blocked ? DK_BLOCK_ROWS_MAX : 48;
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");

@@ -23,7 +23,7 @@ int dk_kl_new(dk_kl **out, size_t n_lanes, double temperature, dk_err *err)
     int rc;
 
     k->n_lanes = n_lanes;
-    k->block = dk_head_block_rows();
+    k->block = DK_HEAD_ROWS_MAX;
     k->inv_t = (float)(1.0 / temperature);
     rc = dk_alloc(&k->state, (size_t)dk_threads() * n_lanes * k->block, sizeof *k->state, "KL sums", err);
     if (rc < 0)

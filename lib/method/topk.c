@@ -77,7 +77,7 @@ int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *e
     int rc;
 
     *t = (dk_topk){ .n_lanes = n_lanes, .k = k < vocab ? k : vocab, .vocab = vocab,
-                    .block = dk_head_block_rows(), .threads = (size_t)dk_threads() };
+                    .block = DK_HEAD_ROWS_MAX, .threads = (size_t)dk_threads() };
     n = t->threads * n_lanes * t->block * 2;
     t->heap = dk_xcalloc(n, sizeof *t->heap);
     t->sums = dk_xcalloc(t->threads * n_lanes, sizeof *t->sums);

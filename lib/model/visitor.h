@@ -25,6 +25,6 @@ typedef struct dk_visitor {
 } dk_visitor;
 
 /* The largest number of rows that a visitor sees at once. */
-static inline size_t dk_head_block_rows(void) { return dk_block_rows(); }
+enum { DK_HEAD_ROWS_MAX = DK_BLOCK_ROWS_MAX };
 
 #endif
