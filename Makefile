@@ -16,12 +16,12 @@ DESTDIR ?=
 B       ?= build$(if $(SAN),-san)
 
 # --- flags ---------------------------------------------------------------
+comma   := ,
 PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wpointer-arith -Wundef -Wformat=2
 OPT     := $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
            -fno-omit-frame-pointer,-O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off)
-comma   := ,
 CFLAGS  ?=
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -Ilib -I$B $(PKG_CFLAGS) \
            -DDK_BUILD_FLAGS='"$(strip $(OPT))"' $(CFLAGS)
