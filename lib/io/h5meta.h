@@ -3,6 +3,8 @@
 #ifndef DK_IO_H5META_H
 #define DK_IO_H5META_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/h5.h"
@@ -33,6 +35,8 @@ typedef struct dk_model_info {
     double adapter_scale;
 } dk_model_info;
 
+/* name: letters, digits, '.', '_', '-'. */
+bool dk_lane_name_ok(const char *name);
 int dk_h5_put_model(dk_h5 *f, const char *name, const dk_model_info *m, dk_err *err);
 /* Strings are owned by *m: dk_model_info_free. */
 int dk_h5_get_model(dk_h5 *f, const char *name, dk_model_info *m, dk_err *err);
