@@ -43,14 +43,16 @@ static int write_out(dk_ctx *ctx, const char *path, const dk_tokens *tokens, dk_
     return rc;
 }
 
-static int tokenize(dk_ctx *ctx, const struct params *p, dk_corpus *c, int n, char **text,
-                    dk_err *err)
+static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info *info,
+                    dk_corpus *c, int n, char **text, dk_err *err)
 {
     static char *std[] = { "-" };
     const dk_tokens *tokens = NULL;
     dk_buf inputs = {0};
-    int rc = dk_inputs_add_file(&inputs, "tokenizer", p->model, err);
+    int rc = 0;
 
+    /* The digest of the tokenizer, not of the gigabytes it may come with. */
+    dk_inputs_add(&inputs, "tokenizer", p->model, info->sha256, 0);
     if (n == 0) {
         n = 1;
         text = std;
@@ -86,7 +88,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
                        : "a model is needed: -m FILE");
     if ((rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
         (rc = dk_corpus_open(&corpus, tok, &rules, err)) == 0)
-        rc = tokenize(ctx, p, corpus, n, text, err);
+        rc = tokenize(ctx, p, dk_tokenizer_about(tok), corpus, n, text, err);
     dk_corpus_close(&corpus);
     dk_tokenizer_close(&tok);
     return rc;

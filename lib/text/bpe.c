@@ -9,12 +9,12 @@
 
 enum {
     SHORT = 48,             /* symbols up to which the pairs are searched one by one */
-    CACHE_BITS = 15, CACHE_KEY = 30, CACHE_IDS = 8
+    CACHE_SETS = 1 << 14, CACHE_WAYS = 4, CACHE_KEY = 30, CACHE_IDS = 8
 };
 
 struct merge { uint64_t pair; uint32_t rank, id; };     /* id DK_NO_ID: empty */
 
-struct cached { uint8_t n_bytes, n_ids, key[CACHE_KEY]; uint32_t id[CACHE_IDS]; };
+struct cached { uint8_t n_bytes, n_ids; char key[CACHE_KEY]; uint32_t id[CACHE_IDS]; };
 
 /* Scratch of the heap merge: a doubly linked list of symbols and the heap. */
 struct link { uint32_t id; int32_t prev, next; };
@@ -247,7 +247,7 @@ int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, dk_err *err)
     b->fuse_unk = spec->fuse_unk;
     b->unk = spec->model_unk;
     if ((rc = load_vocab(b, spec, err)) == 0 && (rc = load_merges(b, spec, err)) == 0)
-        rc = dk_alloc(&b->cache, (size_t)1 << CACHE_BITS, sizeof *b->cache, "the cache of pieces",
+        rc = dk_alloc(&b->cache, CACHE_SETS * CACHE_WAYS, sizeof *b->cache, "the cache of pieces",
                       err);
     if (rc < 0) {
         dk_bpe_free(&b);
@@ -482,27 +482,35 @@ static size_t encode_short(dk_bpe *b, const char *s, size_t n, uint32_t *sym)
     return merge_short(b, sym, split(b, s, n, sym));
 }
 
-/* Two places for every piece.  A new one takes the first and moves what was
- * there to the second, so that frequent pieces come back quickly. */
-static struct cached *cache_find(dk_bpe *b, const char *s, size_t n, uint64_t h)
+/* memcmp for texts of one length up to 32, without the call. */
+static inline bool same(const char *a, const char *b, size_t n)
 {
-    struct cached *c = &b->cache[h >> (64 - CACHE_BITS)];
-
-    if (c->n_bytes == n && memcmp(c->key, s, n) == 0)
-        return c;
-    c = &b->cache[(h >> (64 - CACHE_BITS)) ^ 1];
-    return c->n_bytes == n && memcmp(c->key, s, n) == 0 ? c : NULL;
+    if (n >= 16)
+        return ((rd8(a) ^ rd8(b)) | (rd8(a + 8) ^ rd8(b + 8)) | (rd8(a + n - 16) ^ rd8(b + n - 16))
+                | (rd8(a + n - 8) ^ rd8(b + n - 8))) == 0;
+    if (n >= 8)
+        return ((rd8(a) ^ rd8(b)) | (rd8(a + n - 8) ^ rd8(b + n - 8))) == 0;
+    if (n >= 4)
+        return ((rd4(a) ^ rd4(b)) | (rd4(a + n - 4) ^ rd4(b + n - 4))) == 0;
+    return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
 }
 
-static void cache_put(dk_bpe *b, const char *s, size_t n, uint64_t h, const uint32_t *id, size_t k)
+/* A set keeps the last pieces that were not found in it, the newest first. */
+static const struct cached *cache_find(const struct cached *set, const char *s, size_t n)
 {
-    struct cached *c = &b->cache[h >> (64 - CACHE_BITS)];
+    for (int i = 0; i < CACHE_WAYS; i++)
+        if (set[i].n_bytes == n && same(set[i].key, s, n))
+            return &set[i];
+    return NULL;
+}
 
-    b->cache[(h >> (64 - CACHE_BITS)) ^ 1] = *c;
-    c->n_bytes = (uint8_t)n;
-    c->n_ids = (uint8_t)k;
-    memcpy(c->key, s, n);
-    memcpy(c->id, id, k * sizeof *id);
+static void cache_put(struct cached *set, const char *s, size_t n, const uint32_t *id, size_t k)
+{
+    memmove(set + 1, set, (CACHE_WAYS - 1) * sizeof *set);
+    set->n_bytes = (uint8_t)n;
+    set->n_ids = (uint8_t)k;
+    memcpy(set->key, s, n);
+    memcpy(set->id, id, k * sizeof *id);
 }
 
 int dk_bpe_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
@@ -516,14 +524,14 @@ int dk_bpe_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
     if (n > SHORT)
         return encode_long(b, s, n, out, err);
     if (n <= CACHE_KEY) {
-        const uint64_t h = hash_bytes(s, n);
-        const struct cached *c = cache_find(b, s, n, h);
+        struct cached *set = b->cache + (hash_bytes(s, n) >> 40) % CACHE_SETS * CACHE_WAYS;
+        const struct cached *c = cache_find(set, s, n);
 
         if (c) {
             id = c->id;
             k = c->n_ids;
         } else if ((k = encode_short(b, s, n, sym)) <= CACHE_IDS)
-            cache_put(b, s, n, h, sym, k);
+            cache_put(set, s, n, sym, k);
     } else
         k = encode_short(b, s, n, sym);
     for (size_t i = 0; i < k; i++)

@@ -2,7 +2,6 @@
  * between them is cut by the pre-tokenizer, pieces go to BPE. */
 #include "text/tokenizer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -334,23 +333,38 @@ static void fill_set(struct added_set *set, const dk_tokenizer_spec *spec, bool 
         ? (uint8_t)set->v[0].text.s[0] : -1;
 }
 
-static void digest_text(dk_sha256 *h, dk_span t)
-{
-    dk_buf b = {0};
+/* Text on its way into the digest, handed over in large pieces. */
+struct digest { dk_sha256 *h; dk_buf b; };
 
-    dk_buf_addf(&b, "%zu:", t.n);
-    dk_buf_add(&b, t.s ? t.s : "", t.n);
-    dk_buf_addc(&b, '\n');
-    dk_sha256_add(h, b.s, b.n);
-    dk_buf_free(&b);
+static void digest_number(struct digest *d, size_t v)
+{
+    char s[24];
+    size_t i = sizeof s;
+
+    do
+        s[--i] = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    dk_buf_add(&d->b, s + i, sizeof s - i);
 }
 
-static void digest_line(dk_sha256 *h, const char *name, size_t v)
+static void digest_text(struct digest *d, dk_span t)
 {
-    char line[128];
-    const int n = snprintf(line, sizeof line, "%s %zu\n", name, v);
+    digest_number(d, t.n);
+    dk_buf_addc(&d->b, ':');
+    dk_buf_add(&d->b, t.s, t.n);
+    dk_buf_addc(&d->b, '\n');
+    if (d->b.n > 1 << 16) {
+        dk_sha256_add(d->h, d->b.s, d->b.n);
+        dk_buf_clear(&d->b);
+    }
+}
 
-    dk_sha256_add(h, line, (size_t)n);
+static void digest_line(struct digest *d, const char *name, size_t v)
+{
+    dk_buf_adds(&d->b, name);
+    dk_buf_addc(&d->b, ' ');
+    digest_number(d, v);
+    dk_buf_addc(&d->b, '\n');
 }
 
 static int by_id(const void *va, const void *vb)
@@ -364,36 +378,38 @@ static int by_id(const void *va, const void *vb)
  * file it came from.  Each text is preceded by its length. */
 static void digest(dk_tokenizer_info *info, const dk_tokenizer_spec *spec)
 {
-    dk_sha256 *h = dk_sha256_new();
+    struct digest d = { .h = dk_sha256_new() };
     dk_added *added = dk_xcalloc(spec->n_added, sizeof *added);
 
     if (spec->n_added)
         memcpy(added, spec->added, spec->n_added * sizeof *added);
     qsort(added, spec->n_added, sizeof *added, by_id);
-    digest_line(h, "dk-tokenizer", 1);
-    digest_line(h, dk_pretok_name(spec->pretok), 0);
-    digest_line(h, "ignore_merges", spec->ignore_merges);
-    digest_line(h, "unk", spec->model_unk);
-    digest_line(h, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);
-    digest_line(h, "vocab", spec->n_vocab);
+    digest_line(&d, "dk-tokenizer", 1);
+    digest_line(&d, dk_pretok_name(spec->pretok), 0);
+    digest_line(&d, "ignore_merges", spec->ignore_merges);
+    digest_line(&d, "unk", spec->model_unk);
+    digest_line(&d, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);
+    digest_line(&d, "vocab", spec->n_vocab);
     for (size_t i = 0; i < spec->n_vocab; i++)
-        digest_text(h, spec->token[i]);
-    digest_line(h, "merges", spec->n_merges);
+        digest_text(&d, spec->token[i]);
+    digest_line(&d, "merges", spec->n_merges);
     for (size_t i = 0; i < spec->n_merges; i++) {
-        digest_text(h, spec->merge[i][0]);
-        digest_text(h, spec->merge[i][1]);
+        digest_text(&d, spec->merge[i][0]);
+        digest_text(&d, spec->merge[i][1]);
     }
-    digest_line(h, "added", spec->n_added);
+    digest_line(&d, "added", spec->n_added);
     for (size_t i = 0; i < spec->n_added; i++) {
         const dk_added *a = &added[i];
 
-        digest_line(h, "id", a->id);
-        digest_line(h, "flags", (size_t)(a->special | a->single_word << 1 | a->lstrip << 2
+        digest_line(&d, "id", a->id);
+        digest_line(&d, "flags", (size_t)(a->special | a->single_word << 1 | a->lstrip << 2
                                          | a->rstrip << 3 | a->normalized << 4));
-        digest_text(h, a->text);
+        digest_text(&d, a->text);
     }
-    dk_sha256_hex(h, info->sha256);
-    dk_sha256_free(&h);
+    dk_sha256_add(d.h, d.b.s, d.b.n);
+    dk_sha256_hex(d.h, info->sha256);
+    dk_sha256_free(&d.h);
+    dk_buf_free(&d.b);
     dk_free(added);
 }
 
