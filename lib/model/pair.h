@@ -10,8 +10,6 @@
 #include "model/lanes.h"
 #include "model/model.h"
 
-enum { DK_MAX_LANES = 32 };
-
 typedef struct dk_pair {
     dk_model *model;
     size_t n_lanes;
