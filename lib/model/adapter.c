@@ -66,6 +66,13 @@ static char *module_path(size_t layer, dk_linear which)
     return dk_xasprintf("model.layers.%zu.%s", layer, linear_paths[which]);
 }
 
+static const char *base_text(const opening *o)
+{
+    const char *base = dk_lora_config_base(o->ad->config);
+
+    return *base ? base : "its config names none";
+}
+
 /* --- names of tensors ------------------------------------------------------------ */
 
 /* "X.lora_A.weight" or "X.lora_A.NAME.weight": the length of X, and 'A' or 'B'. */
@@ -147,7 +154,7 @@ static int sort_tensor(opening *o, const dk_st_tensor *t)
     if (layer >= o->cfg->n_layers)
         return dk_fail(o->err, DK_EDATA, "%s: tensor %s, but the model has %zu layers; the adapter "
                        "belongs to another model (%.200s)", o->weights_path, t->name,
-                       o->cfg->n_layers, dk_lora_config_base(o->ad->config));
+                       o->cfg->n_layers, base_text(o));
     slot = side == 'A' ? &o->pairs[layer * DK_N_LINEAR + which].a
                        : &o->pairs[layer * DK_N_LINEAR + which].b;
     if (*slot)
@@ -176,7 +183,7 @@ static int check_shape(const opening *o, const dk_st_tensor *t, const char *modu
     return dk_fail(o->err, DK_EDATA, "%s: %s: lora_%s is %zu x %zu, expected %zu x %zu; the adapter "
                    "belongs to another model (%.200s)", o->weights_path, module,
                    strstr(t->name, ".lora_A.") ? "A" : "B", t->dims[0], t->dims[1], rows, cols,
-                   dk_lora_config_base(o->ad->config));
+                   base_text(o));
 }
 
 static int check_pair(const opening *o, const pair *p, dk_adapter_module *m)

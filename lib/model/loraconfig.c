@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/regex.h"
 
-enum { MAX_RANK = 1 << 16, MAX_ENTRIES = 1 << 16 };
+enum { MAX_RANK = 1 << 16, MAX_ENTRIES = 8192 };
 
 /* target_modules, exclude_modules: nothing, suffixes, one pattern, everything. */
 typedef struct choice {
