@@ -51,6 +51,10 @@ $B/%.o: %.c $B/flags
 	@echo "  CC    $<"
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Kernels are tested to a tolerance and want fused multiply-adds; block formats
+# must dequantise bit for bit and must not have them.
+$B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
+
 $B/libdk.a: $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^

@@ -3,6 +3,7 @@
 #ifndef DK_NUM_HALF_H
 #define DK_NUM_HALF_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -59,6 +60,13 @@ static inline uint16_t dk_f32_bf16(float x)
     const uint32_t u = dk_f32_bits(x), rounded = u + 0x7FFFu + ((u >> 16) & 1u);
 
     return (uint16_t)(((u & 0x7FFFFFFFu) > 0x7F800000u ? u | 0x400000u : rounded) >> 16);
+}
+
+/* A row rounded to bf16 and kept as f32. */
+static inline void dk_bf16_round_row(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = dk_bf16_f32(dk_f32_bf16(x[i]));
 }
 
 #endif
