@@ -156,8 +156,9 @@ static int check_object(dk_h5 *f, const char *path, hid_t id, H5I_type_t kind, d
     H5O_info_t info;
     size_t item;
 
-    /* A second name would make walking endless, and hides what is what. */
-    if (H5Oget_info2(id, &info, H5O_INFO_BASIC) < 0 || info.rc != 1)
+    /* A second name would make walking endless, and hides what is what; a type
+     * counts the datasets that use it as well. */
+    if (H5Oget_info2(id, &info, H5O_INFO_BASIC) < 0 || (info.rc != 1 && kind != H5I_DATATYPE))
         return refuse(f, path, "has more than one name", err);
     if (f->n == DK_H5_MAX_OBJECTS)
         return refuse(f, path, "is one object too many", err);

@@ -107,9 +107,20 @@ static int shape_vocab(dk_scores *s, const dk_h5_object *o, dk_score_info *x, dk
     return 0;
 }
 
-static bool is_sparse(dk_scores *s, const dk_h5_object *o)
+static bool is_sparse(dk_scores *s, const char *path)
 {
-    return o->kind == DK_H5_GROUP && dk_h5_has_attr(s->file, o->path, "columns");
+    const dk_h5_object *o = dk_h5_find(s->file, path);
+
+    return o && o->kind == DK_H5_GROUP && dk_h5_has_attr(s->file, path, "columns");
+}
+
+static bool in_sparse(dk_scores *s, const char *path)
+{
+    char *group = dk_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+    const bool yes = is_sparse(s, group);
+
+    dk_free(group);
+    return yes;
 }
 
 static int add_score(dk_scores *s, const dk_h5_object *o, bool vocab, dk_err *err)
@@ -131,10 +142,8 @@ static int add_score(dk_scores *s, const dk_h5_object *o, bool vocab, dk_err *er
     return 0;
 }
 
-/* The objects are sorted, so the parts of a sparse matrix follow its group. */
 static int list_scores(dk_scores *s, dk_err *err)
 {
-    const char *inside = NULL;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < dk_h5_count(s->file); i++) {
@@ -143,12 +152,8 @@ static int list_scores(dk_scores *s, dk_err *err)
 
         if (!vocab && strncmp(o->path, "/scores/", 8) != 0)
             continue;
-        if (inside && strncmp(o->path, inside, strlen(inside)) == 0 &&
-            o->path[strlen(inside)] == '/')
-            continue;
-        if (!vocab && is_sparse(s, o))
-            inside = o->path;
-        if (o->kind == DK_H5_DATASET || inside == o->path)
+        if (o->kind == DK_H5_DATASET ? vocab || !in_sparse(s, o->path)
+                                     : !vocab && is_sparse(s, o->path))
             rc = add_score(s, o, vocab, err);
     }
     return rc;
