@@ -209,7 +209,7 @@ static void get_sizes(source *s, dk_model_config *cfg)
     cfg->n_layers = get_size(s, "num_hidden_layers", 0);
     cfg->d_model = get_size(s, "hidden_size", 0);
     cfg->n_heads = get_size(s, "num_attention_heads", 0);
-    cfg->n_kv_heads = get_size(s, "num_key_value_heads", cfg->n_heads);
+    cfg->n_kv_heads = get_size(s, "num_key_value_heads", cfg->n_heads ? cfg->n_heads : 1);
     cfg->d_ff = get_size(s, "intermediate_size", 0);
     cfg->vocab = get_size(s, "vocab_size", 0);
     cfg->max_positions = get_size(s, "max_position_embeddings", 2048);
@@ -329,7 +329,8 @@ static int gguf_sizes(dk_model_config *c, const dk_gguf *g, const char *p, const
         gguf_size(&c->d_ff, g, p, "feed_forward_length", 0, path, err) < 0 ||
         gguf_size(&c->max_positions, g, p, "context_length", 0, path, err) < 0 ||
         gguf_size(&c->n_heads, g, p, "attention.head_count", 0, path, err) < 0 ||
-        gguf_size(&c->n_kv_heads, g, p, "attention.head_count_kv", c->n_heads, path, err) < 0 ||
+        gguf_size(&c->n_kv_heads, g, p, "attention.head_count_kv", c->n_heads ? c->n_heads : 1, path,
+                  err) < 0 ||
         gguf_size(&c->vocab, g, p, "vocab_size", embd ? embd->dims[1] : 0, path, err) < 0)
         return DK_EFORMAT;
     if (c->n_heads == 0 || c->d_model % c->n_heads)
