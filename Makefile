@@ -1,9 +1,4 @@
 # dk: build, test, install; and the front door to the pipelines.
-SHELL       := bash
-.SHELLFLAGS := -eu -o pipefail -c
-MAKEFLAGS   += -rR
-.DELETE_ON_ERROR:
-.SECONDARY:
 .DEFAULT_GOAL := all
 
 CC      ?= gcc
@@ -41,6 +36,7 @@ UNIT     := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/test_*.c)
 
 .PHONY: all
 all: $(TOOLS)
+.SECONDARY: $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
 FLAGS_TEXT := $(CC) $(OPT) $(WARN) $(CFLAGS) $(LDFLAGS)
@@ -66,6 +62,9 @@ $B/tests/%: $B/tests/unit/%.o $B/libdk.a
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
+
+# --- pipelines ---------------------------------------------------------------
+include pipelines/front.mk
 
 .PHONY: clean
 clean:

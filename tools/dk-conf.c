@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "cli/registry.h"
 #include "cli/suggest.h"
 #include "cli/tool.h"
@@ -139,6 +140,75 @@ static int show(const dk_conf *c)
                near_here(s->where), s->fixed ? ", fixed" : "");
         dk_buf_free(&b);
     }
+    return 0;
+}
+
+/* ---- json -------------------------------------------------------------- */
+
+static void json_text(const char *s)
+{
+    putchar('"');
+    for (; *s; s++)
+        if (*s == '"' || *s == '\\')
+            printf("\\%c", *s);
+        else if ((unsigned char)*s < 0x20)
+            printf("\\u%04x", *s);
+        else
+            putchar(*s);
+    putchar('"');
+}
+
+/* Digits may be grouped in YAML, and a real may begin with a dot. */
+static void json_number(const char *s)
+{
+    double x = 0;
+    char bare[64];
+    size_t n = 0;
+
+    for (; *s && n + 1 < sizeof bare; s++)
+        if (*s != '_')
+            bare[n++] = *s;
+    bare[n] = 0;
+    if (strspn(bare, "-0123456789") == n)
+        fputs(bare, stdout);
+    else if (dk_parse_real(&x, bare, -1e300, 1e300, "", NULL) == 0)
+        printf("%.17g", x);
+    else
+        json_text(bare);
+}
+
+static void json_value(const dk_yaml *y)
+{
+    if (y->kind == DK_YAML_SEQ) {
+        putchar('[');
+        for (size_t i = 0; i < y->n; i++) {
+            fputs(i ? ", " : "", stdout);
+            json_value(&y->item[i]);
+        }
+        putchar(']');
+    } else if (y->kind == DK_YAML_NULL)
+        fputs("null", stdout);
+    else if (y->kind == DK_YAML_BOOL)
+        fputs(y->text[0] == 't' || y->text[0] == 'T' ? "true" : "false", stdout);
+    else if (y->kind == DK_YAML_INT || y->kind == DK_YAML_REAL)
+        json_number(y->text);
+    else
+        json_text(y->text);
+}
+
+/* One flat object, keys in the order of show. */
+static int json(const dk_conf *c)
+{
+    for (size_t i = 0; i < dk_conf_size(c); i++) {
+        const dk_setting *s = dk_conf_at(c, i);
+        const dk_yaml v = { .kind = s->kind, .text = s->text };
+
+        fputs(i ? ",\n " : "{", stdout);
+        json_text(s->key);
+        fputs(": ", stdout);
+        json_value(s->list ? s->list : &v);
+    }
+    puts("}");
     return 0;
 }
 
@@ -320,7 +390,7 @@ static int model_vars(dk_buf *out, const char *prefix, const dk_conf *c, dk_err 
     const char *model = dk_conf_text(c, "model.name"), *id;
     char *path = NULL;
     bool must_fetch;
-    int rc = dk_conf_model_path(c, &path, &must_fetch, err);
+    int rc = dk_conf_model_path(c, NULL, &path, &must_fetch, err);
 
     if (rc < 0)
         return rc;
@@ -369,14 +439,14 @@ static int make(const dk_conf_places *at, const char *prefix, const dk_conf *c, 
 
 static int unknown_verb(const char *verb, dk_err *err)
 {
-    static const char *const verbs[] = { "list", "show", "get", "make", "check" };
+    static const char *const verbs[] = { "list", "show", "get", "json", "make", "check" };
     dk_suggest s;
     char buf[192];
 
     dk_suggest_begin(&s, verb);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         dk_suggest_try(&s, verbs[i]);
-    return dk_fail(err, DK_EUSAGE, "'%s' is none of list, show, get, make, check%s", verb,
+    return dk_fail(err, DK_EUSAGE, "'%s' is none of list, show, get, json, make, check%s", verb,
                    dk_suggest_text(&s, buf, sizeof buf));
 }
 
@@ -407,13 +477,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         key = args[1];
         n--;
         args++;
-    } else if (strcmp(verb, "show") != 0 && strcmp(verb, "make") != 0)
+    } else if (strcmp(verb, "show") != 0 && strcmp(verb, "json") != 0 && strcmp(verb, "make") != 0)
         return strcmp(verb, "check") == 0 || strcmp(verb, "get") == 0
             ? dk_fail(err, DK_EUSAGE, "check takes no arguments; get takes a key first")
             : unknown_verb(verb, err);
     rc = dk_conf_load(&c, &at, n - 1, args + 1, err);
     if (rc == 0)
-        rc = key ? get(c, key, err) : verb[0] == 's' ? show(c) : make(&at, p->prefix, c, err);
+        rc = key ? get(c, key, err) : verb[0] == 's' ? show(c) : verb[0] == 'j' ? json(c)
+            : make(&at, p->prefix, c, err);
     dk_conf_free(&c);
     return rc;
 }
@@ -423,6 +494,6 @@ const dk_tool dk_this_tool = {
     .purpose = "resolve configurations; list organisms, models, methods and data sets",
     .algo = 1,
     .usage = "[options] list [GROUP] | show [KEY=VALUE...] | get KEY [KEY=VALUE...] |\n"
-             "               make [KEY=VALUE...] | check",
+             "               json [KEY=VALUE...] | make [KEY=VALUE...] | check",
     .opts = opts, .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

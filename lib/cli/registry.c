@@ -779,32 +779,41 @@ char *dk_conf_path(const dk_conf *c, const char *text)
     return dk_xasprintf("%.*s/%s", (int)(slash - c->dir), c->dir, text);
 }
 
-int dk_conf_model_path(const dk_conf *c, char **path, bool *must_fetch, dk_err *err)
+/* The folder that models are kept in; NULL when nothing says where. */
+static char *cache_dir(void)
 {
-    const char *id = dk_conf_text(c, "model.model_id"), *member = dk_conf_text(c, "model.source.member");
     const char *cache = getenv("DK_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+    if (cache && *cache)
+        return dk_xstrdup(cache);
+    if (xdg && *xdg)
+        return dk_xasprintf("%s/dk", xdg);
+    return home && *home ? dk_xasprintf("%s/.cache/dk", home) : NULL;
+}
+
+int dk_conf_model_path(const dk_conf *c, const char *dir, char **path, bool *must_fetch, dk_err *err)
+{
+    const char *id = dk_conf_text(c, "model.model_id"), *name = dk_conf_text(c, "model.name");
+    const char *member = dk_conf_text(c, "model.source.member"), *slash;
     char *root;
 
     *must_fetch = member != NULL;
+    if (!name || !id)
+        return dk_fail(err, DK_EUSAGE, "the model's configuration lacks its name or model_id");
     if (!member) {
         *path = dk_conf_path(c, id);
         if (access(*path, F_OK) == 0)
             return 0;
         dk_free(*path);
+        *path = NULL;
         return dk_fail(err, DK_EUSAGE, "model '%s' has no source that can be fetched and there is no "
-                       "local path '%s'; give its path as the model", dk_conf_text(c, "model.name"), id);
+                       "local path '%s'; give its path as the model", name, id);
     }
-    if (cache && *cache)
-        root = dk_xstrdup(cache);
-    else if (xdg && *xdg)
-        root = dk_xasprintf("%s/dk", xdg);
-    else if (home && *home)
-        root = dk_xasprintf("%s/.cache/dk", home);
-    else
+    if (!(root = dir ? dk_xstrdup(dir) : cache_dir()))
         return dk_fail(err, DK_EUSAGE, "neither DK_CACHE, XDG_CACHE_HOME nor HOME says where models "
                        "are kept");
-    *path = dk_xasprintf("%s/models/%s/%s", root, dk_conf_text(c, "model.name"),
-                         strrchr(member, '/') ? strrchr(member, '/') + 1 : member);
+    slash = strrchr(member, '/');
+    *path = dk_xasprintf("%s/models/%s/%s", root, name, slash ? slash + 1 : member);
     dk_free(root);
     return 0;
 }

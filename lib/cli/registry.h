@@ -59,8 +59,10 @@ const char *dk_conf_origin_name(enum dk_origin o);
 /* A path of a configuration file: as it stands, or, when there is no such file
  * here, below the folder that holds configs/.  The caller frees it. */
 char *dk_conf_path(const dk_conf *c, const char *text);
-/* Where the model of this configuration lies, or will lie once fetched. */
-int dk_conf_model_path(const dk_conf *c, char **path, bool *must_fetch, dk_err *err);
+/* Where the model of this configuration lies, or will lie once fetched, below
+ * dir (NULL: $DK_CACHE, or dk/ in the user's cache).  The caller frees *path. */
+int dk_conf_model_path(const dk_conf *c, const char *dir, char **path, bool *must_fetch,
+                       dk_err *err);
 
 /* The names in a group, sorted, one a line. */
 int dk_conf_names(dk_buf *out, const dk_conf_places *at, const char *group, dk_err *err);
