@@ -14,7 +14,10 @@ CONFIGS ?= $(if $(filter pipelines/,$(HERE)),configs,$(HERE)../configs)
 MODEL   ?= auto
 VARIANT ?= default
 THREADS ?=
+SHOW    ?= yes
 ORGANISM ?= cake_bake
+
+# SHOW= keeps the summary off the terminal.
 
 # Organisms named by the goals: `cake_bake`, `cake_bake/kl`, a file below $(OUT).
 ORGANISM_NAMES := $(basename $(notdir $(wildcard $(CONFIGS)/organism/*.yaml)))
