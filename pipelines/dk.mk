@@ -47,10 +47,11 @@ conf    = $(DK)/dk-conf $1 --configs $(CONFIGS) organism=$2 model=$(MODEL) organ
 # $(call stage,NAME,OUTPUTS,TOOL OPTIONS,INPUTS,MORE PREREQUISITES,ORDER-ONLY)
 # runs TOOL OPTIONS -o FIRST-OUTPUT INPUTS.  Only the first output is a target,
 # and a missing sibling makes it stale: with grouped targets (&:) `make -n`
-# leaves out what follows from them (4.3 and 4.4).  A stage that two graphs
-# share (tokens) is defined once.
+# leaves out what follows from them (4.3).  The names of the inputs belong to
+# the parameters: going back to an input that is older than the result must
+# rerun too.  A stage that two graphs share (tokens) is defined once.
 define stage_rule
-args.$(firstword $2) := $$(shell $(DK)/$(firstword $3) --stamp $(wordlist 2,999,$3))$$(answered)
+args.$(firstword $2) := $$(shell $(DK)/$(firstword $3) --stamp $(wordlist 2,999,$3))$$(answered) $4
 $(firstword $2): $4 $5 $(if $(wildcard $(firstword $2)),$(if $(filter-out $(wildcard $2),$2),outputs)) $$(call stale,$(firstword $2)) | $6
 	@echo "  RUN   $1" >&2
 	@$(DK)/dk-run --stage $(call quote,$1) --record $$(call quote,$$(args.$(firstword $2))) \

@@ -7,6 +7,7 @@ MAKEFLAGS   += -rR
 # intermediate file and does not rebuild it.
 .DELETE_ON_ERROR:
 
+FRONT   := $(firstword $(MAKEFILE_LIST))
 HERE    := $(dir $(lastword $(MAKEFILE_LIST)))
 OUT     ?= results
 DK      ?= $(if $B,$B/bin,$(abspath $(HERE)../../../bin))
@@ -26,7 +27,7 @@ ORGANISMS := $(filter $(ORGANISM_NAMES),$(sort $(subst /, ,$(MAKECMDGOALS))))
 .PHONY: plan list
 # What would run, and why; make's own account in fewer words.
 plan:
-	@$(MAKE) -n --trace --no-print-directory $(ORGANISM) | awk -f $(HERE)plan.awk
+	@$(MAKE) -f $(FRONT) -n --trace --no-print-directory $(ORGANISM) | awk -f $(HERE)plan.awk
 
 list: $(if $B,$B/bin/dk-conf)
 	@$(DK)/dk-conf --configs $(CONFIGS) list

@@ -493,7 +493,6 @@ const dk_tool dk_this_tool = {
     .name = "dk-conf",
     .purpose = "resolve configurations; list organisms, models, methods and data sets",
     .algo = 1,
-    .usage = "[options] list [GROUP] | show [KEY=VALUE...] | get KEY [KEY=VALUE...] |\n"
-             "               json [KEY=VALUE...] | make [KEY=VALUE...] | check",
+    .usage = "[options] list [GROUP] | check | show|json|make [KEY=VALUE...] | get KEY [KEY=VALUE...]",
     .opts = opts, .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

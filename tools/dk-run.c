@@ -68,21 +68,24 @@ static pid_t start(char **command, const char *out)
     _exit(127);
 }
 
+/* Renamed into place, but not flushed to the disk: a note that a power cut
+ * takes away only means a stage that runs again. */
 static int write_note(const char *target, const char *ext, const char *text, dk_err *err)
 {
-    char *path = dk_xasprintf("%s.%s", target, ext);
-    dk_outfile *o = NULL;
-    FILE *f = NULL;
-    int rc = dk_outfile_new(&o, path, err);
+    char *path = dk_xasprintf("%s.%s", target, ext), *temp = dk_xasprintf("%s.%s.tmp", target, ext);
+    FILE *f = fopen(temp, "we");
+    int rc = 0;
 
-    if (rc == 0)
-        rc = dk_outfile_stream(o, &f, err);
-    if (rc == 0) {
-        fprintf(f, "%s\n", text);
-        rc = dk_outfile_commit(&o, err);
-    }
-    dk_outfile_abandon(&o);
+    if (!f || fprintf(f, "%s\n", text) < 0)
+        rc = dk_fail_errno(err, "cannot write %s", path);
+    if (f && fclose(f) != 0 && rc == 0)
+        rc = dk_fail_errno(err, "cannot write %s", path);
+    if (rc == 0 && rename(temp, path) != 0)
+        rc = dk_fail_errno(err, "cannot write %s", path);
+    if (rc < 0)
+        unlink(temp);
     dk_free(path);
+    dk_free(temp);
     return rc;
 }
 
