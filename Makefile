@@ -11,12 +11,12 @@ DESTDIR ?=
 B       ?= build$(if $(SAN),-san)
 
 # --- flags ---------------------------------------------------------------
-PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc
+comma   := ,
+PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc zlib
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wpointer-arith -Wundef -Wformat=2
 OPT     := $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
            -fno-omit-frame-pointer,-O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off)
-comma   := ,
 CFLAGS  ?=
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -Ilib -I$B $(PKG_CFLAGS) \
            -DDK_BUILD_FLAGS='"$(strip $(OPT))"' $(CFLAGS)
@@ -47,6 +47,10 @@ $B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Kernels are tested to a tolerance and want fused multiply-adds; block formats
+# must dequantise bit for bit and must not have them.
+$B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
 
 $B/libdk.a: $(LIB_OBJ)
 	@rm -f $@
