@@ -3,8 +3,11 @@
 /: (update target '|target ')/ {
     split($0, part, "'")
     target = part[2]
-    why = /does not exist/ ? "not there" : $0
+    why = $0
     sub(/^.* due to: /, "", why)
+    if ((getline line < target) < 0)
+        why = "not there"
+    close(target)
     if (why ~ /(^| )parameters( |$)/)
         why = "its parameters changed"
     else if (why ~ /(^| )outputs( |$)/)
