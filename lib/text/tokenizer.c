@@ -25,9 +25,15 @@ struct dk_tokenizer {
     struct added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     uint32_t model_unk;
-    bool fuse_unk;
+    bool fuse_unk, nfc;
+    dk_buf form;            /* scratch: a stretch in NFC, and where its parts come from */
+    struct origin *origin;
+    size_t n_origin, origin_cap;
     dk_buf clean;           /* scratch for texts that are not valid UTF-8 */
 };
+
+/* A part of a normalized stretch, and the part of the text it was. */
+struct origin { size_t form, text, n_text; };
 
 /* One text on its way through the passes. */
 struct job {
@@ -39,6 +45,7 @@ struct job {
     size_t n_plain;
     dk_ids *out, *at;
     dk_err *err;
+    bool moved;             /* s is t->form: places go through t->origin */
 };
 
 /* --- added tokens -------------------------------------------------------- */
@@ -119,10 +126,30 @@ static const dk_added *added_next(const struct added_set *set, const char *s, si
     return NULL;
 }
 
-/* Whether a special token may start at this byte of the text. */
-static bool special_here(const struct job *j, size_t at)
+/* The byte of the text that byte at of s comes from. */
+static size_t place(const struct job *j, size_t at)
 {
-    size_t lo = 0, hi = j->n_plain;
+    const struct origin *o = j->t->origin;
+    size_t lo = 0, hi = j->t->n_origin, past;
+
+    if (!j->moved)
+        return at;
+    while (hi - lo > 1) {
+        const size_t mid = (lo + hi) / 2;
+
+        if (o[mid].form <= at)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    past = at - o[lo].form;
+    return o[lo].text + (past < o[lo].n_text ? past : o[lo].n_text - 1);
+}
+
+/* Whether a special token may start at this byte of the text. */
+static bool special_here(const struct job *j, size_t s_at)
+{
+    size_t lo = 0, hi = j->n_plain, at = place(j, s_at);
 
     while (lo < hi) {       /* the first range that ends after at */
         const size_t mid = (lo + hi) / 2;
@@ -141,7 +168,7 @@ static void emit(const struct job *j, uint32_t id, size_t at)
 {
     dk_ids_add(j->out, id);
     if (j->at)
-        dk_ids_add(j->at, (uint32_t)at);
+        dk_ids_add(j->at, (uint32_t)place(j, at));
 }
 
 static size_t unknown_end(const dk_bpe *b, const char *s, size_t at, size_t to)
@@ -164,7 +191,7 @@ static void locate(const struct job *j, size_t from, size_t to, size_t first)
 
         if (t->model_unk == DK_NO_ID)
             at = unknown_end(b, j->s, at, to);
-        dk_ids_add(j->at, (uint32_t)at);
+        dk_ids_add(j->at, (uint32_t)place(j, at));
         if (j->out->id[i] == t->model_unk && at < to && !dk_bpe_has_byte(b, (uint8_t)j->s[at]))
             at = t->fuse_unk ? unknown_end(b, j->s, at, to) : at + 1;
         else
@@ -225,16 +252,67 @@ static int cut(const struct job *j, const struct added_set *set, stretch_fn *nex
     return rc == 0 && done < n ? next(j, from + done, to) : rc;
 }
 
-static int second_pass(const struct job *j, size_t from, size_t to)
+/* End of the part that begins at at: plain ASCII up to a character that is not
+ * followed by more of it, or one character and what may compose with it. */
+static size_t part_end(const char *s, size_t at, size_t to)
+{
+    size_t end = at;
+
+    while (end < to && (uint8_t)s[end] < 0x80 && (end + 1 == to || (uint8_t)s[end + 1] < 0x80))
+        end++;
+    if (end > at)
+        return end;
+    for (end = at + 1; end < to && (uint8_t)s[end] >= 0x80; end++)
+        ;
+    return end;
+}
+
+/* s[from, to) in NFC into t->form, part by part: a part begins with an ASCII
+ * character, which composes with nothing before it.  False: nothing changed. */
+static bool normalize(const struct job *j, size_t from, size_t to)
+{
+    dk_tokenizer *t = j->t;
+    bool changed = false;
+
+    dk_buf_clear(&t->form);
+    t->n_origin = 0;
+    for (size_t at = from, end; at < to; at = end) {
+        end = part_end(j->s, at, to);
+        if (t->n_origin == t->origin_cap) {
+            t->origin_cap = t->origin_cap ? 2 * t->origin_cap : 64;
+            t->origin = dk_xrealloc(t->origin, t->origin_cap * sizeof *t->origin);
+        }
+        t->origin[t->n_origin++] = (struct origin){ t->form.n, at, end - at };
+        if (dk_utf8_nfc(&t->form, j->s + at, end - at))
+            changed = true;
+        else
+            dk_buf_add(&t->form, j->s + at, end - at);
+    }
+    return changed;
+}
+
+static int third_pass(const struct job *j, size_t from, size_t to)
 {
     return j->t->later.n ? cut(j, &j->t->later, plain, from, to) : plain(j, from, to);
+}
+
+static int second_pass(const struct job *j, size_t from, size_t to)
+{
+    struct job moved = *j;
+
+    if (!j->t->nfc || !normalize(j, from, to))
+        return third_pass(j, from, to);
+    moved.s = j->t->form.s;
+    moved.n = j->t->form.n;
+    moved.moved = true;
+    return third_pass(&moved, 0, moved.n);
 }
 
 int dk_tokenizer_encode_guarded(dk_tokenizer *t, const char *s, size_t n, unsigned how,
                                 const dk_range *plain_at, size_t n_plain, dk_ids *out, dk_ids *at,
                                 dk_err *err)
 {
-    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err };
+    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err, false };
     const bool wrap = how & DK_ENCODE_WRAP;
     int rc;
 
@@ -385,7 +463,7 @@ static void digest(dk_tokenizer_info *info, const dk_tokenizer_spec *spec)
         memcpy(added, spec->added, spec->n_added * sizeof *added);
     qsort(added, spec->n_added, sizeof *added, by_id);
     digest_line(&d, "dk-tokenizer", 1);
-    digest_line(&d, dk_pretok_name(spec->pretok), 0);
+    digest_line(&d, dk_pretok_name(spec->pretok), spec->nfc);
     digest_line(&d, "ignore_merges", spec->ignore_merges);
     digest_line(&d, "unk", spec->model_unk);
     digest_line(&d, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);
@@ -413,6 +491,21 @@ static void digest(dk_tokenizer_info *info, const dk_tokenizer_spec *spec)
     dk_free(added);
 }
 
+/* A token that is searched in normalized text must be normalized itself. */
+static int check_forms(const dk_tokenizer_spec *spec, dk_err *err)
+{
+    dk_buf form = {0};
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && spec->nfc && i < spec->n_added; i++)
+        if (spec->added[i].normalized && dk_utf8_nfc(&form, spec->added[i].text.s,
+                                                     spec->added[i].text.n))
+            rc = dk_fail(err, DK_EFORMAT, "added token %u is not in normalization form C",
+                         spec->added[i].id);
+    dk_buf_free(&form);
+    return rc;
+}
+
 static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
 {
     const struct { const char *name; uint32_t id; } ids[] = {
@@ -430,7 +523,7 @@ static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
         if (spec->added[i].id >= spec->n_vocab)
             return dk_fail(err, DK_EFORMAT, "added token %u is outside the vocabulary of %zu",
                            spec->added[i].id, spec->n_vocab);
-    return 0;
+    return check_forms(spec, err);
 }
 
 int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err *err)
@@ -450,6 +543,7 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
     }
     t->model_unk = spec->model_unk;
     t->fuse_unk = spec->fuse_unk;
+    t->nfc = spec->nfc;
     t->added_text = dk_xmalloc(bytes);
     fill_set(&t->raw, spec, false, t->added_text);
     fill_set(&t->later, spec, true, t->added_text);
@@ -479,6 +573,8 @@ void dk_tokenizer_close(dk_tokenizer **t)
     dk_free(p->chat_template);
     dk_free(p->added_text);
     dk_buf_free(&p->clean);
+    dk_buf_free(&p->form);
+    dk_free(p->origin);
     dk_free(p);
     *t = NULL;
 }

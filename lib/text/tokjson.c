@@ -294,7 +294,9 @@ int dk_tokjson_read(dk_tokenizer_spec *spec, const dk_json *root, dk_err *err)
 
     if (dk_json_type(dk_json_get(root, "model")) != DK_JSON_OBJECT)
         return dk_fail(err, DK_EFORMAT, "not a tokenizer.json: there is no 'model' in it");
-    if (!is_unset(dk_json_get(root, "normalizer")))
+    if (is_type(dk_json_get(root, "normalizer"), "NFC"))
+        spec->nfc = true;
+    else if (!is_unset(dk_json_get(root, "normalizer")))
         return refuse("normalizer", dk_json_get(root, "normalizer"), err);
     if ((rc = model(spec, dk_json_get(root, "model"), added, err)) < 0 ||
         (rc = pre_tokenizer(spec, dk_json_get(root, "pre_tokenizer"), err)) < 0 ||

@@ -102,7 +102,9 @@ static int from_gguf(dk_tokenizer_spec *spec, const dk_gguf *g, dk_err *err)
         return rc;
     if (dk_gguf_bool(g, "tokenizer.ggml.add_space_prefix", false))
         return dk_fail(err, DK_EFORMAT, "a tokenizer with add_space_prefix is not supported");
+    /* What GGUF does not say: the families of these pre-tokenizers do so. */
     spec->ignore_merges = spec->pretok == DK_PRETOK_LLAMA3;
+    spec->nfc = spec->pretok == DK_PRETOK_QWEN2;
     spec->bos = id_of(g, "tokenizer.ggml.bos_token_id");
     spec->eos = id_of(g, "tokenizer.ggml.eos_token_id");
     spec->unk = id_of(g, "tokenizer.ggml.unknown_token_id");
