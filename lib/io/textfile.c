@@ -192,7 +192,10 @@ static int no_column(const dk_textfile *f, const char *name, dk_err *err)
     return rc;
 }
 
-static dk_text text_of(const dk_json *v) { return (dk_text){ dk_json_str(v, NULL), dk_json_len(v) }; }
+static dk_text text_of(const dk_json *v)
+{
+    return (dk_text){ dk_json_str(v, NULL), dk_json_len(v) };
+}
 
 static int messages(dk_textfile *f, const dk_json *list, const char *name, dk_doc *doc, dk_err *err)
 {

@@ -2,27 +2,19 @@
  * between them is cut by the pre-tokenizer, pieces go to BPE. */
 #include "text/tokenizer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "text/added.h"
+#include "text/tokdigest.h"
 #include "text/tokload.h"
 #include "text/utf8.h"
-
-/* Added tokens that are searched in one pass: ordered so that of those that
- * start with one byte the longest comes first. */
-struct added_set {
-    size_t n;
-    dk_added *v;
-    uint32_t first[257];    /* v[first[c]] .. v[first[c + 1] - 1] start with byte c */
-    int only;               /* the one first byte of all, or -1 */
-};
 
 struct dk_tokenizer {
     dk_bpe *bpe;
     dk_tokenizer_info info;
     char *chat_template, *added_text;
-    struct added_set raw, later;
+    dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     uint32_t model_unk;
     bool fuse_unk, nfc;
@@ -48,83 +40,7 @@ struct job {
     bool moved;             /* s is t->form: places go through t->origin */
 };
 
-/* --- added tokens -------------------------------------------------------- */
-
-static bool starts_with_word(const char *s, size_t n)
-{
-    size_t at = 0;
-
-    return n > 0 && dk_utf8_is_word(dk_utf8_next(s, n, &at));
-}
-
-static bool ends_with_word(const char *s, size_t n)
-{
-    size_t at = n;
-
-    while (at > 0 && ((uint8_t)s[--at] & 0xC0) == 0x80)
-        ;
-    return n > 0 && starts_with_word(s + at, n - at);
-}
-
-static size_t spaces_at_start(const char *s, size_t n)
-{
-    size_t at = 0, next = 0;
-
-    while (next < n && dk_utf8_class(dk_utf8_next(s, n, &next)) == DK_CLASS_SPACE)
-        at = next;
-    return at;
-}
-
-static size_t spaces_at_end(const char *s, size_t n)
-{
-    size_t end = n;
-
-    while (end > 0) {
-        size_t at = end, next;
-
-        while (at > 0 && ((uint8_t)s[--at] & 0xC0) == 0x80)
-            ;
-        next = at;
-        if (dk_utf8_class(dk_utf8_next(s, n, &next)) != DK_CLASS_SPACE)
-            break;
-        end = at;
-    }
-    return n - end;
-}
-
-/* The longest added token that starts at s[at]. */
-static const dk_added *added_at(const struct added_set *set, const char *s, size_t n, size_t at)
-{
-    const uint8_t c = (uint8_t)s[at];
-
-    for (uint32_t i = set->first[c]; i < set->first[c + 1]; i++)
-        if (set->v[i].text.n <= n - at && memcmp(set->v[i].text.s, s + at, set->v[i].text.n) == 0)
-            return &set->v[i];
-    return NULL;
-}
-
-/* The leftmost added token in s[from, n), and where it starts. */
-static const dk_added *added_next(const struct added_set *set, const char *s, size_t n,
-                                  size_t from, size_t *start)
-{
-    for (size_t at = from; at < n; at++) {
-        const dk_added *a;
-
-        if (set->only >= 0) {
-            const char *p = memchr(s + at, set->only, n - at);
-
-            if (!p)
-                return NULL;
-            at = (size_t)(p - s);
-        }
-        a = added_at(set, s, n, at);
-        if (a) {
-            *start = at;
-            return a;
-        }
-    }
-    return NULL;
-}
+/* --- places --------------------------------------------------------------- */
 
 /* The byte of the text that byte at of s comes from. */
 static size_t place(const struct job *j, size_t at)
@@ -221,7 +137,7 @@ static int plain(const struct job *j, size_t from, size_t to)
 typedef int stretch_fn(const struct job *j, size_t from, size_t to);
 
 /* Cuts s[from, to) at the added tokens of set; the rest goes to next. */
-static int cut(const struct job *j, const struct added_set *set, stretch_fn *next, size_t from,
+static int cut(const struct job *j, const dk_added_set *set, stretch_fn *next, size_t from,
                size_t to)
 {
     /* Neighbours of a match are looked for inside this stretch only. */
@@ -231,19 +147,19 @@ static int cut(const struct job *j, const struct added_set *set, stretch_fn *nex
     const dk_added *a;
     int rc = 0;
 
-    while (rc == 0 && (a = added_next(set, s, n, search, &start)) != NULL) {
+    while (rc == 0 && (a = dk_added_next(set, s, n, search, &start)) != NULL) {
         size_t end = start + a->text.n;
 
         search = end;
-        if ((a->special && !special_here(j, from + start)) || (a->single_word &&
-            (ends_with_word(s, start) || starts_with_word(s + end, n - end))))
+        if ((a->special && !special_here(j, from + start)) ||
+            (a->single_word && dk_added_touches(s, n, start, end)))
             continue;
         if (a->lstrip) {
-            start -= spaces_at_end(s, start);
+            start -= dk_spaces_before(s, start);
             start = start < done ? done : start;
         }
         if (a->rstrip)
-            search = end += spaces_at_start(s + end, n - end);
+            search = end += dk_spaces_after(s + end, n - end);
         if (done < start)
             rc = next(j, from + done, from + start);
         emit(j, a->id, from + start);
@@ -364,8 +280,15 @@ bool dk_tokenizer_is_special(const dk_tokenizer *t, uint32_t id)
     return id < t->info.n_vocab && t->special[id];
 }
 
-dk_span dk_tokenizer_piece(const dk_tokenizer *t, uint32_t id) { return dk_bpe_spelling(t->bpe, id); }
-dk_span dk_tokenizer_bytes(const dk_tokenizer *t, uint32_t id) { return dk_bpe_bytes(t->bpe, id); }
+dk_span dk_tokenizer_piece(const dk_tokenizer *t, uint32_t id)
+{
+    return dk_bpe_spelling(t->bpe, id);
+}
+
+dk_span dk_tokenizer_bytes(const dk_tokenizer *t, uint32_t id)
+{
+    return dk_bpe_bytes(t->bpe, id);
+}
 
 uint32_t dk_tokenizer_find(const dk_tokenizer *t, const char *piece)
 {
@@ -373,123 +296,6 @@ uint32_t dk_tokenizer_find(const dk_tokenizer *t, const char *piece)
 }
 
 /* --- building ------------------------------------------------------------ */
-
-static int longest_first(const void *va, const void *vb)
-{
-    const dk_added *a = va, *b = vb;
-    const int x = (uint8_t)a->text.s[0], y = (uint8_t)b->text.s[0];
-
-    if (x != y)
-        return x - y;
-    if (a->text.n != b->text.n)
-        return a->text.n < b->text.n ? 1 : -1;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* The texts are moved to *store, which lives as long as the tokenizer. */
-static void fill_set(struct added_set *set, const dk_tokenizer_spec *spec, bool normalized,
-                     char *store)
-{
-    set->v = dk_xcalloc(spec->n_added, sizeof *set->v);
-    for (size_t i = 0; i < spec->n_added; i++) {
-        const dk_added *a = &spec->added[i];
-
-        if (a->normalized == normalized && a->text.n > 0) {
-            set->v[set->n] = *a;
-            set->v[set->n++].text.s = store;
-            memcpy(store, a->text.s, a->text.n);
-        }
-        store += a->text.n;
-    }
-    qsort(set->v, set->n, sizeof *set->v, longest_first);
-    for (size_t c = 0, i = 0; c < 256; c++) {
-        while (i < set->n && (uint8_t)set->v[i].text.s[0] == c)
-            i++;
-        set->first[c + 1] = (uint32_t)i;
-    }
-    set->only = set->n && set->v[0].text.s[0] == set->v[set->n - 1].text.s[0]
-        ? (uint8_t)set->v[0].text.s[0] : -1;
-}
-
-/* Text on its way into the digest, handed over in large pieces. */
-struct digest { dk_sha256 *h; dk_buf b; };
-
-static void digest_number(struct digest *d, size_t v)
-{
-    char s[24];
-    size_t i = sizeof s;
-
-    do
-        s[--i] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    dk_buf_add(&d->b, s + i, sizeof s - i);
-}
-
-static void digest_text(struct digest *d, dk_span t)
-{
-    digest_number(d, t.n);
-    dk_buf_addc(&d->b, ':');
-    dk_buf_add(&d->b, t.s, t.n);
-    dk_buf_addc(&d->b, '\n');
-    if (d->b.n > 1 << 16) {
-        dk_sha256_add(d->h, d->b.s, d->b.n);
-        dk_buf_clear(&d->b);
-    }
-}
-
-static void digest_line(struct digest *d, const char *name, size_t v)
-{
-    dk_buf_adds(&d->b, name);
-    dk_buf_addc(&d->b, ' ');
-    digest_number(d, v);
-    dk_buf_addc(&d->b, '\n');
-}
-
-static int by_id(const void *va, const void *vb)
-{
-    const dk_added *a = va, *b = vb;
-
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* What decides which ids a text gets, and nothing else: the same whichever
- * file it came from.  Each text is preceded by its length. */
-static void digest(dk_tokenizer_info *info, const dk_tokenizer_spec *spec)
-{
-    struct digest d = { .h = dk_sha256_new() };
-    dk_added *added = dk_xcalloc(spec->n_added, sizeof *added);
-
-    if (spec->n_added)
-        memcpy(added, spec->added, spec->n_added * sizeof *added);
-    qsort(added, spec->n_added, sizeof *added, by_id);
-    digest_line(&d, "dk-tokenizer", 1);
-    digest_line(&d, dk_pretok_name(spec->pretok), spec->nfc);
-    digest_line(&d, "ignore_merges", spec->ignore_merges);
-    digest_line(&d, "unk", spec->model_unk);
-    digest_line(&d, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);
-    digest_line(&d, "vocab", spec->n_vocab);
-    for (size_t i = 0; i < spec->n_vocab; i++)
-        digest_text(&d, spec->token[i]);
-    digest_line(&d, "merges", spec->n_merges);
-    for (size_t i = 0; i < spec->n_merges; i++) {
-        digest_text(&d, spec->merge[i][0]);
-        digest_text(&d, spec->merge[i][1]);
-    }
-    digest_line(&d, "added", spec->n_added);
-    for (size_t i = 0; i < spec->n_added; i++) {
-        const dk_added *a = &added[i];
-
-        digest_line(&d, "id", a->id);
-        digest_line(&d, "flags", (size_t)(a->special | a->single_word << 1 | a->lstrip << 2
-                                         | a->rstrip << 3 | a->normalized << 4));
-        digest_text(&d, a->text);
-    }
-    dk_sha256_add(d.h, d.b.s, d.b.n);
-    dk_sha256_hex(d.h, info->sha256);
-    dk_sha256_free(&d.h);
-    dk_buf_free(&d.b);
-    dk_free(added);
-}
 
 /* A token that is searched in normalized text must be normalized itself. */
 static int check_forms(const dk_tokenizer_spec *spec, dk_err *err)
@@ -545,15 +351,15 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
     t->fuse_unk = spec->fuse_unk;
     t->nfc = spec->nfc;
     t->added_text = dk_xmalloc(bytes);
-    fill_set(&t->raw, spec, false, t->added_text);
-    fill_set(&t->later, spec, true, t->added_text);
+    dk_added_fill(&t->raw, spec, false, t->added_text);
+    dk_added_fill(&t->later, spec, true, t->added_text);
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
         .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix, .pretok = spec->pretok,
         .chat_template = t->chat_template,
     };
-    digest(&t->info, spec);
+    dk_tokdigest(spec, t->info.sha256);
     if (t->chat_template)
         dk_sha256_mem(t->chat_template, strlen(t->chat_template), t->info.template_sha256);
     *out = t;
