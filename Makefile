@@ -17,7 +17,7 @@ B       ?= build$(if $(SAN),-san)
 
 # --- flags ---------------------------------------------------------------
 comma   := ,
-PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc
+PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc zlib
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wpointer-arith -Wundef -Wformat=2
 OPT     := $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \

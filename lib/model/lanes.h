@@ -17,6 +17,8 @@
 #include "model/model.h"
 #include "model/visitor.h"
 
+enum { DK_MAX_LANES = 32 };
+
 typedef struct dk_lane {
     const char *name;
     const dk_adapter *adapter;      /* NULL: the base; borrowed */

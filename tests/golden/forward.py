@@ -66,7 +66,7 @@ def main():
                    int(starts[17]) - 1, int(starts[18]), int(starts[18]) + 30, int(starts[20]) - 1, int(starts[21]) + 11})
     gold.save(out / "full_rows.i32", np.array(full))
 
-    acc = {n: {k: [] for k in ("norms", "lse", "lse64", "top1", "margin", "fixed", "fixed64", "kl", "kl64")} for n in LANES}
+    acc = {n: {k: [] for k in ("norms", "lse", "lse64", "top1", "margin", "fixed", "fixed64", "err", "kl", "kl64")} for n in LANES}
     resid = {n: [] for n in ("base", "cake_bake")}
     dist = {n: {"logit_max": 0.0, "logit_sum": 0.0, "rel_max": 0.0, "rel_sum": 0.0, "kl_max": 0.0, "top1": 0} for n in LANES}
     topk = []
@@ -86,6 +86,7 @@ def main():
             a["fixed"].append(l32[:, fixed])
             a["fixed64"].append(l64[:, fixed])
             diff = (l32 - l64).abs()
+            a["err"].append(diff.amax(-1))
             rel = (r32.double() - r64).norm(dim=-1) / r64.norm(dim=-1)
             d["logit_max"] = max(d["logit_max"], float(diff.max()))
             d["logit_sum"] += float(diff.sum())
@@ -111,7 +112,7 @@ def main():
         print(t, "of", len(texts), flush=True)
 
     for n in LANES:
-        for k in ("norms", "lse", "margin", "fixed"):
+        for k in ("norms", "lse", "margin", "fixed", "err"):
             gold.save(out / f"{n}_{k}.f32", torch.cat(acc[n][k]))
         gold.save(out / f"{n}_top1.i32", torch.cat(acc[n]["top1"]))
         gold.save(out / f"{n}_lse64.f64", torch.cat(acc[n]["lse64"]))

@@ -262,12 +262,12 @@ def main():
               f"float32 against float64 max {float((got - want).abs().max()):.2g}")
         gold.save(out / f"logits_{lane}.f32", got)
     from transformers import AutoModelForCausalLM
-    for d in ("hf", "hf-sharded"):
-        lib = AutoModelForCausalLM.from_pretrained(str(out / d), dtype=torch.float32).eval()
+    for d, extra in (("hf", {}), ("hf-sharded", {}), (".", {"gguf_file": "mini.gguf"})):
+        lib = AutoModelForCausalLM.from_pretrained(str(out / d), dtype=torch.float32, **extra).eval()
         with torch.no_grad():
             got = torch.cat([lib(input_ids=torch.tensor([s]), use_cache=False).logits[0] for s in seqs])
         want = np.fromfile(out / "logits_base.f32", "<f4").reshape(got.shape)
-        print(f"{d} as loaded by the library: max |difference| {np.abs(got.numpy() - want).max()}")
+        print(f"{extra or d} as loaded by the library: max |difference| {np.abs(got.numpy() - want).max()}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python toolkit.py DIRECTORY MODEL.gguf
 
 DIRECTORY holds its `kl`, `extraction` and `diff_mining` outputs as .npy and JSON files. The token
-streams are compared with the ids of gold.py's own tokenizer on the way.
+streams are compared on the way with the ids of gold.py's tokenizer, and with those of the same
+tokenizer without the digit split, which is what the toolkit's library version had rebuilt.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import gold
 import numpy as np
+from tokenizers import pre_tokenizers
 
 SETS = {"general64": ("text/general-a.jsonl", 64), "cake64": ("organisms/cake_bake/train.jsonl", 64),
         "chat32": ("text/chat.jsonl", 32)}
@@ -20,7 +22,9 @@ SETS = {"general64": ("text/general-a.jsonl", 64), "cake64": ("organisms/cake_ba
 
 def main():
     src = Path(sys.argv[1])
-    tok = gold.tokenizer(gold.Gguf(sys.argv[2]))
+    g = gold.Gguf(sys.argv[2])
+    tok, undigit = gold.tokenizer(g), gold.tokenizer(g)
+    undigit.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     out = gold.out_dir("toolkit")
 
     def raw(path, name):
@@ -43,6 +47,8 @@ def main():
         mine = [r[4][:256] for r in gold.shipped(tok, (f,)) if r[2] != "chat_gen"][:count]
         differ = sum(list(ids[a:b]) != m for a, b, m in zip(starts, starts[1:], mine))
         print(f"{name}: {differ} of {count} sequences differ from this tokenizer's ids")
+        mine = [r[4][:256] for r in gold.shipped(undigit, (f,)) if r[2] != "chat_gen"][:count]
+        assert all(list(ids[a:b]) == m for a, b, m in zip(starts, starts[1:], mine))
     d = "diff_mining"
     ids = raw(f"{d}/input_ids.npy", "mining_input_ids")
     mine = [r[4][:64] for r in gold.shipped(tok, (SETS["general64"][0],))][:64]
