@@ -66,6 +66,31 @@ $B/tests/%: $B/tests/unit/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# --- fuzzing: "make fuzz FUZZ_TIME=600"; needs clang ------------------------
+FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TIME ?= 60
+FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
+             lib/io/json.c lib/io/jsonwrite.c lib/io/mapfile.c lib/io/gguf.c \
+             lib/io/safetensors.c lib/model/config.c lib/model/loraconfig.c
+SEEDS_json           = tests/golden/mini/hf/*.json
+SEEDS_gguf           = build/fuzz/sample.gguf
+SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
+SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
+
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC)
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	@clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all $(PKG_CFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+.PHONY: fuzz
+fuzz: $(FUZZ) build/tests/test_gguf
+	@build/tests/test_gguf build/fuzz/sample.gguf
+	@$(foreach f,$(FUZZ:build/fuzz/fuzz_%=%),mkdir -p build/fuzz/corpus-$f; \
+	    cp --backup=numbered $(SEEDS_$f) build/fuzz/corpus-$f; \
+	    build/fuzz/fuzz_$f -max_total_time=$(FUZZ_TIME) -print_final_stats=1 -verbosity=0 \
+	        -max_len=20000 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$f;)
+
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
 # --- pipelines: `make cake_bake`, `make cake_bake/kl`, `make plan`, `make list` ---
