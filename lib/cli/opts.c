@@ -198,7 +198,7 @@ static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **
     return NULL;
 }
 
-enum { PLAIN, HELP, MAN, BASH, VERSION, STAMP };
+enum { PLAIN, HELP, MAN, BASH, PURPOSE, VERSION, STAMP };
 
 /* Words with a meaning of their own; false if a is none of them. */
 static bool question(const char *a, int *ask, int *verbosity)
@@ -209,6 +209,8 @@ static bool question(const char *a, int *ask, int *verbosity)
         *ask = MAN;
     else if (strcmp(a, "--help=bash") == 0)
         *ask = BASH;
+    else if (strcmp(a, "--help=purpose") == 0)
+        *ask = PURPOSE;
     else if (strcmp(a, "-V") == 0 || strcmp(a, "--version") == 0)
         *ask = VERSION;
     else if (strcmp(a, "--stamp") == 0)
@@ -244,6 +246,9 @@ static int walk(struct parse *p, int argc, char **argv, bool set, struct found *
         }
         if (a[0] != '-' || a[1] == 0) {
             f->words[f->n_words++] = argv[i];
+            if (p->tool->runs_others)
+                while (++i < argc)
+                    f->words[f->n_words++] = argv[i];
             continue;
         }
         if (question(a, &f->ask, &f->verbosity))
@@ -375,7 +380,7 @@ int dk_opts_parse(const dk_tool *tool, int argc, char **argv, dk_ctx *ctx, void 
         rc = walk(&p, argc, argv, false, &f, err);
     if (rc == 0 && f.ask != PLAIN && f.ask != STAMP) {
         dk_help_print(tool, f.ask == MAN ? DK_HELP_MAN : f.ask == BASH ? DK_HELP_BASH
-                      : f.ask == VERSION ? DK_HELP_VERSION : DK_HELP_TEXT);
+                      : f.ask == PURPOSE ? DK_HELP_PURPOSE : f.ask == VERSION ? DK_HELP_VERSION : DK_HELP_TEXT);
         rc = 1;
     }
     if (rc == 0 && f.config)
