@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "method/sample.h"
+#include "num/sample.h"
 #include "model/pair.h"
 #include "text/tokenizer.h"
 

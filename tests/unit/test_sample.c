@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "method/sample.h"
+#include "num/sample.h"
 #include "tap.h"
 
 static const dk_sampling plain = { .temperature = 1, .top_p = 1 };

@@ -1,5 +1,5 @@
 /* Sampling. */
-#include "method/sample.h"
+#include "num/sample.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -11,8 +11,8 @@
  *
  * A draw is the smallest id whose cumulative weight, in double over ascending
  * ids, exceeds uniform times the total. */
-#ifndef DK_METHOD_SAMPLE_H
-#define DK_METHOD_SAMPLE_H
+#ifndef DK_NUM_SAMPLE_H
+#define DK_NUM_SAMPLE_H
 
 #include <stddef.h>
 #include <stdint.h>
