@@ -35,6 +35,7 @@ typedef struct opening {
     dk_safetensors *file;
     pair *pairs;                /* [n_layers][DK_N_LINEAR] */
     char *weights_path;
+    dk_names beyond;            /* tensors of layers that the model has not */
     bool strict;
     dk_err *err;
 } opening;
@@ -60,6 +61,13 @@ static void add_name(dk_names *list, const char *s)
 {
     list->v = dk_xrealloc(list->v, (list->n + 1) * sizeof *list->v);
     list->v[list->n++] = dk_xstrdup(s);
+}
+
+static void free_names(dk_names *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        dk_free(list->v[i]);
+    dk_free(list->v);
 }
 
 /* What does not fit: an error when strict, else a sentence in the list and 1. */
@@ -170,7 +178,7 @@ static int sort_tensor(opening *o, const dk_st_tensor *t)
     if (!split_name(t->name, &len, &side) || !parse_path(t->name, len, &layer, &which))
         return refuse_tensor(o, t->name);
     if (layer >= o->cfg->n_layers)
-        return disagree(o, &o->ad->misfit, DK_EDATA, "tensor %s, but the model has %zu layers; the "
+        return disagree(o, &o->beyond, DK_EDATA, "tensor %s, but the model has %zu layers; the "
                         "adapter belongs to another model (%.200s)", t->name, o->cfg->n_layers,
                         base_text(o));
     slot = side == 'A' ? &o->pairs[layer * DK_N_LINEAR + which].a
@@ -261,6 +269,13 @@ static int find_modules(opening *o)
         dk_free(path);
     }
     return rc;
+}
+
+/* Shapes say more than layers: sentences about layers come last. */
+static void append_beyond(opening *o)
+{
+    for (size_t i = 0; i < o->beyond.n; i++)
+        add_name(&o->ad->misfit, o->beyond.v[i]);
 }
 
 static bool all_finite(const float *x, size_t n)
@@ -362,6 +377,7 @@ static int read_adapter(opening *o)
         rc = sort_tensor(o, dk_safetensors_at(o->file, i));
     if (rc >= 0)
         rc = find_modules(o);
+    append_beyond(o);
     if (rc == 0)
         rc = agree(o);
     return rc < 0 ? rc : load_modules(o);
@@ -394,6 +410,7 @@ static int open_any(dk_adapter **out, const char *path, const dk_model_config *c
     rc = read_adapter(&o);
     if (rc < 0)
         dk_adapter_close(&o.ad);
+    free_names(&o.beyond);
     dk_safetensors_close(&o.file);
     dk_free(o.pairs);
     dk_free(o.weights_path);
@@ -409,13 +426,6 @@ int dk_adapter_open(dk_adapter **out, const char *path, const dk_model_config *c
 int dk_adapter_inspect(dk_adapter **out, const char *path, const dk_model_config *cfg, dk_err *err)
 {
     return open_any(out, path, cfg, false, err);
-}
-
-static void free_names(dk_names *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        dk_free(list->v[i]);
-    dk_free(list->v);
 }
 
 void dk_adapter_close(dk_adapter **ap)
