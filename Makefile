@@ -34,6 +34,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$B/%.o)
 TOOL_SRC := $(wildcard tools/*.c)
 TOOLS    := $(TOOL_SRC:tools/%.c=$B/bin/%)
 UNIT     := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/test_*.c))
+HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c))
 
 .PHONY: all
 all: $(TOOLS)
@@ -90,6 +91,17 @@ fuzz: $(FUZZ) build/tests/test_gguf
 	    cp --backup=numbered $(SEEDS_$f) build/fuzz/corpus-$f; \
 	    build/fuzz/fuzz_$f -max_total_time=$(FUZZ_TIME) -print_final_stats=1 -verbosity=0 \
 	        -max_len=20000 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$f;)
+
+# Programs that make what tests need.
+.PHONY: helpers
+helpers: $(HELPERS)
+$B/helper/%: $B/tests/helper/%.o $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Its passes go through a wrapper that breaks them.
+$B/tests/test_check: LDFLAGS += -Wl,--wrap=dk_runner_forward
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
