@@ -176,6 +176,22 @@ static int defaults(struct parse *p, dk_err *err)
     return rc;
 }
 
+/* By the last part of the reference's key ("method_params.top_k": top-k). */
+static const dk_opt *find_key(const dk_opt *t, const char *name, size_t n)
+{
+    for (; t->kind != DK_OPT_END; t++) {
+        const char *dot = t->kind != DK_OPT_GROUP && t->key ? strrchr(t->key, '.') : NULL;
+        const char *key = dot ? dot + 1 : t->kind != DK_OPT_GROUP ? t->key : NULL;
+        size_t i = 0;
+
+        while (key && i < n && key[i] && (key[i] == name[i] || (key[i] == '_' && name[i] == '-')))
+            i++;
+        if (key && i == n && !key[i])
+            return t;
+    }
+    return NULL;
+}
+
 /* The option that a word names; *value is what stands in the same word. */
 static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **value)
 {
@@ -186,7 +202,8 @@ static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **
 
         o = find(tool->opts, word + 2, n);
         *value = word[2 + n] == '=' ? word + 3 + n : NULL;
-        return o ? o : find(common, word + 2, n);
+        o = o ? o : find(common, word + 2, n);
+        return o ? o : find_key(tool->opts, word + 2, n);
     }
     *value = word[2] ? word + 2 : NULL;
     for (o = tool->opts; o->kind != DK_OPT_END; o++)

@@ -245,6 +245,9 @@ static int template_token(uint32_t *out, const dk_json *special, const dk_json *
     const dk_json *ids = dk_json_get(dk_json_get(special, name), "ids");
     const int64_t id = dk_json_int(dk_json_at(ids, 0), -1);
 
+    if (*out != DK_NO_ID && id == *out)
+        return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' puts '%.100s' twice at one "
+                       "end of a text", name);
     if (dk_json_len(ids) != 1 || id < 0 || id >= UINT32_MAX || *out != DK_NO_ID)
         return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' with more than one "
                        "token before or after the text is not supported");
