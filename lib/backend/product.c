@@ -489,8 +489,9 @@ void dk_lhs_set(dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k)
     }
 }
 
-/* The pieces of rows: whole large blocks, then small ones (or one more large
- * block where small ones round otherwise). */
+/* The pieces of rows: whole large blocks, then small ones.  One more large
+ * block where small ones round otherwise, and from half of one on: there it
+ * takes no longer than the small ones, each of which runs through all of W. */
 struct rows { size_t big, small, total; };
 
 static struct rows cut_rows(size_t m, bool small_ok)
@@ -498,7 +499,7 @@ static struct rows cut_rows(size_t m, bool small_ok)
     struct rows r = { .big = m / big_rows };
     const size_t rest = m - r.big * big_rows;
 
-    if (rest > 0 && small_ok && rest + small_rows <= big_rows)
+    if (rest > 0 && small_ok && 2 * rest <= big_rows)
         r.small = (rest + small_rows - 1) / small_rows;
     else if (rest > 0)
         r.big++;
@@ -533,9 +534,10 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     if (rc < 0)
         return rc;
     r = cut_rows(lhs->m, small_ok);
+    /* Strips outside: one is read from memory once for all blocks of rows. */
     #pragma omp parallel for schedule(static) collapse(2) reduction(| : failed)
-    for (size_t b = 0; b < r.total; b++)
-        for (size_t j = 0; j < w->n_strips; j++) {
+    for (size_t j = 0; j < w->n_strips; j++)
+        for (size_t b = 0; b < r.total; b++) {
             const bool small = b >= r.big;
             const size_t row = small ? r.big * big_rows + (b - r.big) * small_rows : b * big_rows;
             dk_err local = {0};
