@@ -23,22 +23,6 @@ static const dk_opt opts[] = {
     DK_END
 };
 
-static int write_text(const char *path, const dk_buf *b, dk_err *err)
-{
-    dk_outfile *o = NULL;
-    FILE *f;
-    int rc = dk_outfile_new(&o, path, err);
-
-    if (rc == 0)
-        rc = dk_outfile_stream(o, &f, err);
-    if (rc == 0) {
-        fwrite(b->s ? b->s : "", 1, b->n, f);
-        return dk_outfile_commit(&o, err);
-    }
-    dk_outfile_abandon(&o);
-    return rc;
-}
-
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
@@ -63,7 +47,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     if (rc == 0)
         rc = dk_mine_table(&table, s, tok, &plan, args[0], err);
     if (rc == 0)
-        rc = write_text(p->out, &table, err);
+        rc = dk_outfile_write(p->out, table.s, table.n, err);
     dk_buf_free(&table);
     dk_tokenizer_close(&tok);
     dk_scores_close(&s);

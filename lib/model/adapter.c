@@ -2,6 +2,7 @@
 #include "model/adapter.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct dk_adapter {
     size_t n;
     float *weights;             /* all of A and B, one allocation */
     char dtype[16], sha256[65];
-    dk_names zero, unmatched, missing, untargeted;
+    dk_names zero, unmatched, missing, untargeted, misfit, wrong_rank;
 };
 
 /* What the file has for one linear map of the model. */
@@ -34,6 +35,7 @@ typedef struct opening {
     dk_safetensors *file;
     pair *pairs;                /* [n_layers][DK_N_LINEAR] */
     char *weights_path;
+    dk_names beyond;            /* tensors of layers that the model has not */
     bool strict;
     dk_err *err;
 } opening;
@@ -59,6 +61,30 @@ static void add_name(dk_names *list, const char *s)
 {
     list->v = dk_xrealloc(list->v, (list->n + 1) * sizeof *list->v);
     list->v[list->n++] = dk_xstrdup(s);
+}
+
+static void free_names(dk_names *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        dk_free(list->v[i]);
+    dk_free(list->v);
+}
+
+/* What does not fit: an error when strict, else a sentence in the list and 1. */
+__attribute__((format(printf, 4, 5)))
+static int disagree(const opening *o, dk_names *list, int code, const char *fmt, ...)
+{
+    dk_err local = {0};
+    char text[sizeof local.msg];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (o->strict)
+        return dk_fail(o->err, code, "%s: %s", o->weights_path, text);
+    add_name(list, text);
+    return 1;
 }
 
 static char *module_path(size_t layer, dk_linear which)
@@ -152,9 +178,9 @@ static int sort_tensor(opening *o, const dk_st_tensor *t)
     if (!split_name(t->name, &len, &side) || !parse_path(t->name, len, &layer, &which))
         return refuse_tensor(o, t->name);
     if (layer >= o->cfg->n_layers)
-        return dk_fail(o->err, DK_EDATA, "%s: tensor %s, but the model has %zu layers; the adapter "
-                       "belongs to another model (%.200s)", o->weights_path, t->name,
-                       o->cfg->n_layers, base_text(o));
+        return disagree(o, &o->beyond, DK_EDATA, "tensor %s, but the model has %zu layers; the "
+                        "adapter belongs to another model (%.200s)", t->name, o->cfg->n_layers,
+                        base_text(o));
     slot = side == 'A' ? &o->pairs[layer * DK_N_LINEAR + which].a
                        : &o->pairs[layer * DK_N_LINEAR + which].b;
     if (*slot)
@@ -176,32 +202,36 @@ static int check_shape(const opening *o, const dk_st_tensor *t, const char *modu
                        size_t cols)
 {
     if (t->n_dims != 2)
-        return dk_fail(o->err, DK_EFORMAT, "%s: tensor %s has %u dimensions", o->weights_path, t->name,
-                       t->n_dims);
+        return disagree(o, &o->ad->misfit, DK_EFORMAT, "tensor %s has %u dimensions", t->name, t->n_dims);
     if (t->dims[0] == rows && t->dims[1] == cols)
         return 0;
-    return dk_fail(o->err, DK_EDATA, "%s: %s: lora_%s is %zu x %zu, expected %zu x %zu; the adapter "
-                   "belongs to another model (%.200s)", o->weights_path, module,
-                   strstr(t->name, ".lora_A.") ? "A" : "B", t->dims[0], t->dims[1], rows, cols,
-                   base_text(o));
+    return disagree(o, &o->ad->misfit, DK_EDATA, "%s: lora_%s is %zu x %zu, expected %zu x %zu; the "
+                    "adapter belongs to another model (%.200s)", module,
+                    strstr(t->name, ".lora_A.") ? "A" : "B", t->dims[0], t->dims[1], rows, cols,
+                    base_text(o));
 }
 
+/* 1: the pair is no module of this model. */
 static int check_pair(const opening *o, const pair *p, dk_adapter_module *m)
 {
     double scale = 0;
     int rc;
 
     if (!p->a || !p->b)
-        return dk_fail(o->err, DK_EFORMAT, "%s: %s has lora_%s but no lora_%s", o->weights_path,
-                       m->path, p->a ? "A" : "B", p->a ? "B" : "A");
+        return disagree(o, &o->ad->misfit, DK_EFORMAT, "%s has lora_%s but no lora_%s", m->path,
+                        p->a ? "A" : "B", p->a ? "B" : "A");
     if ((rc = dk_lora_config_scale(o->ad->config, m->path, &m->r, &scale, o->err)) < 0)
         return rc;
     m->scale = (float)scale;
     /* A wrong rank would give a wrong scale, so it is told apart from a wrong model. */
-    if (p->a->n_dims == 2 && p->a->dims[1] == m->in && p->a->dims[0] != m->r)
-        return dk_fail(o->err, DK_EFORMAT, "%s: %s has rank %zu, adapter_config.json says %zu",
-                       o->weights_path, m->path, p->a->dims[0], m->r);
-    if ((rc = check_shape(o, p->a, m->path, m->r, m->in)) < 0)
+    if (p->a->n_dims == 2 && p->a->dims[1] == m->in && p->a->dims[0] != m->r) {
+        rc = disagree(o, &o->ad->wrong_rank, DK_EFORMAT, "%s has rank %zu, adapter_config.json says %zu",
+                      m->path, p->a->dims[0], m->r);
+        if (rc < 0)
+            return rc;
+        m->r = p->a->dims[0];
+    }
+    if ((rc = check_shape(o, p->a, m->path, m->r, m->in)) != 0)
         return rc;
     return check_shape(o, p->b, m->path, m->out, m->r);
 }
@@ -230,10 +260,22 @@ static int find_modules(opening *o)
             path = NULL;        /* owned by the module now */
             dk_linear_shape(o->cfg, which, &m->in, &m->out);
             rc = check_pair(o, &o->pairs[i], m);
+            if (rc > 0) {
+                dk_free(m->path);
+                ad->n--;
+                rc = 0;
+            }
         }
         dk_free(path);
     }
     return rc;
+}
+
+/* Shapes say more than layers: sentences about layers come last. */
+static void append_beyond(opening *o)
+{
+    for (size_t i = 0; i < o->beyond.n; i++)
+        add_name(&o->ad->misfit, o->beyond.v[i]);
 }
 
 static bool all_finite(const float *x, size_t n)
@@ -293,7 +335,7 @@ static int agree(const opening *o)
 {
     const dk_names *no = &o->ad->missing, *extra = &o->ad->untargeted;
 
-    if (o->ad->n == 0)
+    if (o->ad->n == 0 && o->ad->misfit.n == 0)
         return dk_fail(o->err, DK_EDATA, "%s holds no LoRA weights for this model", o->weights_path);
     if (o->strict && no->n)
         return dk_fail(o->err, DK_EDATA, "%s: adapter_config.json targets %s (and %zu more), for which "
@@ -331,10 +373,11 @@ static int read_adapter(opening *o)
     if (rc == 0)
         rc = dk_alloc(&o->pairs, o->cfg->n_layers * DK_N_LINEAR, sizeof *o->pairs,
                       "modules of an adapter", o->err);
-    for (size_t i = 0; rc == 0 && i < dk_safetensors_n(o->file); i++)
+    for (size_t i = 0; rc >= 0 && i < dk_safetensors_n(o->file); i++)
         rc = sort_tensor(o, dk_safetensors_at(o->file, i));
-    if (rc == 0)
+    if (rc >= 0)
         rc = find_modules(o);
+    append_beyond(o);
     if (rc == 0)
         rc = agree(o);
     return rc < 0 ? rc : load_modules(o);
@@ -367,6 +410,7 @@ static int open_any(dk_adapter **out, const char *path, const dk_model_config *c
     rc = read_adapter(&o);
     if (rc < 0)
         dk_adapter_close(&o.ad);
+    free_names(&o.beyond);
     dk_safetensors_close(&o.file);
     dk_free(o.pairs);
     dk_free(o.weights_path);
@@ -384,13 +428,6 @@ int dk_adapter_inspect(dk_adapter **out, const char *path, const dk_model_config
     return open_any(out, path, cfg, false, err);
 }
 
-static void free_names(dk_names *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        dk_free(list->v[i]);
-    dk_free(list->v);
-}
-
 void dk_adapter_close(dk_adapter **ap)
 {
     dk_adapter *a = *ap;
@@ -403,6 +440,8 @@ void dk_adapter_close(dk_adapter **ap)
     free_names(&a->unmatched);
     free_names(&a->missing);
     free_names(&a->untargeted);
+    free_names(&a->misfit);
+    free_names(&a->wrong_rank);
     dk_lora_config_free(&a->config);
     dk_free(a->module);
     dk_free(a->weights);
@@ -455,3 +494,5 @@ const dk_names *dk_adapter_zero(const dk_adapter *a) { return &a->zero; }
 const dk_names *dk_adapter_unmatched(const dk_adapter *a) { return &a->unmatched; }
 const dk_names *dk_adapter_missing(const dk_adapter *a) { return &a->missing; }
 const dk_names *dk_adapter_untargeted(const dk_adapter *a) { return &a->untargeted; }
+const dk_names *dk_adapter_misfit(const dk_adapter *a) { return &a->misfit; }
+const dk_names *dk_adapter_wrong_rank(const dk_adapter *a) { return &a->wrong_rank; }

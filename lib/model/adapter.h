@@ -36,7 +36,8 @@ typedef struct dk_adapter dk_adapter;
 /* Strict: an adapter whose tensors and config disagree is an error.  DK_EIO,
  * DK_EFORMAT, DK_EDATA (refused, or of another model), DK_ENUM (NaN, infinity). */
 int dk_adapter_open(dk_adapter **out, const char *path, const dk_model_config *cfg, dk_err *err);
-/* The same, but disagreements only fill the lists below. */
+/* The same, but disagreements only fill the lists below, and a module of a
+ * shape that the model has not is left out. */
 int dk_adapter_inspect(dk_adapter **out, const char *path, const dk_model_config *cfg, dk_err *err);
 void dk_adapter_close(dk_adapter **a);
 
@@ -62,6 +63,10 @@ const dk_names *dk_adapter_zero(const dk_adapter *a);       /* modules whose A o
 const dk_names *dk_adapter_unmatched(const dk_adapter *a);  /* tensors that are no pair of this model */
 const dk_names *dk_adapter_missing(const dk_adapter *a);    /* modules the config targets, no tensors */
 const dk_names *dk_adapter_untargeted(const dk_adapter *a); /* modules with tensors, not targeted */
+/* Sentences, paths left out: what has no place in this model by its shape or
+ * layer, or lacks its other half; modules whose rank is not that of the config. */
+const dk_names *dk_adapter_misfit(const dk_adapter *a);
+const dk_names *dk_adapter_wrong_rank(const dk_adapter *a);
 
 /* "self_attn.q_proj", and the sizes of that map: y[out] = W[out, in] x. */
 const char *dk_linear_path(dk_linear which);

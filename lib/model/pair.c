@@ -77,6 +77,19 @@ static int select_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     return 0;
 }
 
+int dk_pair_name(dk_pair *p, const dk_pair_spec *s, dk_err *err)
+{
+    int rc;
+
+    *p = (dk_pair){0};
+    rc = name_lanes(p, s, err);
+    if (rc == 0)
+        rc = select_lanes(p, s, err);
+    if (rc < 0)
+        dk_pair_close(p);
+    return rc;
+}
+
 int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
     dk_model_config cfg;
@@ -84,10 +97,7 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     dk_dtype dtype = DK_F32;
     int rc;
 
-    *p = (dk_pair){0};
-    rc = name_lanes(p, s, err);
-    if (rc == 0)
-        rc = select_lanes(p, s, err);
+    rc = dk_pair_name(p, s, err);
     /* Adapters before weights: what does not fit is said within a second. */
     if (rc == 0)
         rc = dk_checkpoint_open(&peek, s->base, err);

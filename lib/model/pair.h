@@ -31,6 +31,8 @@ typedef struct dk_pair_spec {
 
 /* Lane names: "base", "ft", then the nulls' names. */
 int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
+/* Only the lanes' names, factors and paths; adapters and model stay NULL. */
+int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 void dk_pair_close(dk_pair *p);
 
 /* "auto" is the checkpoint's own dtype: bf16 if its weights are, else f32. */

@@ -231,6 +231,7 @@ static int added_tokens(dk_tokenizer_spec *spec, const dk_json *list, dk_err *er
         };
         if (!a->text.s)
             return dk_fail(err, DK_EFORMAT, "added token %zu has no content", i);
+        a->outside = spec->token[a->id].s == NULL;
         spec->token[a->id] = a->text;
     }
     return 0;
@@ -243,6 +244,9 @@ static int template_token(uint32_t *out, const dk_json *special, const dk_json *
     const dk_json *ids = dk_json_get(dk_json_get(special, name), "ids");
     const int64_t id = dk_json_int(dk_json_at(ids, 0), -1);
 
+    if (*out != DK_NO_ID && id == *out)
+        return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' puts '%.100s' twice at one "
+                       "end of a text", name);
     if (dk_json_len(ids) != 1 || id < 0 || id >= UINT32_MAX || *out != DK_NO_ID)
         return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' with more than one "
                        "token before or after the text is not supported");
