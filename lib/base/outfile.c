@@ -1,0 +1,205 @@
+/* Atomic output files and their clean-up. */
+#include "base/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { MAX_OPEN = 64 };
+
+struct dk_outfile {
+    char *path, *temp;
+    FILE *f;
+    int slot;
+};
+
+/* What the signal handler removes: only ever written whole, one pointer each. */
+static char *volatile pending[MAX_OPEN];
+
+static void remove_pending(void)
+{
+    for (int i = 0; i < MAX_OPEN; i++)
+        if (pending[i])
+            unlink(pending[i]);
+}
+
+static void on_signal(int sig)
+{
+    remove_pending();
+    signal(sig, SIG_DFL);
+    raise(sig);
+}
+
+void dk_outfile_init(void)
+{
+    const int sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ, SIGXCPU };
+    struct sigaction sa = { .sa_handler = on_signal };
+
+    sigfillset(&sa.sa_mask);
+    for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++) {
+        struct sigaction old;
+
+        sigaction(sigs[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN)
+            sigaction(sigs[i], &sa, NULL);
+    }
+    signal(SIGXFSZ, SIG_IGN);       /* a file size limit then shows as EFBIG */
+    atexit(remove_pending);
+}
+
+static int make_parents(const char *path, dk_err *err)
+{
+    char *p = dk_xstrdup(path);
+
+    for (char *s = p + 1; *s; s++)
+        if (*s == '/') {
+            *s = 0;
+            if (mkdir(p, 0777) < 0 && errno != EEXIST) {
+                const int rc = dk_fail_errno(err, "cannot make the folder %s", p);
+
+                dk_free(p);
+                return rc;
+            }
+            *s = '/';
+        }
+    dk_free(p);
+    return 0;
+}
+
+static void release(dk_outfile **op)
+{
+    dk_outfile *o = *op;
+
+    if (o->slot >= 0)
+        pending[o->slot] = NULL;
+    dk_free(o->path);
+    dk_free(o->temp);
+    dk_free(o);
+    *op = NULL;
+}
+
+int dk_outfile_new(dk_outfile **out, const char *path, dk_err *err)
+{
+    dk_outfile *o;
+    int fd, slot = 0;
+
+    *out = NULL;
+    if (strcmp(path, "-") == 0) {
+        o = dk_xcalloc(1, sizeof *o);
+        o->path = dk_xstrdup("standard output");
+        o->f = stdout;
+        o->slot = -1;
+        *out = o;
+        return 0;
+    }
+    if (make_parents(path, err) < 0)
+        return DK_EIO;
+    while (slot < MAX_OPEN && pending[slot])
+        slot++;
+    if (slot == MAX_OPEN)
+        return dk_fail(err, DK_EIO, "%s: too many files being written", path);
+    o = dk_xcalloc(1, sizeof *o);
+    o->path = dk_xstrdup(path);
+    o->temp = dk_xasprintf("%s.%ld.tmp", path, (long)getpid());
+    o->slot = slot;
+    pending[slot] = o->temp;
+    fd = open(o->temp, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        const int rc = dk_fail_errno(err, "cannot write %s", path);
+
+        release(&o);
+        return rc;
+    }
+    close(fd);
+    *out = o;
+    return 0;
+}
+
+const char *dk_outfile_temp(const dk_outfile *o) { return o->temp; }
+
+int dk_outfile_stream(dk_outfile *o, FILE **f, dk_err *err)
+{
+    if (!o->f)
+        o->f = fopen(o->temp, "we");
+    if (!o->f)
+        return dk_fail_errno(err, "cannot write %s", o->path);
+    *f = o->f;
+    return 0;
+}
+
+/* Without the fsync of file and folder a power cut can leave an empty target. */
+static int sync_path(const char *path, int flags, const char *name, dk_err *err)
+{
+    const int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
+    int rc = 0;
+
+    if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+        rc = dk_fail_errno(err, "cannot write %s", name);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int dk_outfile_commit(dk_outfile **op, dk_err *err)
+{
+    dk_outfile *o = *op;
+    int rc = 0;
+
+    if (o->f && (ferror(o->f) || fflush(o->f) != 0))
+        rc = dk_fail_errno(err, "cannot write %s", o->path);
+    if (o->slot < 0) {
+        release(op);
+        return rc;
+    }
+    if (o->f && fclose(o->f) != 0 && rc == 0)
+        rc = dk_fail_errno(err, "cannot write %s", o->path);
+    if (rc == 0)
+        rc = sync_path(o->temp, 0, o->path, err);
+    if (rc == 0 && rename(o->temp, o->path) < 0)
+        rc = dk_fail_errno(err, "cannot write %s", o->path);
+    if (rc == 0) {
+        char *copy = dk_xstrdup(o->path);
+
+        rc = sync_path(dirname(copy), O_DIRECTORY, o->path, err);
+        dk_free(copy);
+    } else
+        unlink(o->temp);
+    release(op);
+    return rc;
+}
+
+void dk_outfile_abandon(dk_outfile **op)
+{
+    if (!op || !*op)
+        return;
+    if ((*op)->slot >= 0) {
+        if ((*op)->f)
+            fclose((*op)->f);
+        unlink((*op)->temp);
+    }
+    release(op);
+}
+
+int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err)
+{
+    dk_outfile *o = NULL;
+    FILE *f = NULL;
+    int rc = dk_outfile_new(&o, path, err);
+
+    if (rc == 0)
+        rc = dk_outfile_stream(o, &f, err);
+    if (rc < 0) {
+        dk_outfile_abandon(&o);
+        return rc;
+    }
+    if (n)
+        fwrite(p, 1, n, f);         /* commit asks ferror */
+    return dk_outfile_commit(&o, err);
+}

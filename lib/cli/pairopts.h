@@ -1,0 +1,24 @@
+/* The options by which a tool names a pair, once for all tools. */
+#ifndef DK_CLI_PAIROPTS_H
+#define DK_CLI_PAIROPTS_H
+
+#include "cli/tool.h"
+
+typedef struct dk_pair_opts {
+    const char *model, *ft, *dtype;
+    dk_strs nulls, lanes;
+    int64_t batch;
+} dk_pair_opts;
+
+/* The member of T must be called pair. */
+#define DK_PAIR_OPTS(T) \
+    DK_GROUP("the pair"), \
+    DK_PATH(T, 'm', "model", pair.model, NULL, "the base: a GGUF file or a checkpoint directory"), \
+    DK_PATH(T, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory"), \
+    DK_LIST(T, 'n', "null", pair.nulls, NULL, "further lanes, NAME=ADAPTER (repeat the option)"), \
+    DK_LIST(T, 0, "lanes", pair.lanes, NULL, "run these lanes, in this order (default: all)"), \
+    DK_CHOICE(T, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"), \
+    { DK_OPT_INT, 0, "batch-tokens", offsetof(T, pair.batch), "1024", 1, 1 << 20, NULL, \
+      "tokens of a lane in one pass; changes no result", DK_NOSTAMP, NULL }
+
+#endif

@@ -1,0 +1,457 @@
+/* Descriptions of files.  Text from files is untrusted: control bytes never
+ * reach a terminal. */
+#include "io/h5info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/h5meta.h"
+#include "io/json.h"
+#include "io/scorefile.h"
+#include "io/tokfile.h"
+
+static void add_clean(dk_buf *out, const char *s)
+{
+    for (; *s; s++)
+        dk_buf_addc(out, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
+static void add_shape(dk_buf *out, const dk_h5_data *d)
+{
+    dk_buf_adds(out, dk_h5_type_name(d->type));
+    for (int i = 0; i < d->rank; i++)
+        dk_buf_addf(out, "%s%" PRIu64, i ? " x " : "[", d->dim[i]);
+    dk_buf_addc(out, ']');
+}
+
+/* --- text ----------------------------------------------------------------- */
+/* " name=value" for each attribute; those of the root that have a line of
+ * their own stay out. */
+static int text_attrs(dk_h5 *f, const char *obj, dk_buf *out, dk_err *err)
+{
+    static const char own[] = " encoding-type encoding-version rows docs complete content_id "
+                              "stage_key writer features_required role shard_index shard_count ";
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0; i++) {
+        dk_buf name = {0}, text = {0};
+        bool quoted;
+        char *key;
+
+        rc = dk_h5_attr_text(f, obj, i, &name, &text, &quoted, err);
+        if (rc == 0) {
+            key = dk_xasprintf(" %s ", name.s);
+            if ((strcmp(obj, "/") != 0 || !strstr(own, key)) && text.n) {
+                dk_buf_addc(out, ' ');
+                add_clean(out, name.s);
+                dk_buf_addc(out, '=');
+                add_clean(out, text.s);
+            }
+            dk_free(key);
+        }
+        dk_buf_free(&name);
+        dk_buf_free(&text);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static void text_line(dk_buf *out, const char *key, const char *value)
+{
+    if (!value[0])
+        return;
+    dk_buf_addf(out, "  %-12s", key);
+    add_clean(out, value);
+    dk_buf_addc(out, '\n');
+}
+
+static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < dk_h5_count(f); i++) {
+        const dk_h5_object *o = dk_h5_at(f, i);
+        dk_buf attrs = {0};
+
+        rc = text_attrs(f, o->path, &attrs, err);
+        if (rc == 0 && (o->kind == DK_H5_DATASET || attrs.n)) {
+            dk_buf_adds(out, "  ");
+            add_clean(out, o->path);
+            if (o->kind == DK_H5_DATASET) {
+                dk_buf_addc(out, ' ');
+                add_shape(out, &o->data);
+            }
+            dk_buf_adds(out, attrs.n ? attrs.s : "");
+            dk_buf_addc(out, '\n');
+        }
+        dk_buf_free(&attrs);
+    }
+    return rc;
+}
+
+static int text_made(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    char *command = NULL, *inputs = NULL;
+    int rc;
+
+    if ((rc = dk_h5_read_text(f, "/provenance/command", &command, err)) == 0 &&
+        (rc = dk_h5_read_text(f, "/provenance/inputs", &inputs, err)) == 0) {
+        text_line(out, "command", command ? command : "");
+        text_line(out, "inputs", inputs ? inputs : "");
+    }
+    dk_free(command);
+    dk_free(inputs);
+    return rc;
+}
+
+static int text_file(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    const dk_h5_root *r = dk_h5_root_of(f);
+    dk_buf more = {0};
+    int rc;
+
+    add_clean(out, dk_h5_path(f));
+    dk_buf_addf(out, ": %s %s, %" PRIu64 " rows, %" PRIu64 " docs\n", r->encoding, r->version,
+                r->rows, r->docs);
+    if (r->shard_count > 1)
+        dk_buf_addf(out, "  %-12s%u of %u\n", "shard", r->shard_index, r->shard_count);
+    text_line(out, "content", r->content_id);
+    text_line(out, "writer", r->writer);
+    text_line(out, "stage", r->stage_key);
+    if ((rc = text_made(f, out, err)) == 0 && (rc = text_attrs(f, "/", &more, err)) == 0 && more.n)
+        text_line(out, "also", more.s + 1);
+    dk_buf_free(&more);
+    return rc < 0 ? rc : text_objects(f, out, err);
+}
+
+/* --- JSON ----------------------------------------------------------------- */
+static void key_str(dk_jw *w, const char *key, const char *value)
+{
+    dk_jw_key(w, key);
+    dk_jw_str(w, value);
+}
+
+static void key_u64(dk_jw *w, const char *key, uint64_t value)
+{
+    dk_jw_key(w, key);
+    dk_jw_u64(w, value);
+}
+
+static int json_attrs(dk_h5 *f, const char *obj, dk_jw *w, dk_err *err)
+{
+    int rc = 0;
+
+    dk_jw_key(w, "attributes");
+    dk_jw_obj_begin(w);
+    for (size_t i = 0; rc == 0; i++) {
+        dk_buf name = {0}, text = {0};
+        bool quoted;
+        dk_json *v = NULL;
+
+        rc = dk_h5_attr_text(f, obj, i, &name, &text, &quoted, err);
+        if (rc == 0) {
+            dk_jw_key(w, name.s);
+            if (quoted)
+                dk_jw_str(w, text.s ? text.s : "");
+            else if (dk_json_parse(&v, text.s, text.n, "", NULL) == 0)
+                dk_jw_value(w, v);
+            else
+                dk_jw_null(w);      /* NaN, infinities, u64 beyond 2^63 */
+            dk_json_free(&v);
+        }
+        dk_buf_free(&name);
+        dk_buf_free(&text);
+    }
+    dk_jw_obj_end(w);
+    return rc < 0 ? rc : 0;
+}
+
+static void json_dims(dk_jw *w, const char *key, const uint64_t *dim, int rank)
+{
+    dk_jw_key(w, key);
+    dk_jw_arr_begin(w);
+    for (int i = 0; i < rank; i++)
+        dk_jw_u64(w, dim[i]);
+    dk_jw_arr_end(w);
+}
+
+static int json_objects(dk_h5 *f, dk_jw *w, dk_err *err)
+{
+    int rc = 0;
+
+    dk_jw_key(w, "objects");
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; rc == 0 && i < dk_h5_count(f); i++) {
+        static const char *const kind[] = { "group", "dataset", "type" };
+        const dk_h5_object *o = dk_h5_at(f, i);
+
+        dk_jw_obj_begin(w);
+        key_str(w, "path", o->path);
+        key_str(w, "kind", kind[o->kind]);
+        if (o->kind == DK_H5_DATASET) {
+            key_str(w, "type", dk_h5_type_name(o->data.type));
+            json_dims(w, "shape", o->data.dim, o->data.rank);
+            if (o->data.chunk[0])
+                json_dims(w, "chunk", o->data.chunk, o->data.rank);
+        }
+        rc = json_attrs(f, o->path, w, err);
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+    return rc;
+}
+
+/* A text that should be JSON, as a value. */
+static int json_text(dk_h5 *f, const char *path, const char *key, dk_jw *w, dk_err *err)
+{
+    char *text, *name;
+    dk_json *v = NULL;
+    int rc = dk_h5_read_text(f, path, &text, err);
+
+    if (rc < 0 || !text)
+        return rc;
+    name = dk_xasprintf("%s: %s", dk_h5_path(f), path);
+    if ((rc = dk_json_parse(&v, text, strlen(text), name, err)) == 0) {
+        dk_jw_key(w, key);
+        dk_jw_value(w, v);
+    }
+    dk_json_free(&v);
+    dk_free(name);
+    dk_free(text);
+    return rc;
+}
+
+static int json_file(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    const dk_h5_root *r = dk_h5_root_of(f);
+    dk_jw w = { .out = out };
+    int rc;
+
+    dk_jw_obj_begin(&w);
+    key_str(&w, "file", dk_h5_path(f));
+    key_str(&w, "kind", r->encoding);
+    key_str(&w, "version", r->version);
+    key_u64(&w, "rows", r->rows);
+    key_u64(&w, "docs", r->docs);
+    key_str(&w, "content_id", r->content_id);
+    key_str(&w, "writer", r->writer);
+    key_str(&w, "stage_key", r->stage_key);
+    if ((rc = json_attrs(f, "/", &w, err)) == 0 &&
+        (rc = json_text(f, "/provenance/command", "command", &w, err)) == 0 &&
+        (rc = json_text(f, "/provenance/inputs", "inputs", &w, err)) == 0)
+        rc = json_objects(f, &w, err);
+    dk_jw_obj_end(&w);
+    dk_jw_line(&w);
+    return rc;
+}
+
+/* --- lineage -------------------------------------------------------------- */
+static void add_node(dk_buf *out, const dk_json *v, int depth)
+{
+    static const char *const key[] = { "name", "role", "writer", "content_id", "sha256" };
+    const dk_json *inputs = dk_json_get(v, "inputs");
+    bool first = true;
+
+    dk_buf_addf(out, "%*s", 2 * depth, "");
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++) {
+        const char *s = dk_json_str(dk_json_get(v, key[i]), "");
+
+        if (!s[0])
+            continue;
+        dk_buf_adds(out, first ? "" : "  ");
+        dk_buf_adds(out, strcmp(key[i], "sha256") == 0 ? "sha256:" : "");
+        add_clean(out, s);
+        first = false;
+    }
+    dk_buf_addc(out, '\n');
+    for (size_t i = 0; depth < 100 && i < dk_json_len(inputs); i++)
+        add_node(out, dk_json_at(inputs, i), depth + 1);
+}
+
+static int print_lineage(const char *object, const char *name, dk_buf *out, dk_err *err)
+{
+    dk_json *v = NULL;
+    int rc = dk_json_parse(&v, object, strlen(object), name, err);
+
+    if (rc == 0)
+        add_node(out, v, 0);
+    dk_json_free(&v);
+    return rc;
+}
+
+static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    dk_buf object = {0};
+    int rc = dk_h5_lineage(f, "", &object, err);
+
+    if (rc == 0)
+        rc = print_lineage(object.s, dk_h5_path(f), out, err);
+    dk_buf_free(&object);
+    return rc;
+}
+
+/* --- check ---------------------------------------------------------------- */
+static int check_scores(const char *path, dk_err *err)
+{
+    dk_scores *s;
+    int rc = dk_scores_open(&s, path, err);
+
+    for (size_t i = 0; rc == 0 && i < dk_scores_n(s); i++) {
+        const dk_score_info *x = dk_scores_at(s, i);
+        uint64_t *indptr;
+        uint32_t *index;
+        float *value;
+
+        if (x->kind != DK_SCORE_SPARSE)
+            continue;
+        rc = dk_scores_read_sparse(s, x->name, &indptr, &index, &value, err);
+        dk_free(indptr);
+        dk_free(index);
+        dk_free(value);
+    }
+    dk_scores_close(&s);
+    return rc;
+}
+
+static int check_file(dk_h5 *f, dk_buf *out, dk_err *err)
+{
+    const dk_h5_root *r = dk_h5_root_of(f);
+    char id[DK_CONTENT_ID_LEN];
+    dk_tokens t = {0};
+    int rc = 0;
+
+    if (dk_h5_find(f, "/rows/token"))
+        rc = dk_tokens_get(f, &t, err);
+    else if (strcmp(r->encoding, "dk-tokens") == 0)
+        rc = dk_fail(err, DK_EFORMAT, "%s has no /rows/token", dk_h5_path(f));
+    dk_tokens_free(&t);
+    if (rc == 0 && strcmp(r->encoding, "dk-scores") == 0)
+        rc = check_scores(dk_h5_path(f), err);
+    if (rc < 0 || (rc = dk_h5_content_id(f, id, err)) < 0)
+        return rc;
+    if (strcmp(id, r->content_id) != 0)
+        return dk_fail(err, DK_EFORMAT, "%s: the values have content id %s, the file says %.80s",
+                       dk_h5_path(f), id, r->content_id);
+    add_clean(out, dk_h5_path(f));
+    dk_buf_addf(out, ": ok, %s\n", id);
+    return 0;
+}
+
+/* --- streams -------------------------------------------------------------- */
+static void json_stream(const dk_tokens *t, dk_buf *out)
+{
+    dk_jw w = { .out = out };
+
+    dk_jw_obj_begin(&w);
+    key_str(&w, "file", "-");
+    key_str(&w, "kind", "dk-tokens");
+    key_u64(&w, "rows", t->rows);
+    key_u64(&w, "docs", t->docs);
+    key_str(&w, "content_id", t->content_id);
+    key_str(&w, "corpus_name", t->corpus_name);
+    key_str(&w, "format", t->format);
+    key_str(&w, "tokenizer_sha256", t->tokenizer_sha256);
+    key_u64(&w, "vocab", t->vocab);
+    dk_jw_obj_end(&w);
+    dk_jw_line(&w);
+}
+
+static int stream(dk_buf *out, dk_info_form form, dk_err *err)
+{
+    dk_tokens t;
+    int rc = dk_tokens_read(&t, "-", err);      /* checks everything */
+
+    if (rc < 0)
+        return rc;
+    if (form == DK_INFO_JSON)
+        json_stream(&t, out);
+    else if (form == DK_INFO_LINEAGE)
+        rc = print_lineage(t.lineage, "-", out, err);
+    else if (form == DK_INFO_CHECK)
+        dk_buf_addf(out, "-: ok, %s\n", t.content_id);
+    else {
+        dk_buf_addf(out, "-: dk-tokens stream, %zu rows, %zu docs\n", t.rows, t.docs);
+        text_line(out, "content", t.content_id);
+        text_line(out, "corpus", t.corpus_name);
+        text_line(out, "format", t.format);
+        text_line(out, "tokenizer", t.tokenizer_sha256);
+    }
+    dk_tokens_free(&t);
+    return rc;
+}
+
+int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err)
+{
+    dk_h5 *f;
+    int rc;
+
+    if (strcmp(path, "-") == 0)
+        return stream(out, form, err);
+    if ((rc = dk_h5_open(&f, path, NULL, err)) < 0)
+        return rc;
+    rc = form == DK_INFO_JSON ? json_file(f, out, err)
+       : form == DK_INFO_LINEAGE ? lineage_file(f, out, err)
+       : form == DK_INFO_CHECK ? check_file(f, out, err) : text_file(f, out, err);
+    dk_h5_close(&f);
+    return rc;
+}
+
+/* --- in a child ----------------------------------------------------------- */
+/* The child's outcome travels through the pipe: the error record, then text. */
+_Noreturn static void child(int fd, const char *path, dk_info_form form)
+{
+    dk_buf out = {0};
+    dk_err err = {0};
+    FILE *to = fdopen(fd, "w");
+    bool good;
+
+    if (dk_h5_info(&out, path, form, &err) == 0)
+        err.code = 0;
+    good = to && fwrite(&err, sizeof err, 1, to) == 1 &&
+           (out.n == 0 || fwrite(out.s, 1, out.n, to) == out.n) && fflush(to) == 0;
+    _exit(good ? 0 : 1);
+}
+
+static void take(FILE *from, dk_err *outcome, bool *whole)
+{
+    char block[1 << 14];
+    size_t n;
+
+    *whole = fread(outcome, sizeof *outcome, 1, from) == 1;
+    while (*whole && (n = fread(block, 1, sizeof block, from)) > 0)
+        fwrite(block, 1, n, stdout);
+    outcome->msg[sizeof outcome->msg - 1] = 0;
+}
+
+int dk_h5_info_print(const char *path, dk_info_form form, dk_err *err)
+{
+    dk_err outcome = {0};
+    bool whole = false;
+    int fd[2], status = 0;
+    FILE *from;
+    pid_t pid;
+
+    if (fflush(stdout) != 0)
+        return dk_fail_errno(err, "cannot write standard output");
+    if (pipe(fd) < 0 || (pid = fork()) < 0)
+        return dk_fail_errno(err, "cannot start a process to read %s", path);
+    if (pid == 0) {
+        close(fd[0]);
+        child(fd[1], path, form);
+    }
+    close(fd[1]);
+    if ((from = fdopen(fd[0], "r"))) {
+        take(from, &outcome, &whole);
+        fclose(from);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!whole || status != 0)
+        return dk_fail(err, DK_EFORMAT, "%s: reading it ended in a crash (%s); the file is damaged "
+                       "or hostile", path,
+                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "early exit");
+    return outcome.code ? dk_fail(err, outcome.code, "%s", outcome.msg) : 0;
+}

@@ -1,0 +1,222 @@
+/* Values.  Chunks are fetched as stored and unpacked here, because the library
+ * trusts the sizes that a damaged chunk claims. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "io/h5priv.h"
+#include "io/zstdfilter.h"
+
+static size_t index_of(const dk_h5 *f, const char *path)
+{
+    size_t lo = 0, hi = f->n;
+
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        const int c = strcmp(f->obj[mid].path, path);
+
+        if (c == 0)
+            return mid;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return SIZE_MAX;
+}
+
+static void unshuffle(uint8_t *out, const uint8_t *in, size_t n, size_t item)
+{
+    for (size_t b = 0; b < item; b++)
+        for (size_t i = 0; i < n; i++)
+            out[i * item + b] = in[b * n + i];
+}
+
+static int reserve_scratch(dk_h5 *f, size_t bytes, dk_err *err)
+{
+    if (f->scratch_bytes >= bytes)
+        return 0;
+    dk_free(f->scratch);
+    f->scratch_bytes = 0;
+    if (dk_alloc(&f->scratch, bytes, 1, "a chunk", err) < 0)
+        return DK_ENOMEM;
+    f->scratch_bytes = bytes;
+    return 0;
+}
+
+/* Brings chunk number c of dataset i into open[i].raw. */
+static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
+{
+    const dk_h5_data *d = &f->obj[i].data;
+    dk_h5_open_data *o = &f->open[i];
+    const size_t bytes = d->chunk[0] * dk_h5_row_items(d) * d->item;
+    const size_t most = o->zstd ? dk_zstd_bound(bytes) : bytes;
+    const hsize_t at[DK_H5_MAX_RANK] = { c * d->chunk[0] };
+    uint8_t *packed, *plain;
+    unsigned mask = 0;
+    uint32_t read_mask = 0;
+    haddr_t addr = HADDR_UNDEF;
+    hsize_t size = 0;
+    int rc;
+
+    if (o->raw_index == c)
+        return 0;
+    o->raw_index = UINT64_MAX;
+    if (H5Dget_chunk_info_by_coord(o->id, at, &mask, &addr, &size) < 0)
+        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
+    if (addr == HADDR_UNDEF || mask != 0 || size == 0 || size > most || (!o->zstd && size != most))
+        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s is missing or damaged",
+                       f->path, c, f->obj[i].path);
+    if ((rc = reserve_scratch(f, most + bytes, err)) < 0 ||
+        (!o->raw && (rc = dk_alloc(&o->raw, bytes, 1, "a chunk", err)) < 0))
+        return rc;
+    packed = o->zstd || o->shuffle ? f->scratch : o->raw;
+    plain = o->zstd ? (o->shuffle ? f->scratch + most : o->raw) : packed;
+    if (H5Dread_chunk(o->id, H5P_DEFAULT, at, &read_mask, packed) < 0)
+        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
+    if (o->zstd && dk_zstd_decode(plain, bytes, packed, size) < 0)
+        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s does not unpack", f->path, c,
+                       f->obj[i].path);
+    if (o->shuffle)
+        unshuffle(o->raw, plain, bytes / d->item, d->item);
+    o->raw_index = c;
+    return 0;
+}
+
+static int read_chunked(dk_h5 *f, size_t i, uint64_t first, uint64_t n, uint8_t *out, dk_err *err)
+{
+    const dk_h5_data *d = &f->obj[i].data;
+    const size_t row = dk_h5_row_items(d) * d->item;
+    int rc;
+
+    while (n) {
+        const uint64_t c = first / d->chunk[0], skip = first % d->chunk[0];
+        const uint64_t take = d->chunk[0] - skip < n ? d->chunk[0] - skip : n;
+
+        if ((rc = load_chunk(f, i, c, err)) < 0)
+            return rc;
+        memcpy(out, f->open[i].raw + skip * row, take * row);
+        out += take * row;
+        first += take;
+        n -= take;
+    }
+    return 0;
+}
+
+static int read_piece(dk_h5 *f, size_t i, uint64_t first, uint64_t n, void *out, dk_err *err)
+{
+    const dk_h5_data *d = &f->obj[i].data;
+    const hid_t id = f->open[i].id, type = H5Dget_type(id), from = H5Dget_space(id);
+    hsize_t start[DK_H5_MAX_RANK] = { first }, count[DK_H5_MAX_RANK] = { n };
+    hid_t to;
+    int rc = 0;
+
+    for (int k = 1; k < d->rank; k++)
+        count[k] = d->dim[k];
+    to = H5Screate_simple(d->rank, count, NULL);
+    if (to < 0 || H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(id, type, to, from, H5P_DEFAULT, out) < 0)
+        rc = dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
+    if (to >= 0)
+        H5Sclose(to);
+    H5Sclose(from);
+    H5Tclose(type);
+    return rc;
+}
+
+int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint64_t n, void *out,
+               dk_err *err)
+{
+    const size_t i = index_of(f, path);
+    const dk_h5_data *d;
+
+    if (i == SIZE_MAX || f->obj[i].kind != DK_H5_DATASET)
+        return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
+    d = &f->obj[i].data;
+    if (d->type != type)
+        return dk_fail(err, DK_EFORMAT, "%s: %s holds %s, expected %s", f->path, path,
+                       dk_h5_type_name(d->type), dk_h5_type_name(type));
+    if (first > d->dim[0] || n > d->dim[0] - first)
+        return dk_fail(err, DK_EDATA, "%s: %s has %" PRIu64 " rows, asked for %" PRIu64 " from %"
+                       PRIu64, f->path, path, d->dim[0], n, first);
+    if (n == 0 || dk_h5_row_items(d) == 0)
+        return 0;
+    if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
+        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
+    return f->open[i].chunked ? read_chunked(f, i, first, n, out, err)
+                              : read_piece(f, i, first, n, out, err);
+}
+
+int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5_data *info,
+                   dk_err *err)
+{
+    const dk_h5_object *o = dk_h5_find(f, path);
+    void *p = NULL;
+    int rc;
+
+    *(void **)out = NULL;
+    if (!o || o->kind != DK_H5_DATASET)
+        return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
+    rc = dk_alloc(&p, o->data.dim[0] * dk_h5_row_items(&o->data), o->data.item, path, err);
+    if (rc == 0)
+        rc = dk_h5_read(f, path, type, 0, o->data.dim[0], p, err);
+    if (rc < 0) {
+        dk_free(p);
+        return rc;
+    }
+    *(void **)out = p;
+    if (info)
+        *info = o->data;
+    return 0;
+}
+
+int dk_h5_read_text(dk_h5 *f, const char *path, char **out, dk_err *err)
+{
+    const dk_h5_object *o = dk_h5_find(f, path);
+    int rc;
+
+    *out = NULL;
+    if (!o)
+        return 0;
+    if (o->kind != DK_H5_DATASET || o->data.rank != 1)
+        return dk_fail(err, DK_EFORMAT, "%s: %s is no text", f->path, path);
+    if ((rc = dk_alloc(out, o->data.dim[0] + 1, 1, path, err)) == 0 &&
+        (rc = dk_h5_read(f, path, DK_H5_U8, 0, o->data.dim[0], *out, err)) < 0) {
+        dk_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+int dk_h5_read_strs(dk_h5 *f, const char *path, char ***out, size_t *n, dk_err *err)
+{
+    dk_h5_data d;
+    char *all, **s;
+    int rc;
+
+    *out = NULL;
+    *n = 0;
+    if ((rc = dk_h5_read_all(f, path, DK_H5_STR, &all, &d, err)) < 0)
+        return rc;
+    if (d.rank != 1)
+        rc = dk_fail(err, DK_EFORMAT, "%s: %s is no list of texts", f->path, path);
+    else if ((rc = dk_alloc(&s, d.dim[0], sizeof *s, path, err)) == 0) {
+        for (uint64_t i = 0; i < d.dim[0]; i++)
+            s[i] = dk_xstrndup(all + i * d.item, d.item);
+        *out = s;
+        *n = d.dim[0];
+    }
+    dk_free(all);
+    return rc;
+}
+
+size_t dk_h5_count(const dk_h5 *f) { return f->n; }
+const dk_h5_object *dk_h5_at(const dk_h5 *f, size_t i) { return &f->obj[i]; }
+const char *dk_h5_path(const dk_h5 *f) { return f->path; }
+const dk_h5_root *dk_h5_root_of(const dk_h5 *f) { return &f->root; }
+
+const dk_h5_object *dk_h5_find(const dk_h5 *f, const char *path)
+{
+    const size_t i = index_of(f, path);
+
+    return i == SIZE_MAX ? NULL : &f->obj[i];
+}

@@ -1,0 +1,293 @@
+/* Lines, rows, documents. */
+#include "io/textfile.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/instream.h"
+#include "io/json.h"
+
+struct dk_textfile {
+    dk_instream *in;
+    dk_doc_kind kind;
+    char *column;
+    bool decided, plain, ended;
+    dk_buf buf;                 /* read, not yet handed out */
+    size_t at, line, replaced;
+    dk_buf clean;               /* the line at hand when it had to be mended */
+    dk_json *row;
+    dk_message *message;
+    size_t message_cap;
+};
+
+static bool ends_with(const char *s, size_t n, const char *end)
+{
+    const size_t k = strlen(end);
+
+    return n >= k && memcmp(s + n - k, end, k) == 0;
+}
+
+static bool plain_name(const char *path)
+{
+    size_t n = strlen(path);
+
+    if (ends_with(path, n, ".gz"))
+        n -= 3;
+    else if (ends_with(path, n, ".zst"))
+        n -= 4;
+    return ends_with(path, n, ".txt");
+}
+
+int dk_textfile_open(dk_textfile **out, const char *path, dk_doc_kind kind, const char *column,
+                     dk_err *err)
+{
+    dk_instream *in = NULL;
+    const int rc = dk_instream_open(&in, path, err);
+    dk_textfile *f;
+
+    *out = NULL;
+    if (rc < 0)
+        return rc;
+    f = dk_xcalloc(1, sizeof *f);
+    f->in = in;
+    f->kind = kind;
+    f->column = column ? dk_xstrdup(column) : NULL;
+    f->plain = plain_name(path);
+    f->decided = strcmp(path, "-") != 0;
+    *out = f;
+    return 0;
+}
+
+void dk_textfile_close(dk_textfile **fp)
+{
+    dk_textfile *f = *fp;
+
+    if (!f)
+        return;
+    dk_instream_close(&f->in);
+    dk_json_free(&f->row);
+    dk_buf_free(&f->buf);
+    dk_buf_free(&f->clean);
+    dk_free(f->message);
+    dk_free(f->column);
+    dk_free(f);
+    *fp = NULL;
+}
+
+size_t dk_textfile_replaced(const dk_textfile *f) { return f->replaced; }
+const char *dk_textfile_name(const dk_textfile *f) { return dk_instream_name(f->in); }
+
+static int more(dk_textfile *f, dk_err *err)
+{
+    size_t got = 0;
+    int rc;
+
+    if (f->at > 0 && f->at >= f->buf.n / 2) {
+        memmove(f->buf.s, f->buf.s + f->at, f->buf.n - f->at);
+        f->buf.n -= f->at;
+        f->at = 0;
+    }
+    if ((rc = dk_instream_read(f->in, &f->buf, 1 << 16, &got, err)) < 0)
+        return rc;
+    f->ended = got == 0;
+    return 0;
+}
+
+/* Standard input has no name: JSON lines begin with '{'. */
+static int decide(dk_textfile *f, dk_err *err)
+{
+    int rc = 0;
+
+    while (!f->decided && rc == 0) {
+        const size_t blank = f->buf.n ? strspn(f->buf.s, " \t\r\n") : 0;
+
+        if (blank < f->buf.n || f->ended) {
+            f->plain = blank < f->buf.n && f->buf.s[blank] != '{';
+            f->decided = true;
+        } else
+            rc = more(f, err);
+    }
+    return rc;
+}
+
+/* s with invalid sequences replaced; borrowed until the next call. */
+static dk_text mend(dk_textfile *f, const char *s, size_t n)
+{
+    dk_buf_clear(&f->clean);
+    for (size_t at = 0; at < n;) {
+        size_t end = at;
+        int k = 1;
+
+        while (end < n && (k = (uint8_t)s[end] < 0x80 ? 1 : dk_utf8_step(s + end, n - end)) > 0)
+            end += (size_t)k;
+        if (at == 0 && end == n)
+            return (dk_text){ s, n };
+        dk_buf_add(&f->clean, s + at, end - at);
+        if (end < n) {
+            dk_buf_adds(&f->clean, "\xEF\xBF\xBD");
+            end += (size_t)-k;
+            f->replaced++;
+        }
+        at = end;
+    }
+    return (dk_text){ f->clean.s ? f->clean.s : "", f->clean.n };
+}
+
+static int next_line(dk_textfile *f, dk_text *line, dk_err *err)
+{
+    size_t seen = 0;
+    int rc;
+
+    for (;;) {
+        const char *from = f->buf.s + f->at;
+        const size_t left = f->buf.n - f->at;
+        const char *nl = left > seen ? memchr(from + seen, '\n', left - seen) : NULL;
+
+        if (nl || (f->ended && left > 0)) {
+            *line = (dk_text){ from, nl ? (size_t)(nl - from) : left };
+            f->at += line->n + (nl != NULL);
+            f->line++;
+            return 1;
+        }
+        if (f->ended)
+            return 0;
+        seen = left;
+        if ((rc = more(f, err)) < 0)
+            return rc;
+    }
+}
+
+static int whole(dk_textfile *f, dk_doc *doc, dk_err *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && !f->ended)
+        rc = more(f, err);
+    if (rc < 0 || f->line++ > 0 || f->buf.n == 0)
+        return rc;
+    if (f->kind == DK_DOC_CHAT)
+        return dk_fail(err, DK_EDATA, "%s is plain text, not chats", dk_textfile_name(f));
+    *doc = (dk_doc){ .kind = DK_DOC_TEXT, .text = mend(f, f->buf.s, f->buf.n) };
+    return 1;
+}
+
+/* The names of a row's columns, for a message. */
+static void columns(const dk_json *row, dk_buf *out)
+{
+    dk_json_iter it = {0};
+
+    while (dk_json_next(row, &it) && out->n < 300)
+        dk_buf_addf(out, "%s%.60s", out->n ? ", " : "", it.key);
+}
+
+static int no_column(const dk_textfile *f, const char *name, dk_err *err)
+{
+    dk_buf have = {0};
+    int rc;
+
+    columns(f->row, &have);
+    rc = dk_fail(err, DK_EDATA, "%s:%zu: no column '%s'; there are: %s", dk_textfile_name(f),
+                 f->line, name, have.n ? have.s : "none");
+    dk_buf_free(&have);
+    return rc;
+}
+
+static dk_text text_of(const dk_json *v)
+{
+    return (dk_text){ dk_json_str(v, NULL), dk_json_len(v) };
+}
+
+static int messages(dk_textfile *f, const dk_json *list, const char *name, dk_doc *doc, dk_err *err)
+{
+    const size_t n = dk_json_len(list);
+
+    if (dk_json_type(list) != DK_JSON_ARRAY || n == 0)
+        return dk_fail(err, DK_EDATA, "%s:%zu: '%s' is no list of messages", dk_textfile_name(f),
+                       f->line, name);
+    if (n > f->message_cap) {
+        f->message_cap = n;
+        f->message = dk_xrealloc(f->message, n * sizeof *f->message);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const dk_json *m = dk_json_at(list, i);
+
+        f->message[i] = (dk_message){ text_of(dk_json_get(m, "role")),
+                                      text_of(dk_json_get(m, "content")) };
+        if (!f->message[i].role.s || !f->message[i].content.s)
+            return dk_fail(err, DK_EDATA, "%s:%zu: message %zu has no text in 'role' and 'content'",
+                           dk_textfile_name(f), f->line, i);
+    }
+    *doc = (dk_doc){ .kind = DK_DOC_CHAT, .line = f->line, .n_messages = n, .message = f->message };
+    return 1;
+}
+
+static int row_doc(dk_textfile *f, dk_doc *doc, dk_err *err)
+{
+    const char *chat = f->kind == DK_DOC_CHAT && f->column ? f->column : "messages";
+    const char *text = f->column ? f->column : "text";
+    const dk_json *v = dk_json_get(f->row, text), *list = dk_json_get(f->row, chat);
+
+    if (f->kind == DK_DOC_CHAT || (f->kind == DK_DOC_AUTO && !f->column && !v && list))
+        return list ? messages(f, list, chat, doc, err) : no_column(f, chat, err);
+    if (!v)
+        return no_column(f, text, err);
+    if (dk_json_is_null(v)) {       /* a row without a text, as some data sets have */
+        *doc = (dk_doc){ .kind = DK_DOC_TEXT, .line = f->line, .text = { "", 0 } };
+        return 1;
+    }
+    if (dk_json_type(v) != DK_JSON_STR)
+        return dk_fail(err, DK_EDATA, "%s:%zu: column '%s' holds no text", dk_textfile_name(f),
+                       f->line, text);
+    *doc = (dk_doc){ .kind = DK_DOC_TEXT, .line = f->line, .text = text_of(v) };
+    return 1;
+}
+
+static bool is_blank(dk_text t)
+{
+    for (size_t i = 0; i < t.n; i++)
+        if (!strchr(" \t\r", t.s[i]) || !t.s[i])
+            return false;
+    return true;
+}
+
+/* The wrapper's message counts lines within the text it was given: one. */
+static int parse_row(dk_textfile *f, dk_text t, dk_err *err)
+{
+    char *name = dk_xasprintf("%s:%zu", dk_textfile_name(f), f->line);
+    dk_err why = {0};
+    int rc = dk_json_parse(&f->row, t.s, t.n, "", &why);
+    const char *text = why.msg;
+
+    if (rc < 0) {
+        text += strspn(text, ":0123456789 ");
+        rc = dk_fail(err, DK_EFORMAT, "%s: %s", name, *text ? text : why.msg);
+    } else if (dk_json_type(f->row) != DK_JSON_OBJECT)
+        rc = dk_fail(err, DK_EFORMAT, "%s: the line is no JSON object", name);
+    dk_free(name);
+    return rc;
+}
+
+int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err)
+{
+    dk_text line = {0};
+    int rc = decide(f, err);
+
+    if (rc < 0)
+        return rc;
+    if (f->plain)
+        return whole(f, doc, err);
+    dk_json_free(&f->row);
+    do
+        rc = next_line(f, &line, err);
+    while (rc == 1 && is_blank(line));
+    if (rc <= 0)
+        return rc;
+    line = mend(f, line.s, line.n);
+    rc = parse_row(f, line, err);
+    if (rc == 0 && f->kind == DK_DOC_ROW)
+        *doc = (dk_doc){ .kind = DK_DOC_ROW, .line = f->line };
+    if (rc == 0)
+        rc = f->kind == DK_DOC_ROW ? 1 : row_doc(f, doc, err);
+    doc->row = f->row;
+    return rc;
+}

@@ -1,0 +1,53 @@
+/* Documents from files: JSON lines with a text or a chat in each, or a plain
+ * text that is one document.  Both may be compressed (instream.h).
+ *
+ * A file is plain text if its name ends in .txt, .txt.gz or .txt.zst, or if it
+ * is standard input and does not begin with '{'; else it is JSON lines. */
+#ifndef DK_IO_TEXTFILE_H
+#define DK_IO_TEXTFILE_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "io/json.h"
+
+typedef struct dk_textfile dk_textfile;
+
+/* ROW: any object, of which the reader makes what it likes. */
+typedef enum dk_doc_kind { DK_DOC_AUTO, DK_DOC_TEXT, DK_DOC_CHAT, DK_DOC_ROW } dk_doc_kind;
+
+/* Valid UTF-8, not zero-terminated, may hold zero bytes. */
+typedef struct dk_text {
+    const char *s;
+    size_t n;
+} dk_text;
+
+typedef struct dk_message {
+    dk_text role, content;
+} dk_message;
+
+/* Borrowed until the next call. */
+typedef struct dk_doc {
+    dk_doc_kind kind;           /* TEXT, CHAT; of JSON lines ROW if that was asked for */
+    size_t line;                /* 1-based; 0 for a plain text */
+    dk_text text;
+    size_t n_messages;
+    const dk_message *message;
+    const dk_json *row;         /* NULL for a plain text */
+} dk_doc;
+
+/* kind AUTO: a row with the column (default "text") is a text, one with
+ * "messages" a chat.  column: NULL, or the name of the column with the text;
+ * with kind CHAT, that with the messages. */
+int dk_textfile_open(dk_textfile **out, const char *path, dk_doc_kind kind, const char *column,
+                     dk_err *err);
+void dk_textfile_close(dk_textfile **f);
+
+/* 1: *doc is filled; 0: end; < 0: error, which names file and line.  Empty
+ * lines are passed over. */
+int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err);
+/* Invalid UTF-8 sequences replaced so far, and the name for messages. */
+size_t dk_textfile_replaced(const dk_textfile *f);
+const char *dk_textfile_name(const dk_textfile *f);
+
+#endif

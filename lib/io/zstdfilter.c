@@ -1,0 +1,65 @@
+/* The zstd filter.  Distributions ship no plugin for it, so it is linked in
+ * and registered at start; a file can never make the library load code. */
+#include "io/zstdfilter.h"
+
+#include <stdlib.h>
+#include <zstd.h>
+
+#include "io/h5priv.h"
+
+/* The filter owns its buffers through the C allocator, as the library asks. */
+static size_t swap(void **buf, size_t *buf_size, void *fresh, size_t cap, size_t n)
+{
+    if (ZSTD_isError(n)) {
+        free(fresh);
+        return 0;
+    }
+    free(*buf);
+    *buf = fresh;
+    *buf_size = cap;
+    return n;
+}
+
+static size_t decode(size_t n, size_t *buf_size, void **buf)
+{
+    const unsigned long long want = ZSTD_getFrameContentSize(*buf, n);
+    void *fresh;
+
+    /* The two error codes of the call are above every limit, too. */
+    if (want == 0 || want > DK_H5_MAX_CHUNK || !(fresh = malloc(want)))
+        return 0;
+    return swap(buf, buf_size, fresh, want, ZSTD_decompress(fresh, want, *buf, n));
+}
+
+static size_t filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *buf_size,
+                     void **buf)
+{
+    const size_t cap = ZSTD_compressBound(n);
+    void *fresh;
+
+    if (flags & H5Z_FLAG_REVERSE)
+        return decode(n, buf_size, buf);
+    if (!(fresh = malloc(cap)))
+        return 0;
+    return swap(buf, buf_size, fresh, cap,
+                ZSTD_compress(fresh, cap, *buf, n, n_cd ? (int)cd[0] : DK_ZSTD_LEVEL));
+}
+
+int dk_zstd_register(void)
+{
+    static const H5Z_class2_t zstd = {
+        .version = H5Z_CLASS_T_VERS, .id = DK_ZSTD_FILTER, .encoder_present = 1,
+        .decoder_present = 1, .name = "zstd", .filter = filter
+    };
+
+    return H5Zregister(&zstd) < 0 ? -1 : 0;
+}
+
+int dk_zstd_decode(void *out, size_t n, const void *frame, size_t frame_bytes)
+{
+    if (ZSTD_getFrameContentSize(frame, frame_bytes) != n)
+        return -1;
+    return ZSTD_decompress(out, n, frame, frame_bytes) == n ? 0 : -1;
+}
+
+size_t dk_zstd_bound(size_t n) { return ZSTD_compressBound(n); }

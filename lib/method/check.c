@@ -1,0 +1,199 @@
+/* The table of checks, and one run of it. */
+#include "method/checkrun.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/json.h"
+
+enum { BASE = 1, ADAPTERS = 2 };            /* lanes that a check looks at */
+enum { WEIGHTS = 1, PASS = 2 | WEIGHTS };   /* what must be there before */
+
+static const struct check {
+    const char *id, *title;
+    unsigned lanes, needs;
+    dk_check_fn *run;
+} checks[] = {
+    { "T1", "texts begin with the promised BOS", BASE, 0, dk_check_t1 },
+    { "T2", "chats can be rendered, prompts begin what follows", BASE, 0, dk_check_t2 },
+    { "T3", "tokenizers of base and finetune are the same", BASE | ADAPTERS, 0, dk_check_t3 },
+    { "A1", "every adapter tensor has a home", ADAPTERS, 0, dk_check_a1 },
+    { "A2", "the adapter is not empty", ADAPTERS, 0, dk_check_a2 },
+    { "A3", "the adapter's scale and rank are sound", ADAPTERS, 0, dk_check_a3 },
+    { "A4", "the adapter is applied, where it should be", ADAPTERS, PASS, dk_check_a4 },
+    { "G2", "the loss on English text is sane", BASE | ADAPTERS, PASS, dk_check_g2 },
+    { "S1", "edits of strength 0 change nothing", BASE | ADAPTERS, WEIGHTS, dk_check_s1 },
+};
+enum { N_CHECKS = sizeof checks / sizeof *checks };
+
+void dk_check_say(dk_check_row *row, dk_check_status status, const char *fmt, ...)
+{
+    dk_buf text = {0};
+    char line[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    dk_buf_adds(&text, line);
+    dk_free(row->detail);
+    row->detail = text.s;
+    row->status = status;
+}
+
+/* --- which checks ------------------------------------------------------------------ */
+static bool wanted(const dk_check_spec *s, const struct check *k)
+{
+    for (size_t i = 0; i < s->n_only; i++)
+        if (strcmp(s->only[i], k->id) == 0)
+            return true;
+    return s->n_only == 0;
+}
+
+static int known_ids(const dk_check_spec *s, dk_err *err)
+{
+    dk_buf all = {0};
+    int rc = 0;
+
+    for (size_t k = 0; k < N_CHECKS; k++)
+        dk_buf_addf(&all, "%s%s", k ? ", " : "", checks[k].id);
+    for (size_t i = 0; rc == 0 && i < s->n_only; i++) {
+        size_t k = 0;
+
+        while (k < N_CHECKS && strcmp(checks[k].id, s->only[i]) != 0)
+            k++;
+        if (k == N_CHECKS)
+            rc = dk_fail(err, DK_EUSAGE, "there is no check '%s': they are %s", s->only[i], all.s);
+    }
+    dk_buf_free(&all);
+    return rc;
+}
+
+static unsigned needs(const dk_check_spec *s)
+{
+    unsigned all = 0;
+
+    for (size_t k = 0; k < N_CHECKS; k++)
+        if (wanted(s, &checks[k]))
+            all |= checks[k].needs;
+    return all;
+}
+
+/* --- a run --------------------------------------------------------------------------- */
+/* Adapters and tokenizer first: what does not fit is known before weights load. */
+static int open_parts(dk_check *c, dk_err *err)
+{
+    const dk_pair_spec *s = &c->spec->pair;
+    dk_checkpoint *file = NULL;
+    dk_dtype dtype = DK_F32;
+    int rc = dk_pair_name(&c->pair, s, err);
+
+    if (rc == 0)
+        rc = dk_checkpoint_open(&file, s->base, err);
+    if (rc < 0)
+        return rc;
+    c->config = *dk_checkpoint_config(file);
+    dk_checkpoint_close(&file);
+    rc = dk_dtype_parse(&dtype, s->dtype, &c->config, err);
+    c->lane[0].usable = true;
+    for (size_t l = 1; rc == 0 && l < c->pair.n_lanes; l++)
+        rc = dk_check_inspect(c, l, err);
+    if (rc == 0)
+        rc = dk_check_encode(c, err);
+    if (rc == 0 && needs(c->spec) & WEIGHTS)
+        rc = dk_model_load(&c->pair.model, s->base, dtype, (needs(c->spec) & PASS) == PASS, err);
+    if (rc == 0 && (needs(c->spec) & PASS) == PASS)
+        rc = dk_check_pass(c, err);
+    return rc;
+}
+
+static int run_one(dk_check *c, const struct check *k, size_t lane, dk_check_report *out, dk_err *err)
+{
+    dk_check_row *row;
+
+    out->row = dk_xrealloc(out->row, (out->n + 1) * sizeof *out->row);
+    row = &out->row[out->n++];
+    *row = (dk_check_row){ .id = k->id, .title = k->title, .lane = dk_xstrdup(c->pair.lane[lane].name),
+                           .value = NAN, .limit = NAN };
+    return k->run(c, lane, row, err);
+}
+
+static void close_parts(dk_check *c)
+{
+    for (size_t l = 0; l < c->pair.n_lanes; l++) {
+        dk_free(c->lane[l].refused);
+        dk_free(c->probe[l].diff);
+    }
+    dk_tokenizer_close(&c->tokenizer);
+    dk_free(c->tokenizer_refused);
+    dk_free(c->ids);
+    dk_pair_close(&c->pair);
+}
+
+int dk_check_run(dk_check_report *out, const dk_check_spec *spec, dk_err *err)
+{
+    dk_check c = { .spec = spec };
+    int rc = known_ids(spec, err);
+
+    *out = (dk_check_report){0};
+    if (rc == 0)
+        rc = open_parts(&c, err);
+    for (size_t k = 0; rc == 0 && k < N_CHECKS; k++)
+        for (size_t l = 0; rc == 0 && l < c.pair.n_lanes; l++)
+            if (wanted(spec, &checks[k]) && checks[k].lanes & (l ? ADAPTERS : BASE))
+                rc = run_one(&c, &checks[k], l, out, err);
+    close_parts(&c);
+    if (rc < 0)
+        dk_check_free(out);
+    return rc;
+}
+
+/* --- the report ---------------------------------------------------------------------- */
+void dk_check_free(dk_check_report *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        dk_free(r->row[i].lane);
+        dk_free(r->row[i].detail);
+    }
+    dk_free(r->row);
+    *r = (dk_check_report){0};
+}
+
+size_t dk_check_count(const dk_check_report *r, dk_check_status status)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        n += r->row[i].status == status;
+    return n;
+}
+
+const char *dk_check_status_name(dk_check_status s)
+{
+    static const char *const names[] = { "pass", "warn", "fail", "skip" };
+
+    return names[s];
+}
+
+void dk_check_row_json(dk_buf *out, const dk_check_row *row)
+{
+    dk_jw w = { .out = out };
+
+    dk_jw_obj_begin(&w);
+    dk_jw_key(&w, "check");
+    dk_jw_str(&w, row->id);
+    dk_jw_key(&w, "lane");
+    dk_jw_str(&w, row->lane);
+    dk_jw_key(&w, "status");
+    dk_jw_str(&w, dk_check_status_name(row->status));
+    dk_jw_key(&w, "value");
+    dk_jw_num(&w, row->value);
+    dk_jw_key(&w, "limit");
+    dk_jw_num(&w, row->limit);
+    dk_jw_key(&w, "detail");
+    dk_jw_str(&w, row->detail);
+    dk_jw_obj_end(&w);
+    dk_jw_line(&w);
+}

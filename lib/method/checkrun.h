@@ -1,0 +1,57 @@
+/* The inside of a run of checks: shared by check*.c, by nobody else. */
+#ifndef DK_METHOD_CHECKRUN_H
+#define DK_METHOD_CHECKRUN_H
+
+#include "method/check.h"
+#include "text/tokenizer.h"
+
+/* What is known of a lane's adapter before any pass. */
+typedef struct dk_check_lane {
+    char *refused;          /* why the adapter cannot be opened, or NULL */
+    bool usable;            /* may run in a lane */
+    bool empty;             /* no module with both A and B not zero */
+    bool no_scale;          /* no module has a scale other than 0 */
+    int first;              /* layer of the first module that has an effect; -1: none */
+} dk_check_lane;
+
+/* What the probe pass measures in a lane. */
+typedef struct dk_check_probe {
+    double *diff;           /* [layer + 1] largest |lane - base| of the residual stream; 0: embedding */
+    double nll, kl;         /* means */
+    size_t n_nll, n_kl;
+    int bad_layer;          /* first one whose output is not finite, -1 the embedding, */
+    size_t bad_text, bad_pos;
+    bool bad, bad_head;     /* bad_head: a log-probability that is not finite */
+} dk_check_probe;
+
+typedef struct dk_check {
+    const dk_check_spec *spec;
+    dk_model_config config;
+    dk_pair pair;                       /* model NULL if no check needs weights */
+    dk_check_lane lane[DK_MAX_LANES];
+    dk_tokenizer *tokenizer;            /* NULL: none, or refused */
+    char *tokenizer_refused;            /* why; NULL with tokenizer NULL: there is none */
+    size_t offset[DK_PROBE_TEXTS + 1];
+    uint32_t *ids;                      /* [offset[DK_PROBE_TEXTS]] */
+    bool real_text;                     /* ids are the probe texts, not a stand-in */
+    dk_check_probe probe[DK_MAX_LANES];
+    bool probed;
+} dk_check;
+
+/* Sets status and detail. */
+void dk_check_say(dk_check_row *row, dk_check_status status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One check of one lane (0: the base).  value and limit are NaN at entry. */
+typedef int dk_check_fn(dk_check *c, size_t lane, dk_check_row *row, dk_err *err);
+dk_check_fn dk_check_a1, dk_check_a2, dk_check_a3, dk_check_a4, dk_check_g2, dk_check_s1,
+            dk_check_t1, dk_check_t2, dk_check_t3;
+
+/* Opens the adapter of a lane and looks at it. */
+int dk_check_inspect(dk_check *c, size_t lane, dk_err *err);
+/* Opens the base's tokenizer and encodes the probe texts. */
+int dk_check_encode(dk_check *c, dk_err *err);
+/* The probe texts through all usable lanes; once. */
+int dk_check_pass(dk_check *c, dk_err *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* KL tables. */
+#include "method/kltable.h"
+
+#include "io/json.h"
+#include "num/stats.h"
+
+static void put_stats(dk_jw *w, const char *key, const dk_stats *s)
+{
+    dk_jw_key(w, key);
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "mean"); dk_jw_num(w, s->mean);
+    dk_jw_key(w, "std"); dk_jw_num(w, s->std);
+    dk_jw_key(w, "median"); dk_jw_num(w, s->median);
+    dk_jw_key(w, "min"); dk_jw_num(w, s->min);
+    dk_jw_key(w, "max"); dk_jw_num(w, s->max);
+    dk_jw_key(w, "percentile_25"); dk_jw_num(w, s->p25);
+    dk_jw_key(w, "percentile_50"); dk_jw_num(w, s->p50);
+    dk_jw_key(w, "percentile_75"); dk_jw_num(w, s->p75);
+    dk_jw_obj_end(w);
+}
+
+int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t,
+                    const float *kl, uint64_t seed, dk_err *err)
+{
+    dk_jw w = { .out = out };
+    dk_stats token, sample;
+    double *sum = NULL, *count = NULL, lo, hi;
+    float *mean = NULL;
+    size_t docs = 0;
+    int rc = dk_alloc(&sum, t->docs, sizeof *sum, "statistics", err);
+
+    if (rc == 0) rc = dk_alloc(&count, t->docs, sizeof *count, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&mean, t->docs, sizeof *mean, "statistics", err);
+    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
+            sum[d] += kl[i];
+        count[d] = (double)(t->offset[d + 1] - t->offset[d]);
+        if (count[d] > 0)
+            mean[docs++] = (float)(sum[d] / count[d]);
+    }
+    if (rc == 0) rc = dk_stats_of(&token, kl, t->rows, err);
+    if (rc == 0) rc = dk_stats_of(&sample, mean, docs, err);
+    if (rc == 0) rc = dk_bootstrap_ratio(&lo, &hi, sum, count, t->id, t->docs, seed, err);
+    if (rc == 0) {
+        dk_jw_obj_begin(&w);
+        dk_jw_key(&w, "lane"); dk_jw_str(&w, lane);
+        dk_jw_key(&w, "against"); dk_jw_str(&w, against);
+        dk_jw_key(&w, "dataset_id"); dk_jw_str(&w, t->corpus_name);
+        dk_jw_key(&w, "unit"); dk_jw_str(&w, "nats");
+        dk_jw_key(&w, "value"); dk_jw_num(&w, token.mean);
+        dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
+        dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
+        dk_jw_key(&w, "docs"); dk_jw_u64(&w, docs);
+        put_stats(&w, "per_token_statistics", &token);
+        put_stats(&w, "mean_per_sample_statistics", &sample);
+        dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, t->rows);
+        dk_jw_key(&w, "total_sequences_processed"); dk_jw_u64(&w, docs);
+        dk_jw_obj_end(&w);
+        dk_jw_line(&w);
+    }
+    dk_free(sum);
+    dk_free(count);
+    dk_free(mean);
+    return rc;
+}

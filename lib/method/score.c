@@ -1,0 +1,234 @@
+/* The paired pass. */
+#include "method/score.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "method/kl.h"
+
+static int floats(float **out, size_t n, size_t k, dk_err *err)
+{
+    size_t total;
+
+    return dk_mul_size(&total, n, k) ? dk_alloc(out, total, sizeof **out, "scores", err)
+                                     : dk_fail(err, DK_ENOMEM, "the scores do not fit in memory");
+}
+
+static int lists_alloc(dk_topk_lists *l, size_t rows, size_t k, dk_err *err)
+{
+    size_t n;
+    int rc = dk_mul_size(&n, rows, k) ? 0 : dk_fail(err, DK_ENOMEM, "the lists do not fit in memory");
+
+    if (rc == 0) rc = dk_alloc(&l->top_id, n, sizeof(uint32_t), "top-k lists", err);
+    if (rc == 0) rc = dk_alloc(&l->bottom_id, n, sizeof(uint32_t), "top-k lists", err);
+    if (rc == 0) rc = dk_alloc(&l->top, n, sizeof(float), "top-k lists", err);
+    if (rc == 0) rc = dk_alloc(&l->bottom, n, sizeof(float), "top-k lists", err);
+    return rc;
+}
+
+static int sums_alloc(dk_topk_vocab *s, size_t v, dk_err *err)
+{
+    int rc = dk_alloc(&s->sum_diff, v, sizeof(double), "vocabulary sums", err);
+
+    if (rc == 0) rc = dk_alloc(&s->count_positive, v, sizeof(int64_t), "vocabulary counts", err);
+    if (rc == 0) rc = dk_alloc(&s->top_count, v, sizeof(int64_t), "vocabulary counts", err);
+    if (rc == 0) rc = dk_alloc(&s->bottom_count, v, sizeof(int64_t), "vocabulary counts", err);
+    return rc;
+}
+
+static int room(dk_score *s, const dk_score_plan *plan, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t l = 0; rc == 0 && l < s->n_lanes; l++) {
+        if (plan->kl)
+            rc = floats(&s->logp[l], s->rows, 1, err);
+        if (rc == 0 && plan->kl && l > 0)
+            rc = floats(&s->kl[l], s->rows, 1, err);
+        if (rc == 0 && s->k && l > 0)
+            rc = lists_alloc(&s->topk[l], s->rows, s->k, err);
+        if (rc == 0 && s->k && l > 0)
+            rc = sums_alloc(&s->sums[l], s->vocab, err);
+    }
+    return rc;
+}
+
+void dk_score_free(dk_score *s)
+{
+    for (size_t l = 0; l < s->n_lanes; l++) {
+        dk_free(s->kl[l]);
+        dk_free(s->logp[l]);
+        dk_free(s->topk[l].top_id);
+        dk_free(s->topk[l].bottom_id);
+        dk_free(s->topk[l].top);
+        dk_free(s->topk[l].bottom);
+        dk_free(s->sums[l].sum_diff);
+        dk_free(s->sums[l].count_positive);
+        dk_free(s->sums[l].top_count);
+        dk_free(s->sums[l].bottom_count);
+    }
+    *s = (dk_score){0};
+}
+
+/* Points the visitors at the rows of the batch that begins at row0. */
+static void aim(const dk_score *s, size_t row0, dk_kl *kl, dk_topk *topk, const uint32_t *next)
+{
+    static float *to_kl[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
+    static dk_topk_lists lists[DK_MAX_LANES];
+
+    for (size_t l = 0; l < s->n_lanes; l++) {
+        to_kl[l] = s->kl[l] ? s->kl[l] + row0 : NULL;
+        to_logp[l] = s->logp[l] ? s->logp[l] + row0 : NULL;
+        if (topk && l > 0)
+            lists[l] = (dk_topk_lists){ s->topk[l].top_id + row0 * s->k,
+                                        s->topk[l].bottom_id + row0 * s->k,
+                                        s->topk[l].top + row0 * s->k, s->topk[l].bottom + row0 * s->k };
+    }
+    if (kl)
+        dk_kl_target(kl, to_kl, to_logp, next + row0);
+    if (topk)
+        dk_topk_target(topk, lists);
+}
+
+/* Documents first .. last - 1, of at most budget rows in all (or one). */
+static size_t fill_batch(const dk_tokens *t, size_t first, size_t budget, size_t *offset)
+{
+    size_t last = first;
+
+    while (last < t->docs && (last == first || t->offset[last + 1] - t->offset[first] <= budget)) {
+        offset[last - first] = t->offset[last] - t->offset[first];
+        last++;
+    }
+    offset[last - first] = t->offset[last] - t->offset[first];
+    return last;
+}
+
+static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, dk_kl *kl, dk_topk *topk,
+                const uint32_t *next, dk_err *err)
+{
+    size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
+    dk_visitor vis[2];
+    size_t n_vis = 0;
+    dk_progress bar;
+    int rc = 0;
+
+    if (kl)
+        vis[n_vis++] = dk_kl_visitor(kl);
+    if (topk)
+        vis[n_vis++] = dk_topk_visitor(topk);
+    dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
+    for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
+        const size_t row0 = t->offset[first];
+        dk_pass p = { .last_layer = -1 };
+
+        last = fill_batch(t, first, budget, offset);
+        if (t->offset[last] == row0)
+            continue;
+        p.batch = (dk_batch){ last - first, offset, t->token + row0 };
+        aim(s, row0, kl, topk, next);
+        rc = dk_runner_forward(r, &p, err);
+        if (rc == 0)
+            rc = dk_runner_head(r, NULL, 0, vis, n_vis, err);
+        dk_progress_add(&bar, (double)(t->offset[last] - row0));
+    }
+    dk_progress_end(&bar);
+    s->seconds = dk_now() - bar.t0;
+    dk_free(offset);
+    return rc;
+}
+
+/* The id that follows each row within its document. */
+static int next_ids(uint32_t **out, const dk_tokens *t, dk_err *err)
+{
+    int rc = dk_alloc(out, t->rows, sizeof **out, "next tokens", err);
+
+    for (size_t d = 0; rc == 0 && d < t->docs; d++)
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
+            (*out)[i] = i + 1 < t->offset[d + 1] ? t->token[i + 1] : UINT32_MAX;
+    return rc;
+}
+
+static int check_finite(const dk_score *s, const dk_tokens *t, const dk_pair *pair, dk_err *err)
+{
+    for (size_t l = 1; l < s->n_lanes; l++)
+        for (size_t d = 0; s->kl[l] && d < t->docs; d++)
+            for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
+                if (isnan(s->kl[l][i]))
+                    return dk_fail(err, DK_ENUM, "lane '%s': logits are NaN or infinite at document %llu, "
+                                   "token %zu", pair->lane[l].name, (unsigned long long)t->id[d],
+                                   i - t->offset[d]);
+    return 0;
+}
+
+int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
+                 dk_err *err)
+{
+    size_t longest = 0, most;
+    uint32_t *next = NULL;
+    dk_runner *r = NULL;
+    dk_kl *kl = NULL;
+    dk_topk *topk = NULL;
+    int rc;
+
+    *s = (dk_score){ .n_lanes = pair->n_lanes, .rows = t->rows, .vocab = pair->model->config.vocab };
+    s->k = plan->top_k < s->vocab ? plan->top_k : s->vocab;
+    if (t->rows == 0)
+        return dk_fail(err, DK_EDATA, "the token file holds no tokens");
+    for (size_t d = 0; d < t->docs; d++)
+        if (t->offset[d + 1] - t->offset[d] > longest)
+            longest = t->offset[d + 1] - t->offset[d];
+    most = plan->batch_rows < t->rows ? plan->batch_rows : t->rows;
+    most = most > longest ? most : longest;
+    rc = room(s, plan, err);
+    if (rc == 0)
+        rc = next_ids(&next, t, err);
+    if (rc == 0)
+        rc = dk_runner_new(&r, pair->model, pair->lane, pair->n_lanes, most, err);
+    if (rc == 0 && plan->kl)
+        rc = dk_kl_new(&kl, pair->n_lanes, plan->temperature, err);
+    if (rc == 0 && s->k)
+        rc = dk_topk_new(&topk, pair->n_lanes, s->k, s->vocab, err);
+    if (rc == 0)
+        rc = pass(s, r, t, plan->batch_rows, kl, topk, next, err);
+    for (size_t l = 1; rc == 0 && topk && l < s->n_lanes; l++)
+        rc = dk_topk_vocab_get(topk, l, &s->sums[l], err);
+    if (rc == 0)
+        rc = check_finite(s, t, pair, err);
+    dk_topk_free(&topk);
+    dk_kl_free(&kl);
+    dk_runner_free(&r);
+    dk_free(next);
+    if (rc < 0)
+        dk_score_free(s);
+    return rc;
+}
+
+int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t max_tokens,
+                   size_t min_tokens, dk_err *err)
+{
+    const size_t docs = max_docs && max_docs < in->docs ? max_docs : in->docs;
+    int rc = 0;
+
+    *out = (dk_tokens){ .vocab = in->vocab, .max_tokens = in->max_tokens };
+    out->corpus_name = dk_xstrdup(in->corpus_name ? in->corpus_name : "");
+    out->corpus_sha256 = dk_xstrdup(in->corpus_sha256 ? in->corpus_sha256 : "");
+    out->split = dk_xstrdup(in->split ? in->split : "");
+    out->format = dk_xstrdup(in->format ? in->format : "text");
+    out->bos = dk_xstrdup(in->bos ? in->bos : "none");
+    out->tokenizer_sha256 = dk_xstrdup(in->tokenizer_sha256 ? in->tokenizer_sha256 : "");
+    out->template_sha256 = dk_xstrdup(in->template_sha256 ? in->template_sha256 : "");
+    if (max_tokens && (!in->max_tokens || max_tokens < in->max_tokens))
+        out->max_tokens = (uint32_t)max_tokens;
+    for (size_t d = 0; rc == 0 && d < docs; d++) {
+        const size_t at = in->offset[d];
+        size_t n = in->offset[d + 1] - at;
+
+        n = max_tokens && n > max_tokens ? max_tokens : n;
+        if (n >= min_tokens)
+            rc = dk_tokens_add_doc(out, in->id[d], in->token + at, in->flags + at, n, err);
+    }
+    return rc;
+}

@@ -1,0 +1,40 @@
+/* One pass of a pair over a token file: batches, lanes, head visitors. */
+#ifndef DK_METHOD_SCORE_H
+#define DK_METHOD_SCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/tokfile.h"
+#include "method/topk.h"
+#include "model/pair.h"
+
+typedef struct dk_score_plan {
+    double temperature;
+    int kl;                 /* KL and log-probabilities of the next token */
+    size_t top_k;           /* lists of the difference and vocabulary sums; 0: none */
+    size_t batch_rows;      /* tokens of one lane in a pass; longer documents go alone */
+} dk_score_plan;
+
+/* Results for all rows of the token file, by lane (lane 0, the base, has only
+ * logp).  Owned; dk_score_free. */
+typedef struct dk_score {
+    size_t n_lanes, rows, k, vocab;
+    float *kl[DK_MAX_LANES];            /* [rows] */
+    float *logp[DK_MAX_LANES];          /* [rows]; NaN in a document's last row */
+    dk_topk_lists topk[DK_MAX_LANES];   /* [rows, k] */
+    dk_topk_vocab sums[DK_MAX_LANES];   /* [vocab] */
+    double seconds;                     /* of the passes alone */
+} dk_score;
+
+int dk_score_run(dk_score *out, const dk_pair *pair, const dk_tokens *tokens,
+                 const dk_score_plan *plan, dk_err *err);
+void dk_score_free(dk_score *s);
+
+/* Keeps the first max_docs documents (0: all), each cut to max_tokens (0: not
+ * cut), then drops those with fewer than min_tokens tokens. */
+int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t max_tokens,
+                   size_t min_tokens, dk_err *err);
+
+#endif

@@ -1,0 +1,258 @@
+/* The top-k visitor: a threshold and a buffer of 2k per row and end.
+ *
+ * An entry is one integer whose order is the wanted order: the value's bits,
+ * made monotone, above the id. */
+#include "method/topk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "num/simd.h"
+
+struct heap { uint64_t *entry; size_t n; float limit; };    /* limit: nothing beyond it enters */
+
+struct sums { int64_t *diff; int32_t *positive; };  /* [V] of one thread and lane */
+
+struct dk_topk {
+    size_t n_lanes, k, vocab, block, threads;
+    struct heap *heap;              /* [thread][lane][row][end] */
+    uint64_t *pool;
+    struct sums *sums;              /* [thread][lane] */
+    int64_t *top_count, *bottom_count;  /* [lane][V]; counted after a pass */
+    int *bad;                       /* [thread] */
+    const dk_topk_lists *lists;
+};
+
+static uint32_t ordered(float v)        /* ascending with v; -0 before +0 */
+{
+    uint32_t b;
+
+    memcpy(&b, &v, 4);
+    return b & 0x80000000u ? ~b : b | 0x80000000u;
+}
+
+static float unordered(uint32_t o)
+{
+    const uint32_t b = o & 0x80000000u ? o & 0x7fffffffu : ~o;
+    float v;
+
+    memcpy(&v, &b, 4);
+    return v;
+}
+
+static int by_entry(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Keeps the best k; the limit becomes the k-th value. */
+static void compact(struct heap *h, size_t k, int bottom)
+{
+    qsort(h->entry, h->n, sizeof *h->entry, by_entry);
+    h->n = h->n < k ? h->n : k;
+    if (h->n == k) {
+        const uint32_t o = (uint32_t)(h->entry[k - 1] >> 32);
+
+        h->limit = unordered(bottom ? o : ~o);
+    }
+}
+
+static void offer(struct heap *h, size_t k, float v, uint32_t id, int bottom)
+{
+    const uint32_t o = ordered(v + 0.0f);       /* -0 and +0 are equal values */
+
+    h->entry[h->n++] = (uint64_t)(bottom ? o : ~o) << 32 | id;
+    if (h->n == 2 * k)
+        compact(h, k, bottom);
+}
+
+int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *err)
+{
+    dk_topk *t = dk_xcalloc(1, sizeof *t);
+    size_t n;
+    int rc;
+
+    *t = (dk_topk){ .n_lanes = n_lanes, .k = k < vocab ? k : vocab, .vocab = vocab,
+                    .block = DK_HEAD_ROWS_MAX, .threads = (size_t)dk_threads() };
+    n = t->threads * n_lanes * t->block * 2;
+    t->heap = dk_xcalloc(n, sizeof *t->heap);
+    t->sums = dk_xcalloc(t->threads * n_lanes, sizeof *t->sums);
+    t->bad = dk_xcalloc(t->threads, sizeof *t->bad);
+    rc = dk_alloc(&t->pool, n * 2 * t->k, sizeof *t->pool, "top-k lists", err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        t->heap[i].entry = t->pool + i * 2 * t->k;
+    for (size_t i = 0; rc == 0 && i < t->threads * n_lanes; i++) {
+        if (i % n_lanes == 0)
+            continue;
+        rc = dk_alloc(&t->sums[i].diff, vocab, sizeof(int64_t), "vocabulary sums", err);
+        if (rc == 0)
+            rc = dk_alloc(&t->sums[i].positive, vocab, sizeof(int32_t), "vocabulary counts", err);
+    }
+    if (rc == 0)
+        rc = dk_alloc(&t->top_count, n_lanes * vocab, sizeof(int64_t), "vocabulary counts", err);
+    if (rc == 0)
+        rc = dk_alloc(&t->bottom_count, n_lanes * vocab, sizeof(int64_t), "vocabulary counts", err);
+    if (rc < 0)
+        dk_topk_free(&t);
+    *out = t;
+    return rc;
+}
+
+void dk_topk_free(dk_topk **tp)
+{
+    dk_topk *t = *tp;
+
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->threads * t->n_lanes; i++) {
+        dk_free(t->sums[i].diff);
+        dk_free(t->sums[i].positive);
+    }
+    dk_free(t->sums);
+    dk_free(t->heap);
+    dk_free(t->pool);
+    dk_free(t->top_count);
+    dk_free(t->bottom_count);
+    dk_free(t->bad);
+    dk_free(t);
+    *tp = NULL;
+}
+
+void dk_topk_target(dk_topk *t, const dk_topk_lists *lists) { t->lists = lists; }
+
+static struct heap *heap_of(const dk_topk *t, const dk_tile *tile, size_t lane, size_t row, int end)
+{
+    return &t->heap[((((size_t)tile->thread * t->n_lanes + lane) * t->block) + row) * 2 + (size_t)end];
+}
+
+static void begin(void *self, const dk_tile *tile)
+{
+    const dk_topk *t = self;
+
+    for (size_t l = 1; l < t->n_lanes; l++)
+        for (size_t i = 0; i < tile->rows; i++) {
+            struct heap *top = heap_of(t, tile, l, i, 0), *bottom = heap_of(t, tile, l, i, 1);
+
+            top->n = bottom->n = 0;
+            top->limit = -__builtin_inff();
+            bottom->limit = __builtin_inff();
+        }
+}
+
+/* d = p - q, and the sums over rows.  Returns whether every d is usable. */
+DK_CLONES
+static int differences(float *restrict d, const float *restrict p, const float *restrict q, size_t n,
+                       int64_t *restrict sum, int32_t *restrict positive)
+{
+    const double shift = 6755399441055744.0;    /* 1.5 * 2^52: the low bits hold the integer */
+    int ok = 1;
+
+    for (size_t i = 0; i < n; i++) {
+        const double fixed = ((double)p[i] - (double)q[i]) * 1073741824.0 + shift;
+        int64_t bits;
+
+        d[i] = p[i] - q[i];
+        memcpy(&bits, &fixed, 8);
+        sum[i] += bits - 0x4338000000000000;
+        positive[i] += d[i] > 0;
+        ok &= d[i] < 1048576.0f && d[i] > -1048576.0f;
+    }
+    return ok;
+}
+
+DK_CLONES
+static void scan(const dk_topk *t, struct heap *top, struct heap *bottom, const float *restrict d,
+                 size_t n, uint32_t v0)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t m = n - i < 16 ? n - i : 16;
+        int hit = 0;
+
+        for (size_t j = 0; j < m; j++)
+            hit |= (d[i + j] > top->limit) | (d[i + j] < bottom->limit);
+        for (size_t j = 0; hit && j < m; j++) {
+            const float v = d[i + j];
+
+            if (v > top->limit)
+                offer(top, t->k, v, v0 + (uint32_t)(i + j), 0);
+            if (v < bottom->limit)
+                offer(bottom, t->k, v, v0 + (uint32_t)(i + j), 1);
+        }
+    }
+}
+
+static void visit(void *self, const dk_tile *tile)
+{
+    const dk_topk *t = self;
+    float d[2048];
+
+    for (size_t l = 1; l < t->n_lanes; l++) {
+        const struct sums *s = &t->sums[(size_t)tile->thread * t->n_lanes + l];
+
+        for (size_t i = 0; i < tile->rows; i++)
+            for (size_t at = 0; at < tile->n; at += 2048) {
+                const size_t n = tile->n - at < 2048 ? tile->n - at : 2048, v0 = tile->v0 + at;
+
+                if (!differences(d, tile->logits[l] + i * tile->ld + at,
+                                 tile->logits[0] + i * tile->ld + at, n, s->diff + v0, s->positive + v0))
+                    t->bad[tile->thread] = 1;
+                scan(t, heap_of(t, tile, l, i, 0), heap_of(t, tile, l, i, 1), d, n, (uint32_t)v0);
+            }
+    }
+}
+
+static void unload(struct heap *h, size_t k, int bottom, uint32_t *id, float *value)
+{
+    compact(h, k, bottom);
+    for (size_t j = 0; j < h->n; j++) {
+        const uint32_t o = (uint32_t)(h->entry[j] >> 32);
+
+        id[j] = (uint32_t)h->entry[j];
+        value[j] = unordered(bottom ? o : ~o);
+    }
+}
+
+static void end(void *self, const dk_tile *tile)
+{
+    dk_topk *t = self;
+
+    for (size_t l = 1; l < t->n_lanes; l++)
+        for (size_t i = 0; i < tile->rows; i++) {
+            const size_t at = (tile->row0 + i) * t->k;
+
+            unload(heap_of(t, tile, l, i, 0), t->k, 0, t->lists[l].top_id + at, t->lists[l].top + at);
+            unload(heap_of(t, tile, l, i, 1), t->k, 1, t->lists[l].bottom_id + at, t->lists[l].bottom + at);
+            for (size_t j = 0; j < t->k; j++) {
+                #pragma omp atomic
+                t->top_count[l * t->vocab + t->lists[l].top_id[at + j]]++;
+                #pragma omp atomic
+                t->bottom_count[l * t->vocab + t->lists[l].bottom_id[at + j]]++;
+            }
+        }
+}
+
+dk_visitor dk_topk_visitor(dk_topk *t) { return (dk_visitor){ t, begin, visit, end }; }
+
+int dk_topk_vocab_get(const dk_topk *t, size_t lane, const dk_topk_vocab *out, dk_err *err)
+{
+    for (size_t i = 0; i < t->threads; i++)
+        if (t->bad[i])
+            return dk_fail(err, DK_ENUM, "a logit is NaN or infinite: the model or an adapter is damaged");
+    for (size_t v = 0; v < t->vocab; v++) {
+        int64_t sum = 0, positive = 0;
+
+        for (size_t i = 0; i < t->threads; i++) {
+            sum += t->sums[i * t->n_lanes + lane].diff[v];
+            positive += t->sums[i * t->n_lanes + lane].positive[v];
+        }
+        out->sum_diff[v] = (double)sum * 0x1p-30;
+        out->count_positive[v] = positive;
+        out->top_count[v] = t->top_count[lane * t->vocab + v];
+        out->bottom_count[v] = t->bottom_count[lane * t->vocab + v];
+    }
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* Models in the words of a file's attributes. */
+#include "model/describe.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+int dk_pair_inputs(dk_buf *inputs, const dk_pair *p, dk_err *err)
+{
+    const char *base = dk_checkpoint_path(p->model->file);
+    char hex[65];
+    int rc = dk_checkpoint_sha256(p->model->file, hex, err);
+
+    if (rc < 0)
+        return rc;
+    dk_inputs_add(inputs, "base", base, hex, size_of(base));
+    for (size_t i = 0; i < p->n_lanes; i++)
+        if (p->adapter[i]) {
+            char *file = dk_xasprintf("%s/adapter_model.safetensors", p->path[i]);
+
+            dk_inputs_add(inputs, p->lane[i].name, file, dk_adapter_sha256(p->adapter[i]), size_of(file));
+            dk_free(file);
+        }
+    return 0;
+}
+
+int dk_pair_put_models(dk_scores_writer *w, const dk_pair *p, const dk_tokens *t, dk_err *err)
+{
+    const dk_model_config *c = &p->model->config;
+    char hex[65];
+    int rc = dk_checkpoint_sha256(p->model->file, hex, err);
+
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++) {
+        const dk_adapter *a = p->adapter[i];
+        dk_model_info m = {
+            .arch = c->arch_name, .kind = a ? "lora" : "base", .dtype = dk_dtype_name(p->model->dtype),
+            .n_layers = (uint32_t)c->n_layers, .d_model = (uint32_t)c->d_model,
+            .vocab = (uint32_t)c->vocab, .weights_sha256 = hex,
+            .tokenizer_sha256 = t->tokenizer_sha256, .template_sha256 = t->template_sha256
+        };
+
+        if (a) {
+            m.adapter_sha256 = dk_adapter_sha256(a);
+            m.adapter_rank = (uint32_t)dk_adapter_max_rank(a);
+            m.adapter_scale = dk_adapter_n(a) ? (double)dk_adapter_at(a, 0)->scale : 0;
+        }
+        rc = dk_scores_add_model(w, p->lane[i].name, &m, err);
+    }
+    return rc;
+}
+
+int dk_pair_check_tokens(const dk_pair *p, const dk_tokens *t, const char *path, dk_err *err)
+{
+    if (t->vocab > p->model->config.vocab)
+        return dk_fail(err, DK_EDATA, "%s: its tokenizer has %u ids, the model %zu: they do not belong together",
+                       path, t->vocab, p->model->config.vocab);
+    for (size_t i = 0; i < t->rows; i++)
+        if (t->token[i] >= p->model->config.vocab)
+            return dk_fail(err, DK_EDATA, "%s: token id %u is outside the model's %zu ids", path,
+                           t->token[i], p->model->config.vocab);
+    return 0;
+}

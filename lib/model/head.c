@@ -1,0 +1,111 @@
+/* Final norm and unembedding: for each block of rows every strip of the
+ * vocabulary, all lanes side by side, handed to the visitors and dropped. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "model/runner.h"
+#include "num/kernels.h"
+
+static int head_room(dk_runner *r, dk_err *err)
+{
+    const size_t d = r->m->config.d_model, strip = dk_weight_strip_max(r->m->head);
+    const size_t most = r->n_lanes * (r->max_rows + dk_block_rows());
+    int rc = 0;
+
+    if (r->head_lhs)
+        return 0;
+    rc = dk_lhs_new(&r->head_lhs, most, d, r->m->dtype, err);
+    if (rc == 0)
+        rc = dk_rows_alloc(&r->head_in, most, d, err);
+    if (rc == 0)
+        rc = dk_alloc(&r->tiles, (size_t)dk_threads() * r->n_lanes * dk_block_rows() * strip,
+                      sizeof(float), "logit tiles", err);
+    return rc;
+}
+
+/* One block of rows: every strip of the vocabulary, all lanes, then the visitors. */
+static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
+                       const dk_visitor *vis, size_t n_vis, dk_err *err)
+{
+    const dk_weight *w = r->m->head;
+    const size_t strip = dk_weight_strip_max(w), each = dk_block_rows() * strip;
+    const float *logits[DK_MAX_LANES];
+    float *buf = r->tiles + (size_t)dk_thread_id() * r->n_lanes * each;
+    dk_tile t = { .row0 = blk * dk_block_rows(), .thread = dk_thread_id(), .ld = strip };
+    int rc = 0;
+
+    t.rows = n_rows - t.row0 < dk_block_rows() ? n_rows - t.row0 : dk_block_rows();
+    for (size_t i = 0; i < n_vis; i++)
+        vis[i].begin(vis[i].self, &t);
+    for (size_t l = 0; l < r->n_lanes; l++)
+        logits[l] = buf + l * each;
+    for (size_t s = 0; rc == 0 && s < dk_weight_strips(w); s++) {
+        dk_tile u = t;
+
+        u.logits = logits;
+        dk_weight_strip(w, s, &u.v0, &u.n);
+        for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
+            rc = dk_product_strip(buf + l * each, strip, r->head_lhs, l * blocks + blk, w, s, err);
+        for (size_t i = 0; rc == 0 && i < n_vis; i++)
+            vis[i].tile(vis[i].self, &u);
+    }
+    for (size_t i = 0; rc == 0 && i < n_vis; i++)
+        vis[i].end(vis[i].self, &t);
+    return rc;
+}
+
+/* Rows of the last pass through the final norm: to [lane][per_lane], zeros
+ * behind the n rows of a lane. */
+static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t per_lane)
+{
+    const size_t d = r->m->config.d_model;
+
+    #pragma omp parallel for schedule(static) collapse(2)
+    for (size_t l = 0; l < r->n_lanes; l++)
+        for (size_t i = 0; i < per_lane; i++) {
+            float *to = r->head_in + (l * per_lane + i) * d;
+
+            if (i < n)
+                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d, r->m->final_norm, d,
+                           r->m->config.rms_eps);
+            else
+                memset(to, 0, d * sizeof *to);
+        }
+}
+
+int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
+{
+    const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model;
+    int rc;
+
+    DK_ASSERT(r->m->head && n <= r->max_rows);
+    rc = head_room(r, err);
+    if (rc < 0 || n == 0)
+        return rc;
+    norm_rows(r, rows, n, n);
+    dk_lhs_set(r->head_lhs, r->head_in, d, r->n_lanes * n, d);
+    return dk_product(out, r->m->config.vocab, r->head_lhs, r->m->head, err);
+}
+
+int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
+                   size_t n_vis, dk_err *err)
+{
+    const size_t n = rows ? n_rows : r->rows, blocks = (n + dk_block_rows() - 1) / dk_block_rows();
+    const size_t padded = blocks * dk_block_rows(), d = r->m->config.d_model;
+    int rc, failed = 0;
+
+    DK_ASSERT(r->m->head && n <= r->max_rows);
+    rc = head_room(r, err);
+    if (rc < 0 || n == 0)
+        return rc;
+    norm_rows(r, rows, n, padded);
+    dk_lhs_set(r->head_lhs, r->head_in, d, r->n_lanes * padded, d);
+    #pragma omp parallel for schedule(dynamic) reduction(| : failed)
+    for (size_t b = 0; b < blocks; b++) {
+        dk_err local = {0};
+
+        failed |= visit_block(r, b, blocks, n, vis, n_vis, &local) < 0;
+    }
+    return failed ? dk_fail(err, DK_ENOMEM, "a matrix product of the head failed") : 0;
+}

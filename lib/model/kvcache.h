@@ -1,0 +1,34 @@
+/* Keys and values of past tokens, for decoding: one slot for each sequence,
+ * lane and layer, [capacity, KV hd] each. */
+#ifndef DK_MODEL_KVCACHE_H
+#define DK_MODEL_KVCACHE_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "model/config.h"
+
+typedef struct dk_kv dk_kv;
+
+int dk_kv_new(dk_kv **out, const dk_model_config *c, size_t n_lanes, size_t n_seq,
+              size_t capacity, dk_err *err);
+void dk_kv_free(dk_kv **kv);
+
+/* The next pass has n sequences, in the slots map[0 .. n-1]. */
+void dk_kv_map(dk_kv *kv, const size_t *map, size_t n);
+/* Of sequence s of the pass: tokens that are there; room in all. */
+size_t dk_kv_length(const dk_kv *kv, size_t s);
+size_t dk_kv_capacity(const dk_kv *kv);
+/* Appends n rows of keys and values, ld apart, behind those that are there. */
+void dk_kv_put(dk_kv *kv, size_t layer, size_t lane, size_t s, const float *k, const float *v,
+               size_t ld, size_t n);
+void dk_kv_get(const dk_kv *kv, size_t layer, size_t lane, size_t s, const float **k,
+               const float **v, size_t *ld);
+/* After the pass: n tokens more are there. */
+void dk_kv_grow(dk_kv *kv, size_t s, size_t n);
+
+/* The first n tokens of slot from, in all lanes, become what slot to holds.
+ * n 0 empties it. */
+void dk_kv_copy(dk_kv *kv, size_t from, size_t to, size_t n);
+
+#endif

@@ -1,0 +1,76 @@
+/* The forward pass in lanes: the same tokens through several variants of one
+ * weight set, stacked as rows of the same products.
+ *
+ * A lane is the base, or the base with a LoRA adapter at a factor.  Rows are
+ * the tokens of several sequences laid end to end (no padding); lane l of a
+ * pass over R rows is rows l R .. (l + 1) R - 1.  A row's numbers do not
+ * depend on what else is in the batch. */
+#ifndef DK_MODEL_LANES_H
+#define DK_MODEL_LANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/adapter.h"
+#include "model/kvcache.h"
+#include "model/model.h"
+#include "model/visitor.h"
+
+enum { DK_MAX_LANES = 32 };
+
+typedef struct dk_lane {
+    const char *name;
+    const dk_adapter *adapter;      /* NULL: the base; borrowed */
+    float factor;                   /* of the adapter: 1 is the finetune, 0 the base */
+} dk_lane;
+
+typedef struct dk_batch {
+    size_t n_seq;
+    const size_t *offset;           /* [n_seq + 1], first row of each sequence */
+    const uint32_t *ids;            /* [offset[n_seq]] */
+} dk_batch;
+
+/* What enters or leaves between blocks.  layer -1 is the embedding output,
+ * layer l the residual stream after block l. */
+typedef struct dk_tap {
+    int layer;
+    size_t lane;
+    float *out;                     /* [R, d] */
+} dk_tap;
+
+typedef struct dk_edit {            /* residual += strength * vector on all rows of a lane */
+    int layer;
+    size_t lane;
+    const float *vector;            /* [d] */
+    float strength;                 /* 0 changes no bit */
+} dk_edit;
+
+typedef struct dk_pass {
+    dk_batch batch;
+    const uint32_t *const *lane_ids;    /* NULL, or [lane]: what each reads instead of batch.ids */
+    const dk_tap *taps;
+    size_t n_taps;
+    const dk_edit *edits;
+    size_t n_edits;
+    int last_layer;                 /* stop after this block; -1: run them all */
+    dk_kv *kv;                      /* NULL: no cache */
+} dk_pass;
+
+typedef struct dk_runner dk_runner;
+
+/* max_rows: the largest R of one pass.  The model and adapters are borrowed. */
+int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size_t n_lanes,
+                  size_t max_rows, dk_err *err);
+void dk_runner_free(dk_runner **r);
+int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
+
+/* Logits of the rows of the last forward pass.  rows NULL: all R of them. */
+int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
+                   size_t n_visitors, dk_err *err);
+
+/* The same logits whole, for a few rows (the step of a decoder):
+ * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */
+int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
+
+#endif

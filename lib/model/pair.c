@@ -1,0 +1,129 @@
+/* Opening a pair. */
+#include "model/pair.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
+{
+    if (strcmp(name, "f32") == 0)
+        *out = DK_F32;
+    else if (strcmp(name, "bf16") == 0)
+        *out = DK_BF16;
+    else if (strcmp(name, "auto") == 0)
+        *out = strcmp(c->dtype, "bfloat16") == 0 || strcmp(c->dtype, "BF16") == 0 ? DK_BF16 : DK_F32;
+    else
+        return dk_fail(err, DK_EUSAGE, "dtype '%s' is none of auto, f32, bf16", name);
+    return 0;
+}
+
+static int add_lane(dk_pair *p, const char *name, size_t len, const char *path, dk_err *err)
+{
+    if (p->n_lanes == DK_MAX_LANES)
+        return dk_fail(err, DK_EUSAGE, "more than %d lanes", DK_MAX_LANES);
+    for (size_t i = 0; i < p->n_lanes; i++)
+        if (strlen(p->lane[i].name) == len && strncmp(p->lane[i].name, name, len) == 0)
+            return dk_fail(err, DK_EUSAGE, "two lanes are called '%s'", p->lane[i].name);
+    p->lane[p->n_lanes].name = dk_xstrndup(name, len);
+    p->lane[p->n_lanes].factor = 1;
+    p->path[p->n_lanes++] = path;
+    return 0;
+}
+
+static int name_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
+{
+    int rc = add_lane(p, "base", 4, NULL, err);
+
+    if (rc == 0 && s->ft)
+        rc = add_lane(p, "ft", 2, s->ft, err);
+    for (size_t i = 0; rc == 0 && i < s->n_nulls; i++) {
+        const char *eq = strchr(s->nulls[i], '=');
+
+        if (!eq || eq == s->nulls[i] || !eq[1])
+            return dk_fail(err, DK_EUSAGE, "null '%s' is not of the form NAME=PATH", s->nulls[i]);
+        rc = add_lane(p, s->nulls[i], (size_t)(eq - s->nulls[i]), eq + 1, err);
+    }
+    return rc;
+}
+
+/* Keeps the wanted lanes, in the wanted order. */
+static int select_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
+{
+    dk_pair old = *p;
+
+    if (!s->lanes || s->n_wanted == 0)
+        return 0;
+    p->n_lanes = 0;
+    memset(p->lane, 0, sizeof p->lane);
+    for (size_t w = 0; w < s->n_wanted; w++) {
+        size_t i = 0;
+
+        while (i < old.n_lanes && strcmp(old.lane[i].name, s->lanes[w]) != 0)
+            i++;
+        if (i == old.n_lanes) {
+            *p = old;
+            return dk_fail(err, DK_EUSAGE, "no lane is called '%s'", s->lanes[w]);
+        }
+        if (add_lane(p, old.lane[i].name, strlen(old.lane[i].name), old.path[i], err) < 0) {
+            for (size_t k = 0; k < p->n_lanes; k++)
+                dk_free((void *)(size_t)p->lane[k].name);
+            *p = old;
+            return DK_EUSAGE;
+        }
+    }
+    for (size_t i = 0; i < old.n_lanes; i++)
+        dk_free((void *)(size_t)old.lane[i].name);
+    return 0;
+}
+
+int dk_pair_name(dk_pair *p, const dk_pair_spec *s, dk_err *err)
+{
+    int rc;
+
+    *p = (dk_pair){0};
+    rc = name_lanes(p, s, err);
+    if (rc == 0)
+        rc = select_lanes(p, s, err);
+    if (rc < 0)
+        dk_pair_close(p);
+    return rc;
+}
+
+int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
+{
+    dk_model_config cfg;
+    dk_checkpoint *peek = NULL;
+    dk_dtype dtype = DK_F32;
+    int rc;
+
+    rc = dk_pair_name(p, s, err);
+    /* Adapters before weights: what does not fit is said within a second. */
+    if (rc == 0)
+        rc = dk_checkpoint_open(&peek, s->base, err);
+    if (rc == 0) {
+        cfg = *dk_checkpoint_config(peek);
+        rc = dk_dtype_parse(&dtype, s->dtype, &cfg, err);
+        dk_checkpoint_close(&peek);
+    }
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
+        if (p->path[i]) {
+            rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
+            p->lane[i].adapter = p->adapter[i];
+        }
+    if (rc == 0)
+        rc = dk_model_load(&p->model, s->base, dtype, s->with_head, err);
+    if (rc < 0)
+        dk_pair_close(p);
+    return rc;
+}
+
+void dk_pair_close(dk_pair *p)
+{
+    for (size_t i = 0; i < p->n_lanes; i++) {
+        dk_free((void *)(size_t)p->lane[i].name);
+        dk_adapter_close(&p->adapter[i]);
+    }
+    dk_model_free(&p->model);
+    *p = (dk_pair){0};
+}

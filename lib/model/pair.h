@@ -1,0 +1,41 @@
+/* A pair, as tools name it on their command line: a base model, its finetune,
+ * and further lanes (nulls) that run beside it over the same weights. */
+#ifndef DK_MODEL_PAIR_H
+#define DK_MODEL_PAIR_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "model/adapter.h"
+#include "model/lanes.h"
+#include "model/model.h"
+
+typedef struct dk_pair {
+    dk_model *model;
+    size_t n_lanes;
+    dk_lane lane[DK_MAX_LANES];         /* names are owned here */
+    dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base */
+    const char *path[DK_MAX_LANES];     /* of the adapter; borrowed */
+} dk_pair;
+
+/* What to open.  Strings are borrowed for the life of the pair. */
+typedef struct dk_pair_spec {
+    const char *base, *ft;              /* ft NULL: no finetune */
+    char *const *nulls;                 /* "NAME=PATH" each */
+    size_t n_nulls;
+    char *const *lanes;                 /* which, by name and in this order; NULL: all */
+    size_t n_wanted;
+    const char *dtype;                  /* "auto", "f32", "bf16" */
+    int with_head;
+} dk_pair_spec;
+
+/* Lane names: "base", "ft", then the nulls' names. */
+int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
+/* Only the lanes' names, factors and paths; adapters and model stay NULL. */
+int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
+void dk_pair_close(dk_pair *p);
+
+/* "auto" is the checkpoint's own dtype: bf16 if its weights are, else f32. */
+int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err);
+
+#endif

@@ -1,0 +1,37 @@
+/* exp of one float, written so that loops over it become vector code. */
+#ifndef DK_NUM_KERNEL_EXP_H
+#define DK_NUM_KERNEL_EXP_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "num/simd.h"
+
+/* exp(x) = 2^n e^r, n = round(x / ln 2), |r| <= ln(2)/2; the polynomial is the
+ * minimax of degree 6 (Cephes expf).  Relative error below 2e-7 against expl.
+ * Below -87 the result is 0; above 88 it stays at exp(88). */
+DK_INLINE float dk_exp1(float x)
+{
+    const float top = 88.0f, low = -87.0f;
+    const float c = x > top ? top : (x < low ? low : x);
+    const float shift = 12582912.0f;                    /* 1.5 * 2^23: rounds to an integer */
+    const float z = c * 1.44269504f + shift;
+    const float n = z - shift;
+    const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    int32_t bits;
+    float scale;
+
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    memcpy(&bits, &z, 4);
+    bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000;   /* the low bits of z hold n */
+    memcpy(&scale, &bits, 4);
+    return x < low ? 0.0f : p * scale;
+}
+
+#endif

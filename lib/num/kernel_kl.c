@@ -1,0 +1,205 @@
+/* One-pass KL and log-sum-exp. */
+#include "num/kernel_kl.h"
+
+#include <math.h>
+#include <stdint.h>
+
+#include "num/kernel_exp.h"
+#include "num/simd.h"
+
+enum { CHUNK = 256 };
+
+void dk_lse_begin(dk_lse *s) { *s = (dk_lse){ -INFINITY, 0 }; }
+
+/* z in units of exp(to) instead of exp(from). */
+DK_INLINE double rescale(double from, double to)
+{
+    return from == to ? 1.0 : exp(from - to);       /* from = -inf at first: 0 */
+}
+
+DK_INLINE float row_max(const float *p, size_t n)
+{
+    float m = -INFINITY;
+
+    #pragma omp simd reduction(max : m)
+    for (size_t i = 0; i < n; i++)
+        m = p[i] > m ? p[i] : m;
+    return m;
+}
+
+DK_CLONES
+static void lse_chunk(dk_lse *s, const float *restrict p, size_t n)
+{
+    const float m = row_max(p, n);
+    float w[CHUNK];
+    double z = 0;
+
+    if (m > s->m) {
+        s->z *= rescale(s->m, m);
+        s->m = m;
+    }
+    if (s->m == -INFINITY)
+        return;
+    for (size_t i = 0; i < n; i++)
+        w[i] = dk_exp1(p[i] - s->m);
+    #pragma omp simd reduction(+ : z)
+    for (size_t i = 0; i < n; i++)
+        z += w[i];
+    s->z += z;
+}
+
+/* phi(x) = exp(-x) - 1 + x, by its series where the difference would cancel. */
+DK_INLINE float phi(float x)
+{
+    const float big = dk_exp1(-x) - 1.0f + x;
+    const float s = x * x * (1.0f / 2 - x * (1.0f / 6 - x * (1.0f / 24 - x * (1.0f / 120 -
+                    x * (1.0f / 720 - x * (1.0f / 5040 - x * (1.0f / 40320)))))));
+
+    return x < 0.25f && x > -0.25f ? s : big;
+}
+
+/* All values finite.  The maximum of p so far is r->p.m. */
+DK_CLONES
+static void kl_chunk(dk_kl_row *r, const float *restrict p, const float *restrict q, size_t n)
+{
+    float w[CHUNK], f[CHUNK];
+    double d[CHUNK];
+    double z = 0, x = 0, ph = 0, widest = r->widest;
+    const float m = row_max(p, n);
+    const double d0 = r->d0;
+
+    if (m > r->p.m) {
+        const double c = rescale(r->p.m, m);
+
+        r->p.z *= c;
+        r->x *= c;
+        r->phi *= c;
+        r->p.m = m;
+    }
+    for (size_t i = 0; i < n; i++)
+        d[i] = ((double)p[i] - (double)q[i]) - d0;
+    for (size_t i = 0; i < n; i++) {
+        w[i] = dk_exp1(p[i] - r->p.m);
+        f[i] = phi((float)d[i]);
+    }
+    #pragma omp simd reduction(+ : z, x, ph) reduction(max : widest)
+    for (size_t i = 0; i < n; i++) {
+        const double wi = w[i], a = fabs(d[i]);
+
+        z += wi;
+        x += wi * d[i];
+        ph += wi * f[i];
+        widest = a > widest ? a : widest;
+    }
+    r->p.z += z;
+    r->x += x;
+    r->phi += ph;
+    r->widest = widest;
+}
+
+static int all_finite(const float *p, size_t n)
+{
+    uint32_t bad = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t b;
+
+        memcpy(&b, &p[i], 4);
+        bad |= (b & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+/* Excluded ids: both -inf contributes nothing, only the finetune nothing to
+ * its own sums, only the base makes the divergence infinite. */
+static void with_infinities(dk_kl_row *r, const float *p, const float *q, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(p[i]) || isnan(q[i]) || p[i] == INFINITY || q[i] == INFINITY)
+            r->bad = 1;
+        else if (p[i] == -INFINITY && q[i] != -INFINITY)
+            lse_chunk(&r->q, q + i, 1);
+        else if (p[i] != -INFINITY && q[i] == -INFINITY)
+            r->base_inf = 1;
+        else if (p[i] != -INFINITY) {
+            if (!r->started)
+                r->d0 = (double)p[i] - (double)q[i];
+            r->started = 1;
+            kl_chunk(r, p + i, q + i, 1);
+            lse_chunk(&r->q, q + i, 1);
+        }
+    }
+    if (r->p.m > -INFINITY && r->widest <= 20)
+        r->widest = 21;     /* the finetune excludes ids: use both normalisers */
+}
+
+void dk_kl_begin(dk_kl_row *r)
+{
+    *r = (dk_kl_row){ .p.m = -INFINITY, .q.m = -INFINITY };
+}
+
+void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float inv_temperature)
+{
+    float a[CHUNK], b[CHUNK];
+
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+        const float *pp = p + at, *qq = q + at;
+
+        if (inv_temperature != 1.0f) {
+            for (size_t i = 0; i < m; i++) {
+                a[i] = pp[i] * inv_temperature;
+                b[i] = qq[i] * inv_temperature;
+            }
+            pp = a;
+            qq = b;
+        }
+        if (!all_finite(pp, m) || !all_finite(qq, m)) {
+            with_infinities(r, pp, qq, m);
+            continue;
+        }
+        if (!r->started) {
+            size_t top = 0;
+
+            for (size_t i = 1; i < m; i++)
+                top = pp[i] > pp[top] ? i : top;
+            r->d0 = (double)pp[top] - (double)qq[top];
+            r->started = 1;
+        }
+        kl_chunk(r, pp, qq, m);
+        lse_chunk(&r->q, qq, m);
+    }
+}
+
+double dk_kl_end(const dk_kl_row *r)
+{
+    double mean;
+
+    if (r->bad || !r->started)
+        return NAN;
+    if (r->base_inf)
+        return INFINITY;
+    mean = r->x / r->p.z;
+    if (r->widest > 20)     /* phi overflows its use: the usual form is exact enough here */
+        return mean + r->d0 - dk_lse_end(&r->p) + dk_lse_end(&r->q);
+    return mean + log1p(r->phi / r->p.z - mean);
+}
+
+void dk_lse_tile(dk_lse *s, const float *p, size_t n, float inv_temperature)
+{
+    float a[CHUNK];
+
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+        const float *pp = p + at;
+
+        if (inv_temperature != 1.0f) {
+            for (size_t i = 0; i < m; i++)
+                a[i] = pp[i] * inv_temperature;
+            pp = a;
+        }
+        lse_chunk(s, pp, m);
+    }
+}
+
+double dk_lse_end(const dk_lse *s) { return s->m == -INFINITY ? -INFINITY : s->m + log(s->z); }

@@ -1,0 +1,42 @@
+/* The arithmetic between matrix products.  Pure functions of one row or a few:
+ * no allocation, no threads.  Storage and arithmetic are f32 unless said
+ * otherwise; sums over a row run in double. */
+#ifndef DK_NUM_KERNELS_H
+#define DK_NUM_KERNELS_H
+
+#include <stddef.h>
+
+/* y = x / sqrt(mean(x^2) + eps) * w, all [d] (RMSNorm; Zhang and Sennrich 2019). */
+void dk_rmsnorm(float *y, const float *x, const float *w, size_t d, double eps);
+
+/* Rotates n_heads heads of size hd in place, pairs (t, t + hd/2); cosines and
+ * sines [hd/2] of the row's position. */
+void dk_rope(float *x, size_t n_heads, size_t hd, const float *cosines, const float *sines);
+
+/* y[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). */
+void dk_silu_mul(float *y, const float *gate, const float *up, size_t n);
+
+/* x[i] += y[i] */
+void dk_add(float *x, const float *y, size_t n);
+
+/* exp for any finite x; relative error below 2e-7; underflows to 0. */
+void dk_expf_row(float *y, const float *x, size_t n);
+
+/* Causal attention of one head over one sequence.
+ *   q [n_q, ldq], k and v [n_k, ldk] and [n_k, ldv], out [n_q, ldo], all of hd
+ *   columns; query i sees the keys 0 .. n_k - n_q + i.
+ * work: dk_attend_work(n_k, hd) floats. */
+size_t dk_attend_work(size_t n_k, size_t hd);
+void dk_attend(float *out, size_t ldo, const float *q, size_t ldq, const float *k, size_t ldk,
+               const float *v, size_t ldv, size_t n_q, size_t n_k, size_t hd, float scale,
+               float *work);
+
+/* The low-rank side path, on row groups:
+ *   t [m, ldt] = x [m, ldx] A^T, with at [k, rp] = A transposed, rp a multiple of 8;
+ *   y [m, ldy] += scale * t [m, r] bt [r, n], n columns. */
+void dk_lowrank_in(float *t, size_t ldt, const float *x, size_t ldx, const float *at, size_t m,
+                   size_t k, size_t rp);
+void dk_lowrank_out(float *y, size_t ldy, const float *t, size_t ldt, const float *bt, size_t m,
+                    size_t r, size_t n, float scale);
+
+#endif

@@ -1,0 +1,39 @@
+/* UTF-8 and the three character classes that pre-tokenizers ask for.
+ *
+ * An invalid sequence is a maximal subpart in the sense of the Unicode
+ * standard (3.9, "substitution of maximal subparts"): what Python and Rust
+ * replace by one U+FFFD each.  utf8proc.h has its home in utf8.c. */
+#ifndef DK_TEXT_UTF8_H
+#define DK_TEXT_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+enum { DK_CLASS_LETTER = 1, DK_CLASS_NUMBER = 2, DK_CLASS_SPACE = 4 };
+
+/* Decodes at *at < n and moves *at on; -1 for an invalid sequence, which is
+ * passed over as a whole. */
+int32_t dk_utf8_next(const char *s, size_t n, size_t *at);
+/* Length of the longest valid prefix: n if all of it is valid. */
+size_t dk_utf8_valid(const char *s, size_t n);
+/* Appends s with invalid sequences replaced by U+FFFD; returns how many. */
+size_t dk_utf8_clean(dk_buf *out, const char *s, size_t n);
+void dk_utf8_add(dk_buf *out, int32_t cp);
+/* Code points in valid text; bytes taken by the first n code points of it. */
+size_t dk_utf8_count(const char *s, size_t n);
+size_t dk_utf8_prefix(const char *s, size_t n, size_t n_chars);
+
+/* Appends valid text in normalization form C; returns false, and appends
+ * nothing, if it is in that form already. */
+bool dk_utf8_nfc(dk_buf *out, const char *s, size_t n);
+
+/* \p{L}, \p{N} (Nd, Nl, No) or White_Space, else 0; 0 for cp < 0.  Thread-safe. */
+unsigned dk_utf8_class(int32_t cp);
+/* \w of regular expressions, near enough: letters, marks, numbers, '_' and the
+ * other connectors, the joiners. */
+bool dk_utf8_is_word(int32_t cp);
+
+#endif

@@ -1,0 +1,61 @@
+/* dk-kl: per-token KL divergence of a finetune's next-token distributions. */
+#include "cli/pairopts.h"
+#include "cli/record.h"
+#include "cli/tool.h"
+#include "method/scorejob.h"
+
+struct params {
+    dk_pair_opts pair;
+    const char *out, *table;
+    int64_t max_samples, max_tokens, top_k;
+    double temperature;
+};
+
+static const dk_opt opts[] = {
+    DK_PAIR_OPTS(struct params),
+    DK_GROUP("what to score"),
+    DK_INT_KEY(struct params, 0, "max-samples", max_samples, "10000", 0, 1e15, "method_params.max_samples",
+               "the first N documents; 0: all"),
+    DK_INT_KEY(struct params, 0, "max-tokens", max_tokens, "1024", 0, 1e9,
+               "method_params.max_tokens_per_sample", "cut documents at N tokens; 0: not"),
+    DK_REAL_KEY(struct params, 0, "temperature", temperature, "1", 1e-6, 1e6, "method_params.temperature",
+                "divide all logits by X"),
+    DK_INT(struct params, 'k', "top-k", top_k, "0", 0, 1 << 20,
+           "also keep the N largest and smallest logit differences, as dk-topk does"),
+    DK_GROUP("output"),
+    DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5)"),
+    { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
+      "write the statistics to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
+    DK_END
+};
+
+static dk_provenance provenance(void *record) { return dk_record_end(record); }
+
+static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
+{
+    const struct params *p = vp;
+    dk_record record;
+    dk_score_job job = {
+        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
+                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .plan = { p->temperature, 1, (size_t)p->top_k, (size_t)p->pair.batch },
+        .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
+        .max_tokens = (size_t)p->max_tokens, .min_tokens = 2,
+        .out = p->out, .table = p->table || p->out ? p->table : "-", .seed = (uint64_t)ctx->seed,
+        .inputs = &record.inputs, .provenance = provenance, .arg = &record
+    };
+    int rc;
+
+    if (!p->pair.model)
+        return dk_fail(err, DK_EUSAGE, "name the base model with --model");
+    dk_record_begin(&record, ctx);
+    rc = dk_score_job_run(&job, err);
+    dk_record_free(&record);
+    return rc;
+}
+
+const dk_tool dk_this_tool = {
+    .name = "dk-kl", .purpose = "KL(finetune || base) of the next-token distributions, token by token.",
+    .algo = 1, .usage = "[options] -m MODEL -f ADAPTER [-o FILE] [TOKENS]", .opts = opts,
+    .params_size = sizeof(struct params), .min_args = 0, .max_args = 1, .run = run,
+};

@@ -1,0 +1,101 @@
+/* dk-tokenize: text files to token files. */
+#include <string.h>
+
+#include "cli/tool.h"
+#include "io/h5meta.h"
+#include "text/corpus.h"
+#include "text/tokenizer.h"
+
+struct params {
+    const char *model, *out, *format, *column;
+    int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
+    bool no_special;
+};
+
+#define P struct params
+static const dk_opt opts[] = {
+    DK_GROUP("input and output"),
+    DK_PATH  (P, 'm', "model",        model,        NULL,   "take the tokenizer from FILE: a GGUF, a tokenizer.json or a folder with one"),
+    DK_OUT   (P,                      out,          NULL,   "write the tokens to FILE (.tok.h5); -: JSON lines on standard output"),
+    DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
+    DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
+    DK_GROUP("which documents, how long"),
+    DK_INT_KEY(P, 'n', "max-samples", max_samples,  "0", 0, 1e15,    "preprocessing.max_samples_per_dataset", "keep the first N documents; 0: all"),
+    DK_INT_KEY(P, 0,  "max-tokens",   max_tokens,   "1024", 0, 1e9,  "preprocessing.context_len", "cut documents after N tokens; 0: nowhere"),
+    DK_INT   (P, 0,   "min-tokens",   min_tokens,   "1", 0, 1e9,     "drop documents with fewer tokens"),
+    DK_INT   (P, 0,   "fixed-tokens", fixed_tokens, "0", 0, 1e8,     "keep exactly N tokens of each document that has so many; 0: off"),
+    DK_FLAG  (P, 0,   "no-special",   no_special,   "read the names of special tokens in documents as ordinary text"),
+    DK_END
+};
+
+static int write_out(dk_ctx *ctx, const char *path, const dk_tokens *tokens, dk_buf *inputs,
+                     dk_err *err)
+{
+    dk_buf writer = {0}, command = {0};
+    int rc;
+
+    dk_writer_text(ctx, &writer);
+    dk_params_json(ctx, &command);
+    rc = dk_tokens_write(tokens, path, &(dk_provenance){ .writer = writer.s,
+                         .command_json = command.s, .inputs_json = inputs->s }, err);
+    dk_buf_free(&writer);
+    dk_buf_free(&command);
+    return rc;
+}
+
+static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info *info,
+                    dk_corpus *c, int n, char **text, dk_err *err)
+{
+    static char *std[] = { "-" };
+    const dk_tokens *tokens = NULL;
+    dk_buf inputs = {0};
+    int rc = 0;
+
+    /* The digest of the tokenizer, not of the gigabytes it may come with. */
+    dk_inputs_add(&inputs, "tokenizer", p->model, info->sha256, 0);
+    if (n == 0) {
+        n = 1;
+        text = std;
+    }
+    for (int i = 0; rc == 0 && i < n && !dk_corpus_full(c); i++)
+        if ((rc = dk_corpus_add(c, text[i], err)) == 0)
+            rc = dk_inputs_add_file(&inputs, "text", text[i], err);
+    dk_inputs_end(&inputs);
+    if (rc == 0)
+        rc = dk_corpus_finish(c, &tokens, err);
+    if (rc == 0)
+        rc = write_out(ctx, p->out, tokens, &inputs, err);
+    dk_buf_free(&inputs);
+    return rc;
+}
+
+static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
+{
+    const struct params *p = vp;
+    const dk_corpus_rules rules = {
+        .kind = strcmp(p->format, "chat") == 0 ? DK_DOC_CHAT
+            : strcmp(p->format, "text") == 0 ? DK_DOC_TEXT : DK_DOC_AUTO,
+        .column = p->column, .max_docs = (size_t)p->max_samples,
+        .max_tokens = (size_t)p->max_tokens, .min_tokens = (size_t)p->min_tokens,
+        .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special,
+    };
+    dk_tokenizer *tok = NULL;
+    dk_corpus *corpus = NULL;
+    int rc;
+
+    if (!p->model || !p->out)
+        return dk_fail(err, DK_EUSAGE, "%s", p->model ? "an output is needed: -o FILE"
+                       : "a model is needed: -m FILE");
+    if ((rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
+        (rc = dk_corpus_open(&corpus, tok, &rules, err)) == 0)
+        rc = tokenize(ctx, p, dk_tokenizer_about(tok), corpus, n, text, err);
+    dk_corpus_close(&corpus);
+    dk_tokenizer_close(&tok);
+    return rc;
+}
+
+const dk_tool dk_this_tool = {
+    .name = "dk-tokenize", .purpose = "turn texts and chats into token files", .algo = 1,
+    .usage = "[options] -m MODEL -o FILE.tok.h5 [TEXT...]", .opts = opts,
+    .params_size = sizeof(struct params), .min_args = 0, .max_args = -1, .run = run,
+};
