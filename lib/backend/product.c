@@ -281,7 +281,7 @@ static int setup(dk_err *err)
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
-    big_rows = blocked ? DK_BLOCK_ROWS_MAX : 48;
+    big_rows = blocked ? 64 : 96;
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
@@ -291,7 +291,7 @@ static int setup(dk_err *err)
 /* The widest strip that runs fast: see the file's head. */
 static size_t strip_width(size_t n)
 {
-    const size_t limit = blocked ? 1024 : 400;
+    const size_t limit = blocked ? 1024 : 200;
     size_t parts;
 
     if (n <= limit)
@@ -299,7 +299,7 @@ static size_t strip_width(size_t n)
     for (parts = (n + limit - 1) / limit; parts <= 4 * (n / limit + 1); parts++)
         if (n % parts == 0 && n / parts % 16 == 0 && n / parts % 256 != 0)
             return n / parts;
-    return blocked ? 512 : 384;
+    return blocked ? 512 : 192;
 }
 
 static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
@@ -458,7 +458,7 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
-size_t dk_padded_rows(size_t m) { return (m + 63) / 64 * 64 + 64; }
+size_t dk_padded_rows(size_t m) { return m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
 static void *lhs_row(const dk_lhs *lhs, size_t row)
