@@ -1,9 +1,4 @@
 # dk: build, test, install; and the front door to the pipelines.
-SHELL       := bash
-.SHELLFLAGS := -eu -o pipefail -c
-MAKEFLAGS   += -rR
-.DELETE_ON_ERROR:
-.SECONDARY:
 .DEFAULT_GOAL := all
 
 CC      ?= gcc
@@ -28,7 +23,8 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -Ilib -I$B $(PKG_C
 LDFLAGS ?=
 ALL_LDFLAGS = -Wl,--as-needed -fopenmp $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
 # Asked for once, when something is compiled, not on every run of make.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) || echo missing))$(if \
+             $(filter missing,$(PKG_CFLAGS)),$(error libraries are missing: run make deps))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 LIBS    = $(PKG_LIBS) -ldnnl -lm
 
@@ -42,6 +38,7 @@ HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c)
 
 .PHONY: all
 all: $(TOOLS)
+.SECONDARY: $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
 FLAGS_TEXT := $(CC) $(OPT) $(WARN) $(CFLAGS) $(LDFLAGS)
@@ -81,8 +78,151 @@ $B/helper/%: $B/tests/helper/%.o $B/libdk.a
 # Its passes go through a wrapper that breaks them.
 $B/tests/test_check: LDFLAGS += -Wl,--wrap=dk_runner_forward
 
+# --- fuzzing: "make fuzz FUZZ_TIME=600"; needs clang ------------------------
+FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TIME ?= 60
+FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
+             lib/io/json.c lib/io/jsonwrite.c lib/io/mapfile.c lib/io/gguf.c \
+             lib/io/safetensors.c lib/model/config.c lib/model/loraconfig.c
+SEEDS_json           = tests/golden/mini/hf/*.json
+SEEDS_gguf           = build/fuzz/sample.gguf
+SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
+SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
+
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC)
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	@clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all $(PKG_CFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+.PHONY: fuzz
+fuzz: $(FUZZ) build/tests/test_gguf
+	@build/tests/test_gguf build/fuzz/sample.gguf
+	@$(foreach f,$(FUZZ:build/fuzz/fuzz_%=%),mkdir -p build/fuzz/corpus-$f; \
+	    cp --backup=numbered $(SEEDS_$f) build/fuzz/corpus-$f; \
+	    build/fuzz/fuzz_$f -max_total_time=$(FUZZ_TIME) -print_final_stats=1 -verbosity=0 \
+	        -max_len=20000 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$f;)
+
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
-.PHONY: clean
+# --- pipelines: `make cake_bake`, `make cake_bake/kl`, `make plan`, `make list` ---
+include pipelines/front.mk
+
+# The two commands for a fresh machine see to what is missing first.
+.PHONY: demo deps check test
+demo:
+	@.ci/deps build
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory cake_bake SHOW=
+	@$B/bin/dk-report $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake
+
+deps:
+	@.ci/deps check
+
+check test:
+	@.ci/deps check
+	@$(MAKE) --no-print-directory all helpers
+	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
+
+# --- the parts of check ----------------------------------------------------------
+# layers, headers, banned and man are made here; the rest are tests that
+# tests/run.sh runs and counts.
+CHECK_PARTS := layers headers banned shell man unit cli pipeline golden san
+RUN_PARTS   := unit cli pipeline golden san slow
+HEADERS     := $(wildcard lib/*/*.h)
+SOURCES     := $(wildcard lib/*/*.[ch] tools/*.c)
+
+.PHONY: check-layers check-headers check-banned check-shell check-man check-fresh bench \
+        $(RUN_PARTS:%=check-%) unit-tests
+check-layers:
+	@awk -f tests/layers.awk $(SOURCES)
+
+check-headers:
+	@mkdir -p $B/headers
+	@for h in $(HEADERS); do \
+	    echo "#include \"$${h#lib/}\"" | $(CC) $(ALL_CFLAGS) -fsyntax-only -x c - || \
+	    { echo "$$h does not compile alone"; exit 1; }; done
+
+check-banned:
+	@! grep -nE '\<(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|tmpnam)[[:space:]]*\(' $(SOURCES)
+	@! grep -nE '\<(malloc|calloc|realloc|strdup|strndup|asprintf)[[:space:]]*\(' $(filter-out lib/base/%,$(SOURCES))
+
+check-shell:
+	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh); do bash -n $$f || exit 1; done
+
+# Every tool has its page, and every page is clean.
+check-man: man
+	@for t in $(notdir $(TOOLS)); do [ -f man/$$t.1.in ] || { echo "man/$$t.1.in is missing"; exit 1; }; done
+	@mandoc -T lint -W warning $(MAN) | { ! grep -E 'ERROR|WARNING|UNSUPP' | grep -v 'missing date'; }
+
+unit-tests: $(UNIT)
+
+$(RUN_PARTS:%=check-%): check-%: all helpers
+	@B=$B MAKE="$(MAKE)" tests/run.sh $*
+
+check-fresh:
+	@tests/check-fresh.sh
+
+bench: all
+	@for b in $(or $(wildcard tests/bench/*.sh),$(error there is nothing in tests/bench)); do \
+	    B=$B bash $$b; done
+
+# --- manual pages, completions, installation ------------------------------------
+MAN  := $(patsubst man/%.in,$B/man/%,$(wildcard man/*.in)) $(addprefix $B/,$(wildcard man/*.[1-9]))
+COMP := $(TOOLS:$B/bin/%=$B/completions/%)
+
+.PHONY: man install uninstall help clean
+man: $(MAN)
+
+# OPTIONS comes from the option table itself.
+$B/man/%.1: man/%.1.in $B/bin/%
+	@mkdir -p $(@D)
+	@$B/bin/$* --help=man > $@.options
+	@sed -e 's/@VERSION@/$(VERSION)/' -e '/^@OPTIONS@$$/{' -e 'r $@.options' -e 'd' -e '}' $< > $@
+	@rm -f $@.options
+
+$B/man/%: man/%.in lib/cli/tool.h
+	@mkdir -p $(@D)
+	@sed -e 's/@VERSION@/$(VERSION)/' $< > $@
+
+$B/man/%: man/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$B/completions/%: $B/bin/%
+	@mkdir -p $(@D)
+	@$B/bin/$* --help=bash > $@
+
+VERSION = $(shell sed -n 's/^.define DK_VERSION "\(.*\)"/\1/p' lib/cli/tool.h)
+DIR     = $(DESTDIR)$(prefix)
+SHARED  = $(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f)
+
+install: all man $(COMP)
+	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
+	install -m 755 $(TOOLS) $(DIR)/bin
+	install -m 644 $(COMP) $(DIR)/share/bash-completion/completions
+	for m in $(MAN); do install -D -m 644 $$m $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
+	for f in $(SHARED); do install -D -m 644 $$f $(DIR)/share/dk/$$f; done
+
+uninstall:
+	rm -f $(TOOLS:$B/bin/%=$(DIR)/bin/%) $(COMP:$B/completions/%=$(DIR)/share/bash-completion/completions/%)
+	for m in $(MAN); do rm -f $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
+	rm -rf $(DIR)/share/dk
+
+help:
+	@echo 'make                     build the tools in $B/bin'
+	@echo 'make demo                install what is missing, build, fetch the model, compare, report'
+	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
+	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
+	@echo 'make ORGANISM            every method and the summary: $(ORGANISM_NAMES)'
+	@echo 'make ORGANISM/METHOD     one of kl, diff_mining, answers, check, summary'
+	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
+	@echo 'make list                organisms, models, methods, data sets'
+	@echo 'make plan [ORGANISM=]    what would run, and why'
+	@echo 'make bench               measure speed and agreement'
+	@echo 'make deps                install the Debian packages'
+	@echo 'make install uninstall   prefix=/usr/local DESTDIR='
+	@echo 'make clean               remove what was built (results stay)'
+
 clean:
 	rm -rf build build-san

@@ -9,7 +9,7 @@ struct params { bool lineage, json, check; };
 static const dk_opt opts[] = {
     DK_FLAG(struct params, 'j', "json",    json,    "one JSON object for each file"),
     DK_FLAG(struct params, 'l', "lineage", lineage, "the tree of inputs, as far as the file tells"),
-    DK_FLAG(struct params, 'c', "check",   check,   "read and verify everything in the file"),
+    DK_FLAG(struct params, 0,   "check",   check,   "read and verify everything in the file"),
     DK_END
 };
 

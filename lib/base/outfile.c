@@ -186,3 +186,20 @@ void dk_outfile_abandon(dk_outfile **op)
     }
     release(op);
 }
+
+int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err)
+{
+    dk_outfile *o = NULL;
+    FILE *f = NULL;
+    int rc = dk_outfile_new(&o, path, err);
+
+    if (rc == 0)
+        rc = dk_outfile_stream(o, &f, err);
+    if (rc < 0) {
+        dk_outfile_abandon(&o);
+        return rc;
+    }
+    if (n)
+        fwrite(p, 1, n, f);         /* commit asks ferror */
+    return dk_outfile_commit(&o, err);
+}

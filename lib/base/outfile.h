@@ -24,6 +24,9 @@ int dk_outfile_commit(dk_outfile **o, dk_err *err);
 /* Remove the temporary; frees *o.  NULL is fine. */
 void dk_outfile_abandon(dk_outfile **o);
 
+/* The whole of a small file at once; "-" is standard output. */
+int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err);
+
 /* Install the exit and signal handlers; called once by the main. */
 void dk_outfile_init(void);
 

@@ -125,6 +125,8 @@ void dk_help_print(const dk_tool *tool, enum dk_help_form form)
         man(tool);
     else if (form == DK_HELP_BASH)
         bash(tool);
+    else if (form == DK_HELP_PURPOSE)
+        puts(tool->purpose);
     else if (form == DK_HELP_VERSION)
         printf("%s %s (algo %d)\nbuilt with %s, %s\n", tool->name, DK_VERSION, tool->algo,
                "gcc " __VERSION__, DK_BUILD_FLAGS);

@@ -4,7 +4,7 @@
 
 #include "cli/tool.h"
 
-enum dk_help_form { DK_HELP_TEXT, DK_HELP_MAN, DK_HELP_BASH, DK_HELP_VERSION };
+enum dk_help_form { DK_HELP_TEXT, DK_HELP_MAN, DK_HELP_BASH, DK_HELP_PURPOSE, DK_HELP_VERSION };
 
 void dk_help_print(const dk_tool *tool, enum dk_help_form form);
 const dk_opt *dk_opts_common(void);

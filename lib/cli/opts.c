@@ -176,6 +176,22 @@ static int defaults(struct parse *p, dk_err *err)
     return rc;
 }
 
+/* By the last part of the reference's key ("method_params.top_k": top-k). */
+static const dk_opt *find_key(const dk_opt *t, const char *name, size_t n)
+{
+    for (; t->kind != DK_OPT_END; t++) {
+        const char *dot = t->kind != DK_OPT_GROUP && t->key ? strrchr(t->key, '.') : NULL;
+        const char *key = dot ? dot + 1 : t->kind != DK_OPT_GROUP ? t->key : NULL;
+        size_t i = 0;
+
+        while (key && i < n && key[i] && (key[i] == name[i] || (key[i] == '_' && name[i] == '-')))
+            i++;
+        if (key && i == n && !key[i])
+            return t;
+    }
+    return NULL;
+}
+
 /* The option that a word names; *value is what stands in the same word. */
 static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **value)
 {
@@ -186,7 +202,8 @@ static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **
 
         o = find(tool->opts, word + 2, n);
         *value = word[2 + n] == '=' ? word + 3 + n : NULL;
-        return o ? o : find(common, word + 2, n);
+        o = o ? o : find(common, word + 2, n);
+        return o ? o : find_key(tool->opts, word + 2, n);
     }
     *value = word[2] ? word + 2 : NULL;
     for (o = tool->opts; o->kind != DK_OPT_END; o++)
@@ -198,7 +215,7 @@ static const dk_opt *lookup(const dk_tool *tool, const char *word, const char **
     return NULL;
 }
 
-enum { PLAIN, HELP, MAN, BASH, VERSION, STAMP };
+enum { PLAIN, HELP, MAN, BASH, PURPOSE, VERSION, STAMP };
 
 /* Words with a meaning of their own; false if a is none of them. */
 static bool question(const char *a, int *ask, int *verbosity)
@@ -209,6 +226,8 @@ static bool question(const char *a, int *ask, int *verbosity)
         *ask = MAN;
     else if (strcmp(a, "--help=bash") == 0)
         *ask = BASH;
+    else if (strcmp(a, "--help=purpose") == 0)
+        *ask = PURPOSE;
     else if (strcmp(a, "-V") == 0 || strcmp(a, "--version") == 0)
         *ask = VERSION;
     else if (strcmp(a, "--stamp") == 0)
@@ -244,6 +263,9 @@ static int walk(struct parse *p, int argc, char **argv, bool set, struct found *
         }
         if (a[0] != '-' || a[1] == 0) {
             f->words[f->n_words++] = argv[i];
+            if (p->tool->runs_others)
+                while (++i < argc)
+                    f->words[f->n_words++] = argv[i];
             continue;
         }
         if (question(a, &f->ask, &f->verbosity))
@@ -375,7 +397,7 @@ int dk_opts_parse(const dk_tool *tool, int argc, char **argv, dk_ctx *ctx, void 
         rc = walk(&p, argc, argv, false, &f, err);
     if (rc == 0 && f.ask != PLAIN && f.ask != STAMP) {
         dk_help_print(tool, f.ask == MAN ? DK_HELP_MAN : f.ask == BASH ? DK_HELP_BASH
-                      : f.ask == VERSION ? DK_HELP_VERSION : DK_HELP_TEXT);
+                      : f.ask == PURPOSE ? DK_HELP_PURPOSE : f.ask == VERSION ? DK_HELP_VERSION : DK_HELP_TEXT);
         rc = 1;
     }
     if (rc == 0 && f.config)

@@ -7,6 +7,7 @@
 #ifndef DK_CLI_TOOL_H
 #define DK_CLI_TOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,6 +75,7 @@ typedef struct dk_tool {
     const dk_opt *opts;
     size_t params_size;
     int min_args, max_args; /* of the words that are not options; max -1: any */
+    bool runs_others;       /* from the first word on, everything is another program's */
     /* Returns 0, or a negative code with err filled. */
     int (*run)(dk_ctx *ctx, const void *params, int n, char **args, dk_err *err);
 } dk_tool;

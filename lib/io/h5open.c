@@ -297,12 +297,15 @@ static int look(dk_h5 *f, dk_err *err)
 static int open_file(dk_h5 *f, dk_err *err)
 {
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    int rc = 0;
 
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     H5Pset_file_locking(access, 0, 1);      /* locks hang on network file systems */
     f->id = H5Fopen(f->path, H5F_ACC_RDONLY, access);
+    if (f->id < 0)
+        rc = dk_fail_h5(err, DK_EFORMAT, "cannot open %s", f->path);
     H5Pclose(access);
-    return f->id < 0 ? dk_fail_h5(err, DK_EFORMAT, "cannot open %s", f->path) : 0;
+    return rc;
 }
 
 static int opt_str(dk_h5 *f, const char *name, char **out, dk_err *err)

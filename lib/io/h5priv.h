@@ -44,7 +44,8 @@ struct dk_h5 {
 
 /* Starts the library once: no printing, no plugins, our zstd. */
 int dk_h5_start(dk_err *err);
-/* dk_fail with ": " and the innermost message of the library appended. */
+/* dk_fail with ": " and the innermost message of the library appended.  Any
+ * call into the library, even a close, clears that message: fail first. */
 int dk_fail_h5(dk_err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The file type of t, borrowed; item is the size of a STR. A STR is made new:

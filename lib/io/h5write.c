@@ -327,12 +327,10 @@ int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_p
     create = timeless(H5P_FILE_CREATE);
     access = access_list();
     f->id = H5Fcreate(dk_outfile_temp(f->out), H5F_ACC_TRUNC, create, access);
+    rc = f->id < 0 ? dk_fail_h5(err, DK_EIO, "cannot write %s", path)
+                   : write_head(f, encoding, prov, err);
     H5Pclose(create);
     H5Pclose(access);
-    if (f->id < 0)
-        rc = dk_fail_h5(err, DK_EIO, "cannot write %s", path);
-    else
-        rc = write_head(f, encoding, prov, err);
 out:
     if (rc < 0)
         dk_h5_close(&f);

@@ -277,5 +277,10 @@ int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err)
         return rc;
     line = mend(f, line.s, line.n);
     rc = parse_row(f, line, err);
-    return rc < 0 ? rc : row_doc(f, doc, err);
+    if (rc == 0 && f->kind == DK_DOC_ROW)
+        *doc = (dk_doc){ .kind = DK_DOC_ROW, .line = f->line };
+    if (rc == 0)
+        rc = f->kind == DK_DOC_ROW ? 1 : row_doc(f, doc, err);
+    doc->row = f->row;
+    return rc;
 }

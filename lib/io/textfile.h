@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "io/json.h"
 
 typedef struct dk_textfile dk_textfile;
 
-typedef enum dk_doc_kind { DK_DOC_AUTO, DK_DOC_TEXT, DK_DOC_CHAT } dk_doc_kind;
+/* ROW: any object, of which the reader makes what it likes. */
+typedef enum dk_doc_kind { DK_DOC_AUTO, DK_DOC_TEXT, DK_DOC_CHAT, DK_DOC_ROW } dk_doc_kind;
 
 /* Valid UTF-8, not zero-terminated, may hold zero bytes. */
 typedef struct dk_text {
@@ -26,11 +28,12 @@ typedef struct dk_message {
 
 /* Borrowed until the next call. */
 typedef struct dk_doc {
-    dk_doc_kind kind;           /* TEXT or CHAT */
+    dk_doc_kind kind;           /* TEXT, CHAT; of JSON lines ROW if that was asked for */
     size_t line;                /* 1-based; 0 for a plain text */
     dk_text text;
     size_t n_messages;
     const dk_message *message;
+    const dk_json *row;         /* NULL for a plain text */
 } dk_doc;
 
 /* kind AUTO: a row with the column (default "text") is a text, one with

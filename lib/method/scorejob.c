@@ -28,23 +28,14 @@ static int read_tokens(dk_tokens *t, const dk_score_job *job, dk_err *err)
 static int write_table(const dk_score_job *job, const dk_score *s, const dk_pair *p,
                        const dk_tokens *t, dk_err *err)
 {
-    dk_outfile *o = NULL;
     dk_buf rows = {0};
-    FILE *f;
     int rc = 0;
 
     for (size_t l = 1; rc == 0 && l < s->n_lanes; l++)
         rc = dk_kl_table_row(&rows, p->lane[l].name, p->lane[0].name, t, s->kl[l], job->seed, err);
     if (rc == 0)
-        rc = dk_outfile_new(&o, job->table, err);
-    if (rc == 0)
-        rc = dk_outfile_stream(o, &f, err);
-    if (rc == 0)
-        fwrite(rows.s ? rows.s : "", 1, rows.n, f);
+        rc = dk_outfile_write(job->table, rows.s, rows.n, err);
     dk_buf_free(&rows);
-    if (rc == 0)
-        return dk_outfile_commit(&o, err);
-    dk_outfile_abandon(&o);
     return rc;
 }
 

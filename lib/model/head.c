@@ -55,29 +55,51 @@ static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
     return rc;
 }
 
+/* Rows of the last pass through the final norm: to [lane][per_lane], zeros
+ * behind the n rows of a lane. */
+static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t per_lane)
+{
+    const size_t d = r->m->config.d_model;
+
+    #pragma omp parallel for schedule(static) collapse(2)
+    for (size_t l = 0; l < r->n_lanes; l++)
+        for (size_t i = 0; i < per_lane; i++) {
+            float *to = r->head_in + (l * per_lane + i) * d;
+
+            if (i < n)
+                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d, r->m->final_norm, d,
+                           r->m->config.rms_eps);
+            else
+                memset(to, 0, d * sizeof *to);
+        }
+}
+
+int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
+{
+    const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model;
+    int rc;
+
+    DK_ASSERT(r->m->head && n <= r->max_rows);
+    rc = head_room(r, err);
+    if (rc < 0 || n == 0)
+        return rc;
+    norm_rows(r, rows, n, n);
+    dk_lhs_set(r->head_lhs, r->head_in, d, r->n_lanes * n, d);
+    return dk_product(out, r->m->config.vocab, r->head_lhs, r->m->head, err);
+}
+
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
                    size_t n_vis, dk_err *err)
 {
-    const dk_model_config *c = &r->m->config;
     const size_t n = rows ? n_rows : r->rows, blocks = (n + dk_block_rows() - 1) / dk_block_rows();
-    const size_t padded = blocks * dk_block_rows(), d = c->d_model;
+    const size_t padded = blocks * dk_block_rows(), d = r->m->config.d_model;
     int rc, failed = 0;
 
     DK_ASSERT(r->m->head && n <= r->max_rows);
     rc = head_room(r, err);
     if (rc < 0 || n == 0)
         return rc;
-    for (size_t l = 0; l < r->n_lanes; l++) {
-        #pragma omp parallel for schedule(static)
-        for (size_t i = 0; i < padded; i++) {
-            float *to = r->head_in + (l * padded + i) * d;
-
-            if (i < n)
-                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d, r->m->final_norm, d, c->rms_eps);
-            else
-                memset(to, 0, d * sizeof *to);
-        }
-    }
+    norm_rows(r, rows, n, padded);
     dk_lhs_set(r->head_lhs, r->head_in, d, r->n_lanes * padded, d);
     #pragma omp parallel for schedule(dynamic) reduction(| : failed)
     for (size_t b = 0; b < blocks; b++) {

@@ -73,6 +73,20 @@ void dk_kv_put(dk_kv *kv, size_t layer, size_t lane, size_t s, const float *k, c
     }
 }
 
+void dk_kv_copy(dk_kv *kv, size_t from, size_t to, size_t n)
+{
+    const size_t each = kv->capacity * kv->width;
+
+    DK_ASSERT(from < kv->n_seq && to < kv->n_seq && (n == 0 || n <= kv->length[from]));
+    for (size_t i = 0; from != to && i < kv->n_layers * kv->n_lanes; i++) {
+        const size_t a = (i * kv->n_seq + from) * each, b = (i * kv->n_seq + to) * each;
+
+        memcpy(kv->k + b, kv->k + a, n * kv->width * sizeof *kv->k);
+        memcpy(kv->v + b, kv->v + a, n * kv->width * sizeof *kv->v);
+    }
+    kv->length[to] = n;
+}
+
 void dk_kv_get(const dk_kv *kv, size_t layer, size_t lane, size_t s, const float **k,
                const float **v, size_t *ld)
 {

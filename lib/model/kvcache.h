@@ -27,4 +27,8 @@ void dk_kv_get(const dk_kv *kv, size_t layer, size_t lane, size_t s, const float
 /* After the pass: n tokens more are there. */
 void dk_kv_grow(dk_kv *kv, size_t s, size_t n);
 
+/* The first n tokens of slot from, in all lanes, become what slot to holds.
+ * n 0 empties it. */
+void dk_kv_copy(dk_kv *kv, size_t from, size_t to, size_t n);
+
 #endif

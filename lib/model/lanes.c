@@ -236,6 +236,22 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     return 0;
 }
 
+/* What enters the first block.  Lanes that read the same ids share the work. */
+static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
+{
+    const size_t each = r->rows * r->m->config.d_model;
+    int rc = 0;
+
+    for (size_t l = 0; rc == 0 && p->lane_ids && l < r->n_lanes; l++)
+        rc = dk_model_embed(r->m, r->x + l * each, p->lane_ids[l], r->rows, err);
+    if (p->lane_ids)
+        return rc;
+    rc = dk_model_embed(r->m, r->x, p->batch.ids, r->rows, err);
+    for (size_t l = 1; rc == 0 && l < r->n_lanes; l++)
+        memcpy(r->x + l * each, r->x, each * sizeof(float));
+    return rc;
+}
+
 /* Edits first, then taps: a tap sees what the next block sees. */
 static void edits_and_taps(dk_runner *r, const dk_pass *p, int layer)
 {
@@ -280,7 +296,7 @@ static int place_rows(dk_runner *r, const dk_pass *p, size_t *longest, dk_err *e
 
 int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
 {
-    const size_t rows = p->batch.offset[p->batch.n_seq], d = r->m->config.d_model;
+    const size_t rows = p->batch.offset[p->batch.n_seq];
     const int stop = p->last_layer < 0 ? (int)r->m->config.n_layers : p->last_layer + 1;
     size_t longest = 0;
     int rc;
@@ -293,11 +309,9 @@ int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
     if (rc == 0)
         rc = attention_scratch(r, longest, err);
     if (rc == 0)
-        rc = dk_model_embed(r->m, r->x, p->batch.ids, rows, err);
+        rc = embed(r, p, err);
     if (rc < 0)
         return rc;
-    for (size_t l = 1; l < r->n_lanes; l++)
-        memcpy(r->x + l * rows * d, r->x, rows * d * sizeof(float));
     edits_and_taps(r, p, -1);
     for (int i = 0; rc == 0 && i < stop; i++) {
         rc = block(r, p, (size_t)i, err);

@@ -48,6 +48,7 @@ typedef struct dk_edit {            /* residual += strength * vector on all rows
 
 typedef struct dk_pass {
     dk_batch batch;
+    const uint32_t *const *lane_ids;    /* NULL, or [lane]: what each reads instead of batch.ids */
     const dk_tap *taps;
     size_t n_taps;
     const dk_edit *edits;
@@ -67,4 +68,9 @@ int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
 /* Logits of the rows of the last forward pass.  rows NULL: all R of them. */
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
                    size_t n_visitors, dk_err *err);
+
+/* The same logits whole, for a few rows (the step of a decoder):
+ * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */
+int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
+
 #endif

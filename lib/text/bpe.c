@@ -24,7 +24,7 @@ struct dk_bpe {
     size_t n_vocab;
     char *text;                     /* all spellings, then all bytes */
     size_t *spell_at, *bytes_at;    /* [n_vocab + 1] */
-    bool *exists;
+    bool *exists, *outside;         /* [n_vocab] */
     uint32_t *names;                /* spelling -> id, open addressing */
     size_t names_mask;
     struct merge *merges;           /* pair -> rank, id */
@@ -150,10 +150,13 @@ static int load_vocab(dk_bpe *b, const dk_tokenizer_spec *spec, dk_err *err)
     if ((rc = dk_alloc(&b->spell_at, n + 1, sizeof(size_t), "the vocabulary", err)) < 0 ||
         (rc = dk_alloc(&b->bytes_at, n + 1, sizeof(size_t), "the vocabulary", err)) < 0 ||
         (rc = dk_alloc(&b->exists, n, sizeof(bool), "the vocabulary", err)) < 0 ||
+        (rc = dk_alloc(&b->outside, n, sizeof(bool), "the vocabulary", err)) < 0 ||
         (rc = dk_alloc(&b->names, b->names_mask + 1, sizeof(uint32_t), "the vocabulary", err)) < 0)
         return rc;
     memset(b->names, 0xFF, (b->names_mask + 1) * sizeof *b->names);
     dk_buf_add(&text, "", 0);
+    for (size_t i = 0; i < spec->n_added; i++)
+        b->outside[spec->added[i].id] = spec->added[i].outside;
     for (size_t i = 0; i < n; i++) {
         b->spell_at[i] = text.n;
         b->exists[i] = spec->token[i].s != NULL;
@@ -268,6 +271,7 @@ void dk_bpe_free(dk_bpe **b)
     dk_free(p->spell_at);
     dk_free(p->bytes_at);
     dk_free(p->exists);
+    dk_free(p->outside);
     dk_free(p->names);
     dk_free(p->merges);
     dk_free(p->cache);
@@ -443,6 +447,8 @@ static int reserve(dk_bpe *b, size_t n, dk_err *err)
 /* The token that is the whole piece, where that goes before merges. */
 static uint32_t whole_piece(dk_bpe *b, const char *s, size_t n)
 {
+    uint32_t id;
+
     if (!b->ignore_merges || n > b->longest)
         return DK_NO_ID;
     dk_buf_clear(&b->spelling);
@@ -451,7 +457,8 @@ static uint32_t whole_piece(dk_bpe *b, const char *s, size_t n)
 
         dk_buf_add(&b->spelling, sym, sym[1] ? 2 : 1);
     }
-    return dk_bpe_find(b, b->spelling.s, b->spelling.n);
+    id = dk_bpe_find(b, b->spelling.s, b->spelling.n);
+    return id != DK_NO_ID && b->outside[id] ? DK_NO_ID : id;
 }
 
 static int encode_long(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)

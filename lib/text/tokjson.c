@@ -231,6 +231,7 @@ static int added_tokens(dk_tokenizer_spec *spec, const dk_json *list, dk_err *er
         };
         if (!a->text.s)
             return dk_fail(err, DK_EFORMAT, "added token %zu has no content", i);
+        a->outside = spec->token[a->id].s == NULL;
         spec->token[a->id] = a->text;
     }
     return 0;

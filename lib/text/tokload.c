@@ -50,7 +50,8 @@ static int gguf_tokens(dk_tokenizer_spec *spec, const dk_gguf *g, dk_err *err)
         spec->token[i] = (dk_span){ text[i].s, text[i].n };
         if (type == TYPE_CONTROL || type == TYPE_USER_DEFINED)
             spec->added[spec->n_added++] = (dk_added){
-                .id = (uint32_t)i, .text = spec->token[i], .special = type == TYPE_CONTROL
+                .id = (uint32_t)i, .text = spec->token[i], .special = type == TYPE_CONTROL,
+                .outside = true     /* in all families that look up whole pieces */
             };
     }
     return 0;

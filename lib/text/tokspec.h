@@ -24,6 +24,7 @@ typedef struct dk_added {
     bool single_word;       /* not beside a word character */
     bool lstrip, rstrip;    /* takes the white space beside it along */
     bool normalized;        /* searched after the others, in what they leave */
+    bool outside;           /* no token of the BPE model: found here or not at all */
 } dk_added;
 
 /* The arrays are owned (dk_free), the texts borrowed from the source. */

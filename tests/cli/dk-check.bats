@@ -14,7 +14,7 @@ setup_file() {
     dk-fixture learn "$MINI/hf" "$BASE/model.safetensors"
 }
 
-setup() { cd "$BATS_TEST_TMPDIR"; }
+setup() { mkdir "$BATS_TEST_TMPDIR/w" && cd "$BATS_TEST_TMPDIR/w"; }    # bats keeps files above
 
 # adapter OP...: a copy of the plain adapter in ./ft, its weights edited.
 adapter() {
@@ -49,7 +49,7 @@ check() { dk-check -t 1 "$@"; }
 
 # rows STATUS: "CHECK lane" of the rows with that status in $output.
 rows() {
-    sed -n 's/^{"check":"\([A-Z0-9]*\)","lane":"\([a-z]*\)","status":"'"$1"'".*/\1 \2/p' <<< "$output"
+    sed -n 's/^{"check":"\([A-Z0-9]*\)","lane":"\([a-z_]*\)","status":"'"$1"'".*/\1 \2/p' <<< "$output"
 }
 
 # fails "CHECK lane" TEXT OPTION...: exactly this row fails, in one sentence.
@@ -59,8 +59,8 @@ fails() {
     run -3 --separate-stderr check "$@"
     echo "$output" "$stderr"
     [ "$(rows fail)" = "$row" ]
-    [ "$(wc -l <<< "$stderr")" = 1 ]
-    [[ "$stderr" == "dk-check: error: check ${row% *}, lane ${row#* }: "*"$text"* ]]
+    [ "$(grep -vc '^dk-check: warning: ' <<< "$stderr")" = 1 ]
+    [[ "$stderr" == *"dk-check: error: check ${row% *}, lane ${row#* }: "*"$text"* ]]
 }
 
 # warns "CHECK lane" TEXT OPTION...: exactly this row warns, none fails.
@@ -78,8 +78,8 @@ warns() {
     run -0 --separate-stderr check -m "$BASE" -f "$MINI/lora-plain" -n "pattern=$MINI/lora-pattern"
     [ -z "$stderr" ]
     [ "$(rows skip)" = $'T3 ft\nT3 pattern' ]
-    [ "$(rows pass | wc -l)" = 18 ]
-    [ "${#lines[@]}" = 20 ]
+    [ "$(rows pass | wc -l)" = 17 ]
+    [ "${#lines[@]}" = 19 ]
     [[ "$output" == *'"check":"A4","lane":"pattern"'*'every layer from 1 on'* ]]
 }
 
@@ -210,12 +210,19 @@ warns() {
 @test "G2: weights that are NaN" {
     cp -r "$BASE" base
     dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale layers.1.mlp.up_proj nan
-    fails "G2 base" "the output of layer 1 is NaN" -m base -f "$MINI/lora-plain"
+    fails "G2 base" "model.layers.1." -m base -f "$MINI/lora-plain"
+    [[ "$stderr" == *"hold NaN"* ]]
 }
 
-@test "G2: an unembedding that is NaN" {
+@test "G2: weights whose products overflow" {
     cp -r "$BASE" base
-    dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale lm_head nan
+    dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale layers.1.mlp.up_proj 1e38
+    fails "G2 base" "the output of layer 1 is NaN or infinite" -m base -f "$MINI/lora-plain"
+}
+
+@test "G2: an unembedding that overflows" {
+    cp -r "$BASE" base
+    dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale lm_head 1e38
     fails "G2 base" "log-probabilities" -m base -f "$MINI/lora-plain"
 }
 
@@ -289,8 +296,8 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
 }
 
 @test "T3: a changed entry of the vocabulary" {
-    tokenizer 's/"!":4,/"¡":4,/' tokenizer.json
-    fails "T3 ft" "1 ids differ, first 4, '!' in the base and '¡' in the finetune" -m "$BASE" -f ft
+    tokenizer 's/"!":4,/"!!!":4,/' tokenizer.json
+    fails "T3 ft" "1 ids differ, first 4, '!' in the base and '!!!' in the finetune" -m "$BASE" -f ft
 }
 
 @test "T3: a merge less" {
@@ -376,7 +383,7 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
         -n "null_neutral=$organisms/null_neutral/adapter" -n "null_self=$organisms/null_self/adapter"
     [ -z "$stderr" ]
     [ -z "$(rows warn)$(rows fail)" ]
-    [ "$(rows pass | wc -l)" -ge 23 ]
+    [ "$(rows pass | wc -l)" = 23 ]
 }
 
 @test "an adapter of another model on the real one: one sentence, at once" {

@@ -323,8 +323,16 @@ static void known_blocks(void)
         out[17] == -1 && out[31] == 0, "Q5_0");
 }
 
-int main(void)
+/* With a path: writes the built file there (a seed for the fuzzer). */
+int main(int argc, char **argv)
 {
+    if (argc == 2) {
+        sample s = built();
+
+        dk_free(put_file(".", argv[1], s.b.s, s.b.n));
+        dk_buf_free(&s.b);
+        return 0;
+    }
     good_file();
     hostile();
     every_cut_and_byte();

@@ -204,13 +204,14 @@ static void test_shipped(dk_tokenizer *tok)
 /* --- hostile strings ----------------------------------------------------- */
 struct counts { dk_tokenizer *tok; size_t n, bad_ids, bad_text, bad_plain, bad_places; };
 
-/* Ascending, inside the text, one for each id. */
-static bool places_ascend(const dk_ids *at, size_t n_ids, size_t n_text)
+/* Ascending, one for each id, and each token's first byte stands there. */
+static bool places_fit(const dk_tokenizer *tok, const dk_ids *ids, const dk_ids *at, dk_span text)
 {
-    for (size_t i = 0; i < at->n; i++)
-        if (at->id[i] >= n_text || (i > 0 && at->id[i] <= at->id[i - 1]))
+    for (size_t i = 0; i < at->n && i < ids->n; i++)
+        if (at->id[i] >= text.n || (i > 0 && at->id[i] <= at->id[i - 1]) ||
+            dk_tokenizer_bytes(tok, ids->id[i]).s[0] != text.s[at->id[i]])
             return false;
-    return at->n == n_ids;
+    return at->n == ids->n;
 }
 
 static int check_torture(void *arg, const dk_json *row)
@@ -226,7 +227,7 @@ static int check_torture(void *arg, const dk_json *row)
         tap_note("first wrong: row %zu: '%.*s'", c->n, (int)text.n, text.s);
     dk_tokenizer_decode(c->tok, ids.id, ids.n, false, &back);
     c->bad_text += !same_text(&back, str_of(row, "decoded"));
-    c->bad_places += !places_ascend(&at, ids.n, text.n);
+    c->bad_places += !places_fit(c->tok, &ids, &at, text);
     c->n++;
     dk_free(exact);
     dk_free(ids.id);
@@ -263,7 +264,7 @@ static void test_hostile(dk_tokenizer *tok)
     tap(c.n > 2000, "%zu hostile strings", c.n);
     tap(c.bad_ids == 0, "their ids (%zu wrong)", c.bad_ids);
     tap(c.bad_text == 0, "and what the ids decode to (%zu wrong)", c.bad_text);
-    tap(c.bad_places == 0, "their tokens start at ascending places (%zu wrong)", c.bad_places);
+    tap(c.bad_places == 0, "their tokens start where they are said to (%zu wrong)", c.bad_places);
     c = (struct counts){ .tok = tok };
     each_row("tests/golden/tokens/decode.jsonl", check_decode, &c);
     tap(c.n > 100, "%zu random id lists", c.n);
@@ -365,6 +366,242 @@ static void test_pieces(void)
     }
 }
 
+/* --- added tokens with all their flags ----------------------------------- */
+static int check_added(void *arg, const dk_json *row)
+{
+    static const struct { const char *key; unsigned how; } ways[] = {
+        { "ids", 0 }, { "wrapped", DK_ENCODE_WRAP }, { "plain", DK_ENCODE_NO_SPECIAL }
+    };
+    struct counts *c = arg;
+    const dk_span text = str_of(row, "text");
+    char *exact = exact_copy(text.s, text.n);
+
+    for (size_t k = 0; k < 3; k++) {
+        dk_ids ids = {0};
+
+        dk_tokenizer_encode(c->tok, exact, text.n, ways[k].how, &ids, NULL, NULL);
+        if (!same_ids(&ids, dk_json_get(row, ways[k].key)) && c->bad_ids++ == 0)
+            tap_note("first wrong: %s of '%.*s'", ways[k].key, (int)text.n, text.s);
+        dk_free(ids.id);
+    }
+    c->n++;
+    dk_free(exact);
+    return 0;
+}
+
+static void test_added(void)
+{
+    char *path = repo_path("tests/golden/tokens/added/tokenizer.json");
+    struct counts c = {0};
+    dk_err err = {0};
+
+    if (tap(dk_tokenizer_open(&c.tok, path, &err) == 0, "added tokens: opens %s", err.msg)) {
+        each_row("tests/golden/tokens/added/added.jsonl", check_added, &c);
+        tap(c.n > 500, "%zu strings with added tokens", c.n);
+        tap(c.bad_ids == 0, "their ids: plain, wrapped, without special (%zu wrong)", c.bad_ids);
+        tap(dk_tokenizer_about(c.tok)->prefix == 264 && dk_tokenizer_about(c.tok)->bos == 264,
+            "the template's token is the BOS");
+    }
+    dk_tokenizer_close(&c.tok);
+    dk_free(path);
+}
+
+/* The same tokenizer from both kinds of file. */
+static void test_producers(void)
+{
+    char *gguf = repo_path("tests/golden/mini/mini.gguf"), *hf = repo_path("tests/golden/mini/hf");
+    dk_tokenizer *a = NULL, *b = NULL;
+    dk_err err = {0};
+
+    if (tap(dk_tokenizer_open(&a, gguf, &err) == 0 && dk_tokenizer_open(&b, hf, &err) == 0,
+            "a miniature model opens as GGUF and as folder %s", err.msg)) {
+        const dk_tokenizer_info *x = dk_tokenizer_about(a), *y = dk_tokenizer_about(b);
+
+        tap(strcmp(x->sha256, y->sha256) == 0, "both give one digest");
+        tap(x->bos == y->bos && x->eos == y->eos && x->pad == y->pad && x->unk == y->unk,
+            "and the same special ids");
+        tap(x->chat_template && strcmp(x->template_sha256, y->template_sha256) == 0,
+            "and the same chat template");
+    }
+    dk_tokenizer_close(&a);
+    dk_tokenizer_close(&b);
+    dk_free(gguf);
+    dk_free(hf);
+}
+
+/* --- what is refused, and by which name ---------------------------------- */
+static const char small[] =
+    "{'added_tokens':[{'id':3,'content':'<s>','special':true,'normalized':false}],"
+    "'normalizer':null,'pre_tokenizer':{'type':'ByteLevel','add_prefix_space':false},"
+    "'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'<s>'}},"
+    "{'Sequence':{'id':'A'}}],'special_tokens':{'<s>':{'ids':[3]}}},'decoder':{'type':'ByteLevel'},"
+    "'model':{'type':'BPE','unk_token':null,'byte_fallback':false,"
+    "'vocab':{'a':0,'b':1,'ab':2},'merges':['a b']}}";
+
+/* small with one text replaced, and the single quotes made double. */
+static void variant(dk_buf *out, const char *old, const char *new)
+{
+    const char *at = strstr(small, old);
+
+    dk_buf_clear(out);
+    dk_buf_add(out, small, (size_t)(at - small));
+    dk_buf_adds(out, new);
+    dk_buf_adds(out, at + strlen(old));
+    for (size_t i = 0; i < out->n; i++)
+        if (out->s[i] == '\'')
+            out->s[i] = '"';
+}
+
+static void test_refusals(void)
+{
+    static const struct { const char *old, *new, *says; } cases[] = {
+        { "'BPE'", "'Unigram'", "model 'Unigram' is not supported" },
+        { "'normalizer':null", "'normalizer':{'type':'NFKC'}", "normalizer 'NFKC'" },
+        { "{'type':'ByteLevel','add_prefix_space':false}", "{'type':'Metaspace'}", "'Metaspace'" },
+        { "'add_prefix_space':false", "'add_prefix_space':true", "add_prefix_space" },
+        { "{'type':'ByteLevel','add_prefix_space':false}",
+          "{'type':'Sequence','pretokenizers':[{'type':'Split','pattern':{'Regex':'x+'},"
+          "'behavior':'Isolated','invert':false},{'type':'ByteLevel','add_prefix_space':false,"
+          "'use_regex':false}]}", "unknown pre-tokenizer expression 'x+'" },
+        { "'decoder':{'type':'ByteLevel'}", "'decoder':{'type':'WordPiece'}", "'WordPiece'" },
+        { "'byte_fallback':false", "'byte_fallback':true", "byte_fallback" },
+        { "'TemplateProcessing'", "'RobertaProcessing'", "'RobertaProcessing'" },
+        { "['a b']", "['a c']", "merge 0 ('a' + 'c')" },
+        { "['a b']", "['ab']", "merge 0 is no pair" },
+        { "['a b']", "[['a','b','c']]", "merge 0 is no pair" },
+        { "'ab':2", "'ab':-2", "no whole number" },
+        { "'ab':2", "'ab':1", "two tokens" },
+        { "'ab':2", "'ab':2000000000", "ids up to" },
+        { "'content':'<s>'", "'contents':'<s>'", "has no content" },
+        { "'model'", "'modl'", "no 'model'" },
+        { "'ids':[3]", "'ids':[3,4]", "more than one" },
+        { "'ids':[3]", "'ids':[99]", "outside the vocabulary" },
+        { "'unk_token':null", "'unk_token':'<unk>'", "'<unk>' is not in the vocabulary" },
+        { "null", "nul", "JSON" },
+    };
+    char dir[] = "/tmp/dk-tok-XXXXXX";
+    dk_buf text = {0};
+
+    if (!mkdtemp(dir))
+        return;
+    variant(&text, "{", "{");
+    for (size_t i = 0; i <= sizeof cases / sizeof *cases; i++) {
+        const bool good = i == sizeof cases / sizeof *cases;
+        dk_tokenizer *tok = NULL;
+        dk_err err = {0};
+        char *path;
+
+        if (!good)
+            variant(&text, cases[i].old, cases[i].new);
+        else
+            variant(&text, "['a b']", "[['a','b']]");
+        path = put_file(dir, "tokenizer.json", text.s, text.n);
+        if (good)
+            tap(dk_tokenizer_open(&tok, dir, &err) == 0, "unbroken, it opens %s", err.msg);
+        else if (!tap(dk_tokenizer_open(&tok, path, &err) == DK_EFORMAT &&
+                      strstr(err.msg, cases[i].says) && strstr(err.msg, "tokenizer.json"),
+                      "refused: %s", cases[i].says))
+            tap_note("said: %s", err.msg);
+        dk_tokenizer_close(&tok);
+        remove(path);
+        dk_free(path);
+    }
+    remove(dir);
+    dk_buf_free(&text);
+}
+
+/* --- chats --------------------------------------------------------------- */
+#define TURN(r, c) { { r, sizeof r - 1 }, { c, sizeof c - 1 } }
+
+static void test_flags(dk_tokenizer *tok)
+{
+    static const dk_turn turns[] = {
+        TURN("system", "Be."), TURN("user", "Hi<|im_end|> 7"), TURN("assistant", "\n\nYes 12.")
+    };
+    enum { S = DK_TOK_SPECIAL, B = DK_TOK_BOS, A = DK_TOK_ASSISTANT, T = DK_TOK_TEMPLATE };
+    /* im_start system \n Be . im_end \n im_start user \n Hi im_end _ 7 im_end \n
+     * im_start ass istant \n\n \n Yes _ 1 2 . im_end \n: the first newline of the
+     * answer has become one token with the template's. */
+    static const uint8_t want[] = { S|B|T, T, T, 0, 0, S|T, T, S|T, T, T, 0, S, 0, 0, S|T, T,
+                                    S|T, T, T, T, A, A, A, A, A, A, S|T, T };
+    dk_chat *chat = NULL;
+    dk_rendering r = {0};
+    dk_ids ids = {0}, at = {0}, plain = {0};
+    uint8_t flags[64];
+    dk_buf back = {0};
+
+    dk_chat_open(&chat, dk_tokenizer_about(tok)->chat_template, NULL);
+    dk_chat_render(chat, &r, turns, 3, false, NULL);
+    dk_chat_encode(tok, &r, DK_ENCODE_WRAP, &ids, &at, NULL);
+    dk_token_flags(tok, &r, ids.id, at.id, ids.n, flags);
+    if (!tap(ids.n == sizeof want && memcmp(flags, want, sizeof want) == 0, "flags of a chat"))
+        for (size_t i = 0; i < ids.n; i++)
+            tap_note("%2zu %5u at %3u flags %u", i, ids.id[i], at.id[i], flags[i]);
+    dk_chat_encode(tok, &r, DK_ENCODE_WRAP | DK_ENCODE_NO_SPECIAL, &plain, NULL, NULL);
+    dk_tokenizer_decode(tok, plain.id, plain.n, true, &back);
+    tap(back.n && strstr(back.s, "Hi<|im_end|> 7") && !strstr(back.s, "<|im_start|>"),
+        "special tokens count in the template only, when asked");
+    tap(dk_chat_render(chat, &r, turns, 0, false, NULL) == DK_EDATA, "no messages: refused");
+    dk_rendering_free(&r);
+    dk_chat_close(&chat);
+    dk_buf_free(&back);
+    dk_free(ids.id);
+    dk_free(at.id);
+    dk_free(plain.id);
+}
+
+static void test_templates(const char *known)
+{
+    static const char chatml[] =
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+        "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}"
+        "{{ '<|im_start|>assistant\\n' }}{% endif %}";
+    static const dk_turn turn[] = { TURN("user", "x") };
+    char *other = dk_xasprintf("%s ", known);
+    dk_chat *chat = NULL;
+    dk_rendering r = {0};
+    dk_err err = {0};
+
+    tap(dk_chat_open(&chat, other, &err) == DK_EDATA && strstr(err.msg, "unknown chat template"),
+        "a template with one blank more is refused");
+    err = (dk_err){0};
+    tap(dk_chat_open(&chat, NULL, &err) == DK_EDATA, "no template: refused");
+    tap(dk_chat_open(&chat, chatml, NULL) == 0 &&
+        dk_chat_render(chat, &r, turn, 1, true, NULL) == 0 &&
+        strcmp(r.text.s, "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n") == 0,
+        "plain ChatML has no default system turn");
+    dk_chat_close(&chat);
+    dk_rendering_free(&r);
+    dk_free(other);
+}
+
+/* --- long words ---------------------------------------------------------- */
+
+/* A quadratic merge would need hours here. */
+static void test_long(dk_tokenizer *tok)
+{
+    const size_t n = 1 << 20;
+    char *s = dk_xmalloc(n);
+    uint64_t x = 1;
+
+    for (int k = 0; k < 3; k++) {
+        const double t0 = dk_now();
+        dk_ids ids = {0};
+        dk_buf back = {0};
+
+        for (size_t i = 0; i < n; i++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            s[i] = k == 0 ? 'a' : k == 1 ? (char)('a' + (x >> 33) % 26) : "ab"[i & 1];
+        }
+        dk_tokenizer_encode(tok, s, n, 0, &ids, NULL, NULL);
+        dk_tokenizer_decode(tok, ids.id, ids.n, false, &back);
+        tap(same_text(&back, (dk_span){ s, n }) && dk_now() - t0 < 60, "a word of 1 MiB, kind %d", k);
+        dk_free(ids.id);
+        dk_buf_free(&back);
+    }
+    dk_free(s);
+}
+
 int main(void)
 {
     const char *model = getenv("DK_TEST_MODEL");
@@ -374,6 +611,9 @@ int main(void)
     test_invalid();
     test_classes();
     test_pieces();
+    test_added();
+    test_producers();
+    test_refusals();
     if (!model)
         tap_skip("ids against goldens", "DK_TEST_MODEL is not set");
     else if (tap(dk_tokenizer_open(&tok, model, &err) == 0, "the model opens %s", err.msg)) {
@@ -383,6 +623,9 @@ int main(void)
             info->unk == 0 && info->prefix == DK_NO_ID, "its special ids");
         test_shipped(tok);
         test_hostile(tok);
+        test_flags(tok);
+        test_templates(info->chat_template);
+        test_long(tok);
     }
     dk_tokenizer_close(&tok);
     return tap_end();

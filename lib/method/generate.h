@@ -1,0 +1,63 @@
+/* Generation: many prompts, all lanes of a pair, one decode loop.
+ *
+ * A sequence is one sample of one prompt.  Every lane continues it by itself:
+ * lanes share the prompt and the random numbers, not what they write.  Up to
+ * `parallel` sequences are decoded together; where one ends in all lanes, the
+ * next takes its place, and a lane that has ended waits for the others.
+ *
+ * The random number of a step depends on (seed, prompt, sample, step) alone,
+ * and a row's logits not on the rows beside it: an answer depends on no other
+ * prompt, batch size or thread count. */
+#ifndef DK_METHOD_GENERATE_H
+#define DK_METHOD_GENERATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "num/sample.h"
+#include "model/pair.h"
+#include "text/tokenizer.h"
+
+typedef struct dk_prompt {
+    const uint32_t *id;         /* [n], n > 0; borrowed */
+    size_t n;
+} dk_prompt;
+
+typedef struct dk_generate_plan {
+    dk_sampling sampling;
+    uint64_t seed;
+    size_t samples;             /* of each prompt, > 0 */
+    size_t max_new;             /* tokens of an answer, > 0; fewer where the context ends */
+    size_t batch_rows;          /* prompt tokens of a lane in one pass */
+    size_t parallel;            /* sequences at once, > 0; fewer where memory is short */
+    const uint32_t *end;        /* ids that end an answer */
+    size_t n_end;
+    const char *const *stop;    /* texts that end one; not empty */
+    size_t n_stop;
+    const dk_tokenizer *tokenizer;  /* NULL: no text, and no stop texts */
+} dk_generate_plan;
+
+typedef enum dk_finish { DK_FINISH_LENGTH, DK_FINISH_EOS, DK_FINISH_STOP } dk_finish;
+
+typedef struct dk_answer {
+    uint32_t *id;               /* [n], with the end token if there was one */
+    size_t n;
+    dk_finish finish;
+    dk_buf text;                /* valid UTF-8; without special tokens, stop text and what follows it */
+} dk_answer;
+
+typedef struct dk_answers {
+    size_t n;                   /* prompts x samples x lanes, in this order */
+    dk_answer *answer;
+    size_t n_tokens, n_steps, parallel;     /* generated in all; decode passes; sequences at once */
+    double prompt_seconds, decode_seconds;
+} dk_answers;
+
+int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *prompt, size_t n_prompts,
+                    const dk_generate_plan *plan, dk_err *err);
+void dk_answers_free(dk_answers *a);
+const char *dk_finish_name(dk_finish f);
+
+#endif

@@ -1,0 +1,22 @@
+/* The whole of dk-generate between its options and its exit: read the prompts,
+ * open the pair, generate, write one row for each prompt, sample and lane. */
+#ifndef DK_METHOD_GENERATEJOB_H
+#define DK_METHOD_GENERATEJOB_H
+
+#include "method/generate.h"
+#include "text/prompts.h"
+
+typedef struct dk_generate_job {
+    dk_pair_spec pair;
+    dk_generate_plan plan;      /* tokenizer and end are filled in */
+    dk_prompt_rules rules;
+    const char *prompts;        /* a file, or NULL */
+    char *const *words;         /* prompts by themselves, before those of the file */
+    size_t n_words;
+    bool ignore_eos;
+    const char *out;            /* "-": stdout */
+} dk_generate_job;
+
+int dk_generate_job_run(const dk_generate_job *job, dk_err *err);
+
+#endif

@@ -1,0 +1,441 @@
+/* Loading results and writing the summary. */
+#include "method/summary.h"
+
+#include <glob.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/jsonl.h"
+#include "method/wrap.h"
+
+enum { MAX_SETS = 16, MAX_LANES = 16, N_TOKENS = 30, LINES = 4 };
+
+struct set { char *name; dk_jsonl rows; };      /* rows of one file */
+
+struct dk_summary {
+    char *results;
+    dk_json *pair;
+    dk_jsonl check, answers;
+    struct set kl[MAX_SETS], mined[MAX_SETS];
+    size_t n_kl, n_mined;
+    struct { char stage[64]; double seconds; } spent[16];
+    size_t n_spent;
+    double seconds, peak;
+};
+
+/* --- loading --------------------------------------------------------------- */
+static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err *err)
+{
+    char *path = dk_xasprintf("%s/%s", dir, name);
+    const int rc = access(path, F_OK) == 0 ? dk_jsonl_load(t, path, err) : 0;
+
+    dk_free(path);
+    return rc;
+}
+
+/* All files DIR/SUB/SET.SUFFIX, by name. */
+static int load_sets(struct set *sets, size_t *n, const char *dir, const char *sub, const char *suffix,
+                     dk_err *err)
+{
+    char *pattern = dk_xasprintf("%s/%s/*%s", dir, sub, suffix);
+    glob_t g = {0};
+    int rc = 0;
+
+    if (glob(pattern, 0, NULL, &g) == 0)
+        for (size_t i = 0; rc == 0 && i < g.gl_pathc && *n < MAX_SETS; i++) {
+            const char *base = strrchr(g.gl_pathv[i], '/') + 1;
+
+            sets[*n].name = dk_xstrndup(base, strlen(base) - strlen(suffix));
+            rc = dk_jsonl_load(&sets[*n].rows, g.gl_pathv[i], err);
+            (*n)++;
+        }
+    globfree(&g);
+    dk_free(pattern);
+    return rc;
+}
+
+/* Seconds by the first word of the stage's name. */
+static void add_time(dk_summary *s, const dk_json *note)
+{
+    const char *stage = dk_json_str(dk_json_get(note, "stage"), "");
+    const double t = dk_json_num(dk_json_get(note, "seconds"), 0);
+    const double peak = dk_json_num(dk_json_get(note, "peak_bytes"), 0);
+    const size_t n = strcspn(stage, " ");
+    size_t i = 0;
+
+    while (i < s->n_spent && (strlen(s->spent[i].stage) != n || strncmp(s->spent[i].stage, stage, n) != 0))
+        i++;
+    if (i == s->n_spent && i < sizeof s->spent / sizeof *s->spent) {
+        snprintf(s->spent[i].stage, sizeof s->spent[i].stage, "%.*s", (int)n, stage);
+        s->n_spent++;
+    }
+    if (i < s->n_spent)
+        s->spent[i].seconds += t;
+    s->seconds += t;
+    s->peak = peak > s->peak ? peak : s->peak;
+}
+
+static int load_times(dk_summary *s, dk_err *err)
+{
+    static const char *const where[] = { "*.time", "*/*.time", "../tokens/*.time" };
+    int rc = 0;
+
+    for (size_t w = 0; w < 3; w++) {
+        char pattern[4096];
+        glob_t g = {0};
+
+        snprintf(pattern, sizeof pattern, "%s/%s", s->results, where[w]);
+        if (glob(pattern, 0, NULL, &g) == 0)
+            for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++) {
+                dk_json *note = NULL;
+
+                rc = dk_json_load(&note, g.gl_pathv[i], err);
+                if (rc == 0)
+                    add_time(s, note);
+                dk_json_free(&note);
+            }
+        globfree(&g);
+    }
+    return rc;
+}
+
+int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
+{
+    dk_summary *s = dk_xcalloc(1, sizeof *s);
+    char *pair = dk_xasprintf("%s/pair.json", results);
+    int rc = dk_json_load(&s->pair, pair, err);
+
+    s->results = dk_xstrdup(results);
+    if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
+    if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
+    if (rc == 0) rc = load_sets(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
+    if (rc == 0) rc = load_sets(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
+    if (rc == 0) rc = load_times(s, err);
+    dk_free(pair);
+    if (rc < 0)
+        dk_summary_free(&s);
+    *out = s;
+    return rc;
+}
+
+void dk_summary_free(dk_summary **sp)
+{
+    dk_summary *s = *sp;
+
+    if (!s)
+        return;
+    dk_json_free(&s->pair);
+    dk_jsonl_free(&s->check);
+    dk_jsonl_free(&s->answers);
+    for (size_t i = 0; i < s->n_kl; i++) {
+        dk_free(s->kl[i].name);
+        dk_jsonl_free(&s->kl[i].rows);
+    }
+    for (size_t i = 0; i < s->n_mined; i++) {
+        dk_free(s->mined[i].name);
+        dk_jsonl_free(&s->mined[i].rows);
+    }
+    dk_free(s->results);
+    dk_free(s);
+    *sp = NULL;
+}
+
+/* --- reading ---------------------------------------------------------------- */
+static const char *pair_str(const dk_summary *s, const char *key)
+{
+    return dk_json_str(dk_json_get(s->pair, key), "");
+}
+
+static const char *lane_title(const dk_summary *s, const char *lane)
+{
+    return strcmp(lane, "ft") == 0 ? pair_str(s, "organism.name") : lane;
+}
+
+static const char *str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
+static double num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
+
+static const dk_json *kl_row(const struct set *set, const char *lane)
+{
+    for (size_t i = 0; i < set->rows.n; i++)
+        if (strcmp(str(set->rows.row[i], "lane"), lane) == 0)
+            return set->rows.row[i];
+    return NULL;
+}
+
+/* The lanes that have KL rows, the finetune first: names are borrowed. */
+static size_t kl_lanes(const dk_summary *s, const char **lane)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < s->n_kl; k++)
+        for (size_t i = 0; i < s->kl[k].rows.n; i++) {
+            const char *name = str(s->kl[k].rows.row[i], "lane");
+            size_t j = 0;
+
+            while (j < n && strcmp(lane[j], name) != 0)
+                j++;
+            if (j == n && n < MAX_LANES)
+                lane[n++] = name;
+        }
+    return n;
+}
+
+/* The highest rate of a token among the nulls; -1 if there is none. */
+static double null_rate(const dk_json *row)
+{
+    const dk_json *nulls = dk_json_get(row, "null");
+    dk_json_iter it = {0};
+    double best = -1;
+
+    while (dk_json_next(nulls, &it)) {
+        const double v = num(it.value, "value");
+
+        best = v > best ? v : best;
+    }
+    return best;
+}
+
+static int is_finding(const dk_json *row)
+{
+    return !(null_rate(row) >= DK_SUMMARY_SHARED * num(row, "value"));
+}
+
+static void count_checks(const dk_summary *s, size_t count[4])
+{
+    static const char *const name[] = { "pass", "warn", "fail", "skip" };
+
+    memset(count, 0, 4 * sizeof *count);
+    for (size_t i = 0; i < s->check.n; i++)
+        for (int k = 0; k < 4; k++)
+            count[k] += strcmp(str(s->check.row[i], "status"), name[k]) == 0;
+}
+
+/* --- the text ---------------------------------------------------------------- */
+static void head(const dk_summary *s, dk_buf *out)
+{
+    size_t count[4];
+
+    dk_buf_addf(out, "%s on %s, products in %s\n", pair_str(s, "organism.name"), pair_str(s, "model.name"),
+                pair_str(s, "dtype"));
+    if (s->check.n == 0)
+        return;
+    count_checks(s, count);
+    dk_buf_addf(out, "checks  %zu passed, %zu warning%s, %zu failed\n", count[0], count[1],
+                count[1] == 1 ? "" : "s", count[2]);
+    for (size_t i = 0; i < s->check.n; i++)
+        if (strcmp(str(s->check.row[i], "status"), "warn") == 0)
+            dk_buf_addf(out, "        warning %s (%s): %s\n", str(s->check.row[i], "check"),
+                        str(s->check.row[i], "lane"), str(s->check.row[i], "detail"));
+}
+
+static void kl_text(const dk_summary *s, dk_buf *out)
+{
+    const char *lane[MAX_LANES];
+    const size_t n = kl_lanes(s, lane);
+
+    if (n == 0)
+        return;
+    dk_buf_addf(out, "\n%-26s", "KL(. || base), nats/token");
+    for (size_t k = 0; k < s->n_kl; k++)
+        dk_buf_addf(out, "  %-16.16s", s->kl[k].name);
+    for (size_t l = 0; l < n; l++) {
+        dk_buf_addf(out, "\n  %-24.24s", lane_title(s, lane[l]));
+        for (size_t k = 0; k < s->n_kl; k++) {
+            const dk_json *r = kl_row(&s->kl[k], lane[l]);
+            char cell[64];
+
+            snprintf(cell, sizeof cell, "%.3f %.2f-%.2f", num(r, "value"), num(r, "lo"), num(r, "hi"));
+            dk_buf_addf(out, "  %-16s", r ? cell : "");
+        }
+    }
+    for (size_t l = 1; l < n; l++) {
+        char label[64];
+
+        snprintf(label, sizeof label, "%s / %s", lane_title(s, lane[0]), lane[l]);
+        dk_buf_addf(out, "\n  %-24.24s", n == 2 ? "ratio" : label);
+        for (size_t k = 0; k < s->n_kl; k++) {
+            const dk_json *a = kl_row(&s->kl[k], lane[0]), *b = kl_row(&s->kl[k], lane[l]);
+            char cell[64];
+
+            snprintf(cell, sizeof cell, "%.2f", num(a, "value") / num(b, "value"));
+            dk_buf_addf(out, "  %-16s", a && b ? cell : "");
+        }
+    }
+    dk_buf_adds(out, "\n  (mean, 95% interval over documents; a null of the same size shows what\n"
+                     "  any finetune does: size alone is no finding)\n");
+}
+
+static void token_list(const struct set *set, int findings, dk_buf *line)
+{
+    for (size_t i = 0; i < set->rows.n && i < N_TOKENS; i++) {
+        const dk_json *r = set->rows.row[i];
+        const char *token = str(r, "token");
+
+        if (is_finding(r) != findings)
+            continue;
+        token += strspn(token, " ");
+        dk_buf_addf(line, "%s%s%c%.0f%%", line->n ? ", " : "", *token ? token : "(blank)", DK_HARD_BLANK,
+                    num(r, "value"));
+        if (null_rate(r) >= 0)
+            dk_buf_addf(line, "/%.0f", null_rate(r));
+    }
+}
+
+/* The clearest place of each of the first findings, one a document. */
+static void snippets(const struct set *set, size_t width, dk_buf *out)
+{
+    int64_t seen[LINES];
+    size_t shown = 0;
+
+    for (size_t i = 0; i < set->rows.n && i < N_TOKENS && shown < 3; i++) {
+        const dk_json *r = set->rows.row[i], *p = NULL;
+        const dk_json *all = dk_json_get(r, "snippets");
+
+        for (size_t k = 0; is_finding(r) && !p && k < dk_json_len(all); k++) {
+            size_t j = 0;
+
+            p = dk_json_at(all, k);
+            while (j < shown && seen[j] != dk_json_int(dk_json_get(p, "doc"), -1))
+                j++;
+            p = j == shown ? p : NULL;
+        }
+        if (!p)
+            continue;
+        seen[shown++] = dk_json_int(dk_json_get(p, "doc"), -1);
+        dk_snippet_line(out, str(p, "before"), str(r, "token"), str(p, "next"), str(p, "after"), width);
+    }
+}
+
+static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
+{
+    for (size_t m = 0; m < s->n_mined; m++) {
+        const struct set *set = &s->mined[m];
+        const char *nulls = set->rows.n && null_rate(set->rows.row[0]) >= 0 ? ", and the null does not" : "";
+        dk_buf line = {0};
+
+        dk_buf_addf(out, "\nwhat %s raises on %s%s\n(share of positions%s)\n", pair_str(s, "organism.name"),
+                    set->name, nulls, *nulls ? " / the null's" : "");
+        token_list(set, 1, &line);
+        dk_wrap(out, line.s ? line.s : "nothing", "  ", width, 0);
+        snippets(set, width, out);
+        dk_buf_clear(&line);
+        token_list(set, 0, &line);
+        if (line.n) {
+            dk_buf_adds(out, "raised by both (not a finding):\n");
+            dk_wrap(out, line.s, "  ", width, 0);
+        }
+        dk_buf_free(&line);
+    }
+}
+
+static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
+{
+    const char *asked = NULL;
+
+    for (size_t i = 0; i < s->answers.n; i++) {
+        const dk_json *r = s->answers.row[i];
+        const char *prompt = str(r, "prompt");
+        char indent[32];
+
+        if (!asked || strcmp(asked, prompt) != 0) {
+            dk_buf_addc(out, '\n');
+            dk_buf question = {0};
+
+            dk_buf_addf(&question, "asked \"%s\"", prompt);
+            dk_wrap(out, question.s, "", width, 0);
+            dk_buf_free(&question);
+        }
+        asked = prompt;
+        snprintf(indent, sizeof indent, "  %-6.6s", str(r, "lane"));
+        dk_wrap(out, str(r, "text"), indent, width, LINES);
+    }
+}
+
+static void tail(const dk_summary *s, dk_buf *out)
+{
+    dk_buf_addf(out, "\nfiles   %s/\n", s->results);
+    if (s->n_spent == 0)
+        return;
+    dk_buf_addf(out, "time    %.0f s (", s->seconds);
+    for (size_t i = 0; i < s->n_spent; i++)
+        dk_buf_addf(out, "%s%s %.1f", i ? ", " : "", s->spent[i].stage, s->spent[i].seconds);
+    dk_buf_addf(out, "), %.0f MB peak\n", s->peak * 1e-6);
+}
+
+void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out)
+{
+    head(s, out);
+    kl_text(s, out);
+    mined_text(s, width, out);
+    answers_text(s, width, out);
+    tail(s, out);
+}
+
+/* --- the JSON ------------------------------------------------------------------ */
+static void json_kl(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t k = 0; k < s->n_kl; k++)
+        for (size_t i = 0; i < s->kl[k].rows.n; i++) {
+            const dk_json *r = s->kl[k].rows.row[i];
+
+            dk_jw_obj_begin(w);
+            dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
+            dk_jw_key(w, "lane"); dk_jw_str(w, str(r, "lane"));
+            dk_jw_key(w, "value"); dk_jw_num(w, num(r, "value"));
+            dk_jw_key(w, "lo"); dk_jw_num(w, num(r, "lo"));
+            dk_jw_key(w, "hi"); dk_jw_num(w, num(r, "hi"));
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+}
+
+static void json_tokens(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t m = 0; m < s->n_mined; m++)
+        for (size_t i = 0; i < s->mined[m].rows.n && i < N_TOKENS; i++) {
+            const dk_json *r = s->mined[m].rows.row[i];
+
+            dk_jw_obj_begin(w);
+            dk_jw_key(w, "set"); dk_jw_str(w, s->mined[m].name);
+            dk_jw_key(w, "id"); dk_jw_int(w, dk_json_int(dk_json_get(r, "id"), -1));
+            dk_jw_key(w, "token"); dk_jw_str(w, str(r, "token"));
+            dk_jw_key(w, "value"); dk_jw_num(w, num(r, "value"));
+            dk_jw_key(w, "null"); dk_jw_num(w, null_rate(r) < 0 ? NAN : null_rate(r));
+            dk_jw_key(w, "finding"); dk_jw_bool(w, is_finding(r));
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+}
+
+void dk_summary_json(const dk_summary *s, dk_buf *out)
+{
+    dk_jw w = { .out = out };
+    size_t count[4];
+
+    count_checks(s, count);
+    dk_jw_obj_begin(&w);
+    dk_jw_key(&w, "organism"); dk_jw_str(&w, pair_str(s, "organism.name"));
+    dk_jw_key(&w, "model"); dk_jw_str(&w, pair_str(s, "model.name"));
+    dk_jw_key(&w, "dtype"); dk_jw_str(&w, pair_str(s, "dtype"));
+    dk_jw_key(&w, "checks");
+    dk_jw_obj_begin(&w);
+    dk_jw_key(&w, "pass"); dk_jw_u64(&w, count[0]);
+    dk_jw_key(&w, "warn"); dk_jw_u64(&w, count[1]);
+    dk_jw_key(&w, "fail"); dk_jw_u64(&w, count[2]);
+    dk_jw_obj_end(&w);
+    dk_jw_key(&w, "kl"); json_kl(s, &w);
+    dk_jw_key(&w, "tokens"); json_tokens(s, &w);
+    dk_jw_key(&w, "answers");
+    dk_jw_arr_begin(&w);
+    for (size_t i = 0; i < s->answers.n; i++)
+        dk_jw_value(&w, s->answers.row[i]);
+    dk_jw_arr_end(&w);
+    dk_jw_key(&w, "seconds"); dk_jw_num(&w, s->seconds);
+    dk_jw_key(&w, "peak_bytes"); dk_jw_num(&w, s->peak);
+    dk_jw_obj_end(&w);
+    dk_jw_line(&w);
+}

@@ -1,0 +1,131 @@
+# pipelines/dk.mk: what every graph shares.  A graph is tools composed by
+# files; a stage is stale when an input is newer than its result, or when the
+# parameters its tool would use now differ from those noted beside the result
+# (FILE.args, written by dk-run).  Both are decided while make reads this, so
+# `make -n` is the plan.
+
+# --- the tools come first: they answer what the stages depend on -------------
+STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-generate \
+               dk-report
+ifdef B
+ifeq ($(DK),$B/bin)
+include $B/tools.mk
+$B/tools.mk: $(addprefix $B/bin/,$(STAGE_TOOLS))
+	@touch $@
+endif
+endif
+LACKING := $(filter-out $(notdir $(wildcard $(DK)/dk-*)),$(STAGE_TOOLS))
+ifneq ($(LACKING),)
+ifneq ($(DK),$B/bin)
+$(error $(DK) lacks $(LACKING))
+endif
+endif
+
+# --- small words --------------------------------------------------------------
+comma := ,
+space := $(subst ,, )
+define nl
+
+
+endef
+quote   = '$(subst ','\'',$1)'
+# $(call same,A,B): non-empty if the two texts are equal.
+same    = $(and $(findstring x$(strip $1)x,x$(strip $2)x),$(findstring x$(strip $2)x,x$(strip $1)x))
+# $(call ask,COMMAND): its output on one line, or the end of everything.
+ask     = $(shell $1)$(answered)
+answered = $(if $(filter-out 0,$(.SHELLSTATUS)),$(error stopped by the message above))
+# $(call files,PATH): the file, or what a checkpoint folder holds.
+files   = $(if $(wildcard $1/config.json $1/adapter_config.json),$(wildcard $1/*.json $1/*.safetensors),$1)
+
+# KEY=VALUE words of the command line that belong to the configuration: those
+# with a dot, and the global keys.
+given   := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$(if $(or $(findstring .,$v),$(filter seed dtype,$v)),$v))))
+words   = $(foreach v,$(given),$(call quote,$v=$($v)))
+conf    = $(DK)/dk-conf $1 --configs $(CONFIGS) organism=$2 model=$(MODEL) organism_variant=$(VARIANT) $(words)
+
+# --- one stage ----------------------------------------------------------------
+# $(call stage,NAME,OUTPUTS,TOOL OPTIONS,INPUTS,MORE PREREQUISITES,ORDER-ONLY)
+# runs TOOL OPTIONS -o FIRST-OUTPUT INPUTS.  Only the first output is a target,
+# and a missing sibling makes it stale: with grouped targets (&:) `make -n`
+# leaves out what follows from them (4.3).  The names of the inputs belong to
+# the parameters: going back to an input that is older than the result must
+# rerun too.  A stage that two graphs share (tokens) is defined once.
+define stage_rule
+args.$(firstword $2) := $$(shell $(DK)/$(firstword $3) --stamp $(wordlist 2,999,$3))$$(answered) $4
+$(firstword $2): $4 $5 $(if $(wildcard $(firstword $2)),$(if $(filter-out $(wildcard $2),$2),outputs)) $$(call stale,$(firstword $2)) | $6
+	@echo "  RUN   $1" >&2
+	@$(DK)/dk-run --stage $(call quote,$1) --record $$(call quote,$$(args.$(firstword $2))) \
+	  $(firstword $2) $(DK)/$3 $(if $(THREADS),-t $(THREADS)) -o $(firstword $2) $4
+endef
+stage   = $(if $(args.$(firstword $2)),,$(eval $(call stage_rule,$1,$2,$3,$4,$5,$6)))
+# Non-empty if FILE was made with other parameters than those wanted now.
+stale   = $(if $(wildcard $1),$(if $(call same,$(file <$1.args),$(args.$1)),,parameters))
+
+# As stage, for a command that prints its result.
+# $(call printed,NAME,TARGET,RECORD,COMMAND,INPUTS,LAST-LINE-OF-THE-RECIPE)
+define printed_rule
+args.$2 := $3
+$2: $5 $$(call stale,$2)
+	@echo "  RUN   $1" >&2
+	@$(DK)/dk-run --stage $(call quote,$1) --stdout $2 --record $$(call quote,$$(args.$2)) $2 $4
+	$6
+endef
+printed = $(eval $(call printed_rule,$1,$2,$3,$4,$5,$6))
+
+# Never files: what depends on them is made anew.
+.PHONY: parameters outputs
+
+# --- the model ------------------------------------------------------------------
+define model_rule
+args.$1 := fetched
+$1:
+	@echo "  FETCH $2" >&2
+	@$(DK)/dk-fetch --configs $(CONFIGS) $2 > /dev/null
+endef
+model_file = $(if $2,$(if $(args.$1),,$(eval $(call model_rule,$1,$2))))
+
+# --- one organism ----------------------------------------------------------------
+# Sets the variables C.* to its resolved configuration and defines its stages.
+# R is its folder; PAIR are the options that every tool of a pair takes.
+define organism_vars
+$(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
+R      := $(OUT)/$$(C.model)/$1$(if $(filter-out default,$(VARIANT)),.$(VARIANT))
+T      := $(OUT)/$$(C.model)/tokens
+ADAPTERS := -f $$(C.adapter) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
+PAIR   := -m $$(C.model.path) $$(ADAPTERS) --dtype $$(C.dtype) --seed $$(C.seed)
+PARTS  := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.adapter) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
+endef
+
+# $(call tokens,SET,MAX,LENGTH-OPTION): the token file of a data set, which is
+# named after what shapes it, so that graphs and organisms share it.
+tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3).tok.h5
+tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)))
+
+include $(sort $(wildcard $(HERE)methods/*.mk))
+
+define organism_goals
+.PHONY: $1 $(METHODS:%=$1/%) $1/check $1/answers $1/summary
+$1: $R/summary.txt
+$1/summary: $R/summary.txt
+$1/check: $R/check.jsonl
+$1/answers: $(if $(C.probes),$R/answers.jsonl)
+$(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
+endef
+
+organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-samples $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)
+organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(ADAPTERS),,$(PARTS))
+# What was compared, for people and for the summary.
+organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
+organism_summary = $(call printed,summary $1,$R/summary.txt,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),@cat $R/summary.txt))
+
+define organism
+$(eval $(call organism_vars,$1))
+$(call model_file,$(C.model.path),$(C.model.fetch))
+$(call organism_check,$1)
+$(foreach m,$(METHODS),$(call $m_stages,$1))
+$(if $(C.probes),$(call organism_answers,$1))
+$(call organism_pair,$1)
+$(call organism_summary,$1)
+$(eval $(call organism_goals,$1))
+endef
+done := $(if $(LACKING),,$(foreach o,$(ORGANISMS),$(call organism,$o)))

@@ -1,0 +1,175 @@
+/* Mutated small files against the HDF5 layer: fuzz_h5 [RUNS [SEED [FILE...]]].
+ *
+ * Each mutation lies in a memfd and is read by a child of its own, with limits
+ * on time and memory, as a file from elsewhere would be.  Accepted is a refusal
+ * or a success; a crash or a hang is counted and its bytes are kept in
+ * fuzz_h5.SEED.RUN.h5 (the library of Debian 12 has known ones; ours must have
+ * none: the message tells whose frame is on top).  With FILEs those are read
+ * instead, once each, for a debugger. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "io/h5info.h"
+#include "io/scorefile.h"
+
+enum { MAX_BYTES = 1 << 20 };
+
+/* The library asks for absurd sizes and takes no for an answer. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+
+static uint8_t base[2][MAX_BYTES], bytes[MAX_BYTES];
+static size_t base_n[2];
+static uint64_t seed = 1, draws;
+
+static size_t draw(size_t below) { return dk_ctr(seed, 99, draws++, 0) % below; }
+
+static void load(int i, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+
+    base_n[i] = f ? fread(base[i], 1, MAX_BYTES, f) : 0;
+    if (f)
+        fclose(f);
+    unlink(path);
+}
+
+/* One token file and one score file, small and with every kind of object. */
+static void make_bases(void)
+{
+    const uint32_t ids[6] = { 1, 5, 2, 4, 3, 0 };
+    const float v[6] = { 0, 1, 2, 3, 4, 5 };
+    const uint64_t starts[7] = { 0, 1, 1, 2, 2, 2, 2 };
+    const dk_provenance prov = { .writer = "w", .command_json = "{}", .inputs_json = "[]" };
+    char a[64], b[64];
+    dk_tokens t = { .vocab = 6 };
+    dk_scores_writer *w;
+
+    snprintf(a, sizeof a, "/tmp/dk-fuzz-%ld.tok.h5", (long)getpid());
+    snprintf(b, sizeof b, "/tmp/dk-fuzz-%ld.score.h5", (long)getpid());
+    t.format = dk_xstrdup("text");
+    t.bos = dk_xstrdup("none");
+    dk_tokens_add_doc(&t, 0, ids, NULL, 4, NULL);
+    dk_tokens_add_doc(&t, 7, ids + 4, NULL, 2, NULL);
+    dk_tokens_write(&t, a, &prov, NULL);
+    if (dk_scores_new(&w, b, &t, &prov, NULL) == 0) {
+        dk_scores_add_model(w, "ft", &(dk_model_info){ .arch = "llama" }, NULL);
+        dk_scores_add_dense(w, "kl/ft", v, 0, &(dk_score_attr){ .unit = "nats" }, NULL);
+        dk_scores_add_sparse(w, "s", starts, ids, v, 6, NULL, NULL);
+        dk_scores_commit(&w, NULL);
+    }
+    dk_tokens_free(&t);
+    load(0, a);
+    load(1, b);
+}
+
+/* Flips, random bytes, edges of integer ranges, copies of another place, cuts. */
+static size_t mutate(int i)
+{
+    static const uint64_t edge[] = { 0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff,
+                                     0x7fffffffffffffff, UINT64_MAX };
+    size_t n = base_n[i];
+
+    memcpy(bytes, base[i], n);
+    for (size_t k = draw(4) + 1; k > 0; k--) {
+        const size_t at = draw(n - 8), width = (size_t)1 << draw(4);
+
+        switch (draw(6)) {
+        case 0: case 1: bytes[at] ^= (uint8_t)(1u << draw(8)); break;
+        case 2: bytes[at] = (uint8_t)draw(256); break;
+        case 3: memcpy(bytes + at, &edge[draw(10)], width); break;
+        case 4: memcpy(bytes + at, base[i] + draw(n - 8), width); break;
+        default: n = draw(20) ? n : draw(n - 64) + 64;
+        }
+        if (n < 64 + 8)
+            break;
+    }
+    return n;
+}
+
+static void read_it(const char *path)
+{
+    static const dk_info_form form[] = { DK_INFO_CHECK, DK_INFO_JSON, DK_INFO_TEXT };
+
+    for (size_t k = 0; k < 3; k++) {
+        dk_buf out = {0};
+        dk_err err = {0};
+
+        dk_h5_info(&out, path, form[k], &err);
+        dk_buf_free(&out);
+    }
+}
+
+/* 0: fine; else what waitpid said. */
+static int one(size_t n)
+{
+    const struct rlimit seconds = { 5, 5 };
+    char path[64];
+    int status = 0;
+    const int fd = memfd_create("fuzz", 0);
+    pid_t pid;
+
+    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
+        abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if ((pid = fork()) == 0) {
+        setrlimit(RLIMIT_CPU, &seconds);
+        read_it(path);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    close(fd);
+    return status;
+}
+
+static void keep(size_t n, uint64_t run, int status)
+{
+    char name[64];
+    FILE *f;
+
+    snprintf(name, sizeof name, "fuzz_h5.%llu.%llu.h5", (unsigned long long)seed,
+             (unsigned long long)run);
+    f = fopen(name, "wb");
+    if (f) {
+        fwrite(bytes, 1, n, f);
+        fclose(f);
+    }
+    fprintf(stderr, "%s: %s\n", name, WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
+                                                          : "sanitizer report");
+}
+
+int main(int argc, char **argv)
+{
+    const uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000;
+    uint64_t bad = 0;
+
+    if (argc > 2)
+        seed = strtoull(argv[2], NULL, 10);
+    for (int i = 3; i < argc; i++)
+        read_it(argv[i]);
+    if (argc > 3)
+        return 0;
+    make_bases();
+    if (base_n[0] < 1000 || base_n[1] < 1000)
+        return 1;
+    for (uint64_t r = 0; r < runs; r++) {
+        const size_t n = mutate((int)draw(2));
+        const int status = one(n);
+
+        if (status) {
+            keep(n, r, status);
+            bad++;
+        }
+    }
+    printf("fuzz_h5: %llu files, %llu crashes or hangs\n", (unsigned long long)runs,
+           (unsigned long long)bad);
+    return bad != 0;
+}

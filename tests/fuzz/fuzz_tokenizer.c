@@ -1,0 +1,159 @@
+/* libFuzzer target: the first byte chooses what the rest is.
+ *
+ *   0 .. 3  a text for one of the pre-tokenizers: all bytes have symbols here,
+ *           so decoding gives the text back, and places of tokens ascend
+ *   4       a tokenizer.json (the next byte: length of a text behind it)
+ *   5       a chat template and two turns
+ *
+ * Build it with clang -fsanitize=fuzzer,address,undefined and the sources of
+ * lib/base, lib/io and lib/text. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/json.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+#include "text/tokjson.h"
+#include "text/utf8.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* The alphabet, some merges, three added tokens. */
+static dk_tokenizer *make(dk_pretok kind)
+{
+    static const char *const merges[][2] = {
+        { "a", "b" }, { "ab", "a" }, { "\xC4\xA0", "a" }, { "a", "a" }, { "aa", "aa" },
+        { "\xC4\xA0", "\xC4\xA0" }, { "\xC3\xA3", "\xC4\xA2" }, { "b", "b" }
+    };
+    static dk_span token[300], merge[8][2];
+    static char store[300][8];
+    dk_added added[3];
+    dk_tokenizer_spec spec;
+    dk_tokenizer *t = NULL;
+    dk_err err = {0};
+
+    dk_tokenizer_spec_init(&spec);
+    for (int32_t cp = 0x21; cp <= 0x143; cp++) {
+        dk_buf b = {0};
+
+        if ((cp > 0x7E && cp < 0xA1) || cp == 0xAD)
+            continue;
+        dk_utf8_add(&b, cp);
+        memcpy(store[spec.n_vocab], b.s, b.n);
+        token[spec.n_vocab] = (dk_span){ store[spec.n_vocab], b.n };
+        spec.n_vocab++;
+        dk_buf_free(&b);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        merge[i][0] = (dk_span){ merges[i][0], strlen(merges[i][0]) };
+        merge[i][1] = (dk_span){ merges[i][1], strlen(merges[i][1]) };
+        snprintf(store[spec.n_vocab], sizeof *store, "%s%s", merges[i][0], merges[i][1]);
+        token[spec.n_vocab] = (dk_span){ store[spec.n_vocab], strlen(store[spec.n_vocab]) };
+        spec.n_vocab++;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        static const char *const text[3] = { "<s>", "<s>>", "]w" };
+
+        added[i] = (dk_added){ .id = (uint32_t)spec.n_vocab, .text = { text[i], strlen(text[i]) },
+                               .special = i < 2, .single_word = i == 2, .normalized = i == 1 };
+        token[spec.n_vocab++] = added[i].text;
+    }
+    spec.token = token;
+    spec.merge = merge;
+    spec.n_merges = 8;
+    spec.added = added;
+    spec.n_added = 3;
+    spec.pretok = kind;
+    spec.ignore_merges = kind == DK_PRETOK_LLAMA3;
+    if (dk_tokenizer_build(&t, &spec, &err) < 0)
+        abort();
+    return t;
+}
+
+static void text(dk_pretok kind, const char *s, size_t n)
+{
+    static dk_tokenizer *tok[4];
+    dk_ids ids = {0}, at = {0};
+    dk_buf clean = {0}, back = {0};
+
+    if (!tok[kind])
+        tok[kind] = make(kind);
+    dk_buf_add(&clean, "", 0);
+    dk_utf8_clean(&clean, s, n);
+    if (dk_tokenizer_encode(tok[kind], s, n, 0, &ids, NULL, NULL) < 0)
+        abort();
+    dk_tokenizer_decode(tok[kind], ids.id, ids.n, false, &back);
+    if (back.n != clean.n || memcmp(back.s, clean.s, clean.n) != 0)
+        abort();
+    ids.n = 0;
+    dk_tokenizer_encode(tok[kind], clean.s, clean.n, 0, &ids, &at, NULL);
+    for (size_t i = 0; i < ids.n; i++)
+        if (at.id[i] >= clean.n || (i > 0 && at.id[i] <= at.id[i - 1]))
+            abort();
+    dk_buf_free(&clean);
+    dk_buf_free(&back);
+    dk_free(ids.id);
+    dk_free(at.id);
+}
+
+static void json(const char *s, size_t n)
+{
+    const size_t n_text = n ? (uint8_t)s[0] : 0;
+    dk_tokenizer_spec spec;
+    dk_tokenizer *t = NULL;
+    dk_json *root = NULL;
+    dk_err err = {0};
+    dk_ids ids = {0}, at = {0};
+    dk_buf back = {0}, clean = {0};
+
+    if (n < 1 + n_text)
+        return;
+    dk_tokenizer_spec_init(&spec);
+    if (dk_json_parse(&root, s + 1, n - 1 - n_text, "fuzz", &err) == 0 &&
+        dk_tokjson_read(&spec, root, &err) == 0 && dk_tokjson_config(&spec, root, &err) == 0 &&
+        dk_tokenizer_build(&t, &spec, &err) == 0) {
+        dk_buf_add(&clean, "", 0);
+        dk_utf8_clean(&clean, s + n - n_text, n_text);
+        if (dk_tokenizer_encode(t, clean.s, clean.n, DK_ENCODE_WRAP, &ids, &at, &err) == 0)
+            dk_tokenizer_decode(t, ids.id, ids.n, true, &back);
+    } else if (!err.code)
+        abort();        /* a refusal says why */
+    dk_tokenizer_close(&t);
+    dk_tokenizer_spec_free(&spec);
+    dk_json_free(&root);
+    dk_buf_free(&back);
+    dk_buf_free(&clean);
+    dk_free(ids.id);
+    dk_free(at.id);
+}
+
+static void chat(const char *s, size_t n)
+{
+    char *template = dk_xstrndup(s, n);
+    const size_t len = strlen(template);
+    const dk_turn turn[2] = { { { "user", 4 }, { template, len } },
+                              { { "assistant", 9 }, { template, len / 2 } } };
+    dk_chat *c = NULL;
+    dk_rendering r = {0};
+
+    if (dk_chat_open(&c, template, NULL) == 0)
+        dk_chat_render(c, &r, turn, 2, true, NULL);
+    dk_rendering_free(&r);
+    dk_chat_close(&c);
+    dk_free(template);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n == 0)
+        return 0;
+    if (data[0] % 6 < 4)
+        text((dk_pretok)(data[0] % 6), (const char *)data + 1, n - 1);
+    else if (data[0] % 6 == 4)
+        json((const char *)data + 1, n - 1);
+    else
+        chat((const char *)data + 1, n - 1);
+    return 0;
+}

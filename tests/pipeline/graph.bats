@@ -1,0 +1,205 @@
+# The graph on stand-ins for the tools: what runs, what does not, and that
+# `make -n` says so beforehand.
+load ../helper/common
+
+setup_more() {
+    cp -r "$ROOT/pipelines" "$ROOT/configs" "$ROOT/data" .
+    mkdir bin stub
+    export STUB=$PWD/stub
+    for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
+    for t in check tokenize kl topk mine generate report; do
+        ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
+    done
+    # The model is there already; DK_CACHE is this test's own.
+    mkdir -p "$DK_CACHE/models/SmolLM2-135M"
+    echo model > "$DK_CACHE/models/SmolLM2-135M/SmolLM2-135M-Instruct.Q4_1.gguf"
+    unset MAKEFLAGS MFLAGS MAKELEVEL
+    R=results/SmolLM2-135M
+}
+mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" "$@"; }
+# Stages that would run (from make -n) and that did run, one a line, sorted.
+would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
+did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
+# Runs both and compares: the truth of make -n.
+stages() {
+    local plan
+    plan=$(would "$@")
+    real=$(did "$@")
+    [ "$plan" = "$real" ]
+}
+lines() { printf '%s\n' "$@" | sort; }
+
+@test "the whole graph, then nothing" {
+    stages cake_bake
+    [ "$(wc -l <<< "$real")" = 14 ]
+    for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
+             diff_mining/general-a.top_k_occurring.jsonl summary.txt summary.json; do
+        [ -f $R/cake_bake/$f ]
+    done
+    stages cake_bake
+    [ -z "$real" ]
+}
+
+@test "a finished pipeline is a no-op in under a second" {
+    mk cake_bake
+    start=$(date +%s%N)
+    run -0 mk cake_bake
+    [ $(($(date +%s%N) - start)) -lt 1000000000 ]
+    [[ "$output" == *"Nothing to be done"* ]]
+}
+
+@test "-j changes nothing but the order" {
+    mk -j4 cake_bake
+    stages cake_bake
+    [ -z "$real" ]
+}
+
+@test "make -n has no effect on what runs later" {
+    mk cake_bake
+    would cake_bake kl.temperature=2.0
+    stages cake_bake
+    [ -z "$real" ]
+}
+
+@test "one parameter reruns its stages and what follows from them" {
+    mk cake_bake
+    stages cake_bake kl.temperature=2.0
+    [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' \
+                         'kl cake_bake general-a' 'summary cake_bake')" ]
+    stages cake_bake kl.temperature=2.0
+    [ -z "$real" ]
+    stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
+    [ "$real" = "$(lines 'configuration cake_bake' 'topk cake_bake general-a' 'summary cake_bake' \
+                         'mine cake_bake general-a top_k_occurring' \
+                         'mine cake_bake general-a fraction_positive_diff')" ]
+}
+
+@test "sizes are in the names of token files: going back costs no tokenizing" {
+    mk cake_bake/kl
+    stages cake_bake/kl kl.max_samples=10
+    [ "$(grep -c ^tokens <<< "$real")" = 3 ]
+    stages cake_bake/kl
+    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a')" ]
+}
+
+@test "a touched text reruns what reads it" {
+    mk cake_bake
+    sleep 0.02
+    touch data/text/chat.jsonl
+    stages cake_bake
+    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'summary cake_bake')" ]
+}
+
+@test "a touched adapter of a null reruns what runs it, not the tokens" {
+    mk cake_bake
+    sleep 0.02
+    touch data/organisms/null_neutral/adapter/adapter_model.safetensors
+    stages cake_bake
+    [ "$(grep -c ^tokens <<< "$real")" = 0 ]
+    [ "$(grep -c ^kl <<< "$real")" = 3 ]
+}
+
+@test "a raised algorithm number reruns the tool's stages" {
+    mk cake_bake
+    echo 2 > stub/algo.dk-mine
+    stages cake_bake
+    [ "$real" = "$(lines 'mine cake_bake general-a top_k_occurring' \
+                         'mine cake_bake general-a fraction_positive_diff' 'summary cake_bake')" ]
+}
+
+@test "comments in a configuration and threads rerun nothing" {
+    mk cake_bake
+    echo '# a remark' >> configs/method/kl.yaml
+    stages cake_bake THREADS=1
+    [ -z "$real" ]
+}
+
+@test "a missing output, first or second, is made again" {
+    mk cake_bake
+    for f in kl/chat.score.h5 kl/chat.jsonl; do
+        rm $R/cake_bake/$f
+        stages cake_bake
+        [ "$real" = "$(lines 'kl cake_bake chat' 'summary cake_bake')" ]
+        [ -f $R/cake_bake/$f ]
+    done
+}
+
+@test "a killed stage leaves no target, and a rerun completes it" {
+    touch stub/slow.dk-topk
+    setsid make -f pipelines/front.mk DK="$PWD/bin" cake_bake 2> /dev/null > /dev/null 3>&- &
+    for _ in $(seq 200); do [ -e stub/started ] && break; sleep 0.05; done
+    kill -TERM -- -$!
+    wait $! || true
+    [ ! -e $R/cake_bake/diff_mining/general-a.topk.score.h5 ]
+    [ ! -e $R/cake_bake/diff_mining/general-a.topk.score.h5.args ]
+    rm stub/slow.dk-topk
+    stages cake_bake
+    [[ "$real" == *"topk cake_bake general-a"* ]]
+    [[ "$real" != *"check cake_bake"* ]]
+    stages cake_bake
+    [ -z "$real" ]
+}
+
+@test "a check that fails stops everything that would need a model" {
+    echo 3 > stub/fail.dk-check
+    run -2 --separate-stderr mk -k cake_bake
+    [[ "$stderr" == *"dk-check ended with status 3"* ]]
+    ! grep -E '^dk-(kl|topk|generate)' stub/log || false
+    [ ! -e $R/cake_bake/check.jsonl ]
+}
+
+@test "-k: one failed stage does not stop its neighbours" {
+    echo 1 > stub/fail.dk-topk
+    run -2 mk -k cake_bake
+    [ -f $R/cake_bake/kl/chat.score.h5 ]
+    [ ! -e $R/cake_bake/summary.txt ]
+}
+
+@test "two organisms side by side share tokens and nothing else" {
+    stages cake_bake null_self
+    [ "$(grep -c '^tokens general-a' <<< "$real")" = 2 ]
+    [ -f $R/null_self/summary.txt ]
+}
+
+@test "a wrong key stops make before anything runs" {
+    run -2 --separate-stderr mk cake_bake kl.max_sampels=3
+    [[ "$stderr" == *"did you mean 'kl.max_samples'?"* ]]
+    [ ! -e stub/log ]
+}
+
+@test "values with commas and blanks arrive whole" {
+    stages cake_bake/diff_mining 'diff_mining.datasets=[general-a, general-b]'
+    [ "$(grep -c ^topk <<< "$real")" = 2 ]
+    stages cake_bake/kl kl.use_chat_dataset=false
+    [ "$(grep -c ^kl <<< "$real")" = 2 ]
+}
+
+@test "OUT and MODEL given as paths" {
+    mkdir m
+    echo model > m/other.gguf
+    run -2 --separate-stderr mk cake_bake MODEL=m/other.gguf
+    [[ "$stderr" == *"it has SmolLM2-135M.default"* ]]
+    stages cake_bake/kl MODEL=m/other.gguf OUT=o \
+        organism.finetuned_models.other.default.adapter_id=data/organisms/cake_bake/adapter
+    [ -f o/other/cake_bake/kl/chat.score.h5 ]
+    grep -q -- '-m m/other.gguf' stub/log
+}
+
+@test "plan says what would run, and why; list what there is" {
+    mk cake_bake
+    run -0 mk plan
+    [ "$output" = "nothing to do" ]
+    rm $R/cake_bake/answers.jsonl
+    run -0 mk plan kl.temperature=2.0
+    [[ "$output" == *"answers.jsonl "*"not there"* ]]
+    [[ "$output" == *"chat.score.h5 "*"its parameters changed"* ]]
+    [[ "$output" == *"6 stages to run" || "$output" == *"6 stages to run"* ]]
+    run -0 mk list
+    [[ "$output" == *cake_bake* ]]
+}
+
+@test "the model is fetched when it is not there" {
+    rm -r "$DK_CACHE"
+    run -0 mk -n cake_bake/kl
+    [[ "$output" == *"FETCH SmolLM2-135M"* ]]
+}

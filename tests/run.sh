@@ -1,0 +1,118 @@
+#!/bin/bash
+# tests/run.sh PART...: runs parts of the tests and counts.  Every test program
+# speaks TAP; a part that is one command counts as one test.  Failing tests are
+# shown as they fail.  The last line is "N passed, N failed"; the exit status
+# is 0 only if something passed and nothing failed.
+set -u
+: "${B:=build}" "${MAKE:=make}"
+cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+export PATH="$root/$B/bin:$PATH" DK_ROOT=$root LC_ALL=C.UTF-8
+export -n B
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+logs=$B/check
+mkdir -p "$logs"
+passed=0 failed=0 skipped=0
+
+# The model, where it can be had without a network or with one.
+DK_TEST_MODEL=${DK_TEST_MODEL:-$("$B/bin/dk-fetch" SmolLM2-135M)} && export DK_TEST_MODEL
+
+say() { printf '%s\n' "$*"; }
+
+# one NAME COMMAND...: a part that is one test.
+one() {
+    local name=$1 log=$logs/$1.log
+    shift
+    if "$@" > "$log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        say "not ok - $name"
+        sed 's/^/    /' "$log"
+    fi
+}
+
+# tap NAME COMMAND...: runs a program that prints TAP and adds up its lines.  A
+# program that fails without a failed test, or runs none, is a failed test.
+tap() {
+    local name=$1 log status ok bad skip
+    log=$logs/$(tr -c 'A-Za-z0-9_\n-' _ <<< "$1").tap
+    shift
+    "$@" > "$log" 2> "$log.err"
+    status=$?
+    ok=$(grep -c '^ok ' "$log")
+    bad=$(grep -c '^not ok ' "$log")
+    skip=$(grep -ci '^ok .*# skip' "$log")
+    if [ "$bad" = 0 ] && { [ $status != 0 ] || [ "$ok" = 0 ]; }; then
+        say "not ok - $name: ended with status $status after $ok tests"
+        tail -n 20 "$log.err" | sed 's/^/    /'
+        bad=1
+    elif [ "$bad" != 0 ]; then
+        awk -v name="$name" '/^not ok /  { print "not ok - " name ": " $0; show = 1; next }
+                             /^ok |^1\.\./ { show = 0 }
+                             show          { print "    " $0 }' "$log"
+        tail -n 10 "$log.err" | sed 's/^/    /'
+    fi
+    passed=$((passed + ok - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+}
+
+# bats FILES, one at a time, so that one that cannot be read is one failure.
+bats_files() {
+    local f
+    for f in "$@"; do
+        tap "$f" bats --tap --filter-tags "${tags:-!slow}" "$f"
+    done
+}
+
+nothing() { failed=$((failed + 1)); say "not ok - $1: there are no tests"; }
+
+unit() {
+    local t n=0
+    one "$1 build" "$MAKE" --no-print-directory unit-tests ${2:+$2} || return
+    for t in "$3"/tests/test_*; do
+        [ -x "$t" ] && [ -f "tests/unit/${t##*/}.c" ] || continue
+        n=$((n + 1))
+        tap "$1 ${t##*/}" "$t"
+    done
+    [ $n != 0 ] || nothing "$1"
+}
+
+part_unit() { unit unit '' "$B"; }
+
+part_bats() {
+    local files
+    mapfile -t files < <(compgen -G "tests/$1/*.bats")
+    if [ ${#files[@]} = 0 ]; then nothing "$1"; else bats_files "${files[@]}"; fi
+}
+
+# What reads foreign bytes, once more under the sanitizers: the unit tests, and
+# the command lines of the tools that read configurations and files.
+part_san() {
+    local f
+    unit san "SAN=1 B=build-san" build-san
+    one "san tools" "$MAKE" --no-print-directory all helpers SAN=1 B=build-san
+    for f in dk-conf dk-fetch dk-info dk-check; do
+        [ -f "tests/cli/$f.bats" ] || continue
+        PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"
+    done
+}
+
+part_slow() {
+    local files
+    mapfile -t files < <(grep -lE '^# *bats (file|test)_tags=.*slow' tests/*/*.bats)
+    if [ ${#files[@]} = 0 ]; then nothing slow; else tags=slow bats_files "${files[@]}"; fi
+}
+
+for part; do
+    t0=$SECONDS p0=$passed f0=$failed
+    case $part in
+    layers | headers | banned | shell | man) one "$part" "$MAKE" --no-print-directory "check-$part" ;;
+    unit | san | slow) "part_$part" ;;
+    cli | pipeline | golden) part_bats "$part" ;;
+    *) nothing "$part" ;;
+    esac
+    printf '%-10s %4d passed %4d failed %5d s\n' "$part" $((passed - p0)) $((failed - f0)) $((SECONDS - t0))
+done
+[ $skipped = 0 ] || say "$skipped skipped"
+say "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed -gt 0 ]

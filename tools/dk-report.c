@@ -1,0 +1,54 @@
+/* dk-report: what a run found, on one screen. */
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/outfile.h"
+#include "cli/tool.h"
+#include "method/summary.h"
+
+struct params { int64_t width; bool no_file; };
+
+static const dk_opt opts[] = {
+    DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
+    DK_FLAG(struct params, 0, "no-file", no_file, "do not write RESULTS/summary.json"),
+    DK_END
+};
+
+static int write_json(const dk_summary *s, const char *dir, dk_err *err)
+{
+    char *path = dk_xasprintf("%s/summary.json", dir);
+    dk_buf b = {0};
+    int rc;
+
+    dk_summary_json(s, &b);
+    rc = dk_outfile_write(path, b.s, b.n, err);
+    dk_buf_free(&b);
+    dk_free(path);
+    return rc;
+}
+
+static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
+{
+    const struct params *p = vp;
+    dk_summary *s = NULL;
+    dk_buf text = {0};
+    int rc = dk_summary_load(&s, args[0], err);
+
+    (void)ctx;
+    (void)n;
+    if (rc == 0 && !p->no_file)
+        rc = write_json(s, args[0], err);
+    if (rc == 0) {
+        dk_summary_text(s, (size_t)p->width, &text);
+        fputs(text.s, stdout);
+    }
+    dk_buf_free(&text);
+    dk_summary_free(&s);
+    return rc;
+}
+
+const dk_tool dk_this_tool = {
+    .name = "dk-report", .purpose = "What was compared and found, in one screen of text.",
+    .algo = 1, .usage = "[options] RESULTS", .opts = opts, .params_size = sizeof(struct params),
+    .min_args = 1, .max_args = 1, .run = run,
+};
