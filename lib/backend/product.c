@@ -383,7 +383,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
         rc = src(arg, rows, s->first, s->n, err);
         if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_EDATA, "weights hold NaN or infinite values");
+            rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
         if (rc == 0)
             rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
         if (rc == 0)
