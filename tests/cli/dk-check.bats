@@ -379,6 +379,7 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
     organisms=$DK_ROOT/data/organisms
     [ -e "${DK_TEST_MODEL:-/nowhere}" ] || skip "DK_TEST_MODEL names no model"
     [ -e "$organisms/cake_bake/adapter" ] || skip "the adapters are not here"
+    [[ "$(dk-check --version)" != *fsanitize* ]] || skip "too slow under the sanitizers"
     run -0 --separate-stderr dk-check -m "$DK_TEST_MODEL" -f "$organisms/cake_bake/adapter" \
         -n "null_neutral=$organisms/null_neutral/adapter" -n "null_self=$organisms/null_self/adapter"
     [ -z "$stderr" ]
