@@ -67,17 +67,6 @@ $B/tests/%: $B/tests/unit/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Programs that make what tests need.
-.PHONY: helpers
-helpers: $(HELPERS)
-$B/helper/%: $B/tests/helper/%.o $B/libdk.a
-	@mkdir -p $(@D)
-	@echo "  LINK  $@"
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-
-# Its passes go through a wrapper that breaks them.
-$B/tests/test_check: LDFLAGS += -Wl,--wrap=dk_runner_forward
-
 # --- fuzzing: "make fuzz FUZZ_TIME=600"; needs clang ------------------------
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TIME ?= 60
@@ -103,6 +92,17 @@ fuzz: $(FUZZ) build/tests/test_gguf
 	    build/fuzz/fuzz_$f -max_total_time=$(FUZZ_TIME) -print_final_stats=1 -verbosity=0 \
 	        -max_len=20000 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$f;)
 
+# Programs that make what tests need.
+.PHONY: helpers
+helpers: $(HELPERS)
+$B/helper/%: $B/tests/helper/%.o $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Its passes go through a wrapper that breaks them.
+$B/tests/test_check: LDFLAGS += -Wl,--wrap=dk_runner_forward
+
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
 # --- pipelines: `make cake_bake`, `make cake_bake/kl`, `make plan`, `make list` ---
@@ -121,7 +121,7 @@ deps:
 
 check test:
 	@.ci/deps check
-	@$(MAKE) --no-print-directory all helpers
+	@$(MAKE) --no-print-directory all
 	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
@@ -157,7 +157,7 @@ check-man: man
 
 unit-tests: $(UNIT)
 
-$(RUN_PARTS:%=check-%): check-%: all helpers
+$(RUN_PARTS:%=check-%): check-%: all
 	@B=$B MAKE="$(MAKE)" tests/run.sh $*
 
 check-fresh:
