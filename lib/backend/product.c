@@ -264,6 +264,16 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     return rc;
 }
 
+static void drop_kernel(struct kernel *kern)
+{
+    if (kern->prim)
+        dnnl_primitive_destroy(kern->prim);
+    if (kern->pd)
+        dnnl_primitive_desc_destroy(kern->pd);
+    kern->prim = NULL;
+    kern->pd = NULL;
+}
+
 /* Learns once what this CPU's kernels are. */
 static int setup(dk_err *err)
 {
@@ -278,6 +288,7 @@ static int setup(dk_err *err)
     native_bf16 = true;
     native_bf16 = make_kernel(&probe, NULL, NULL) == 0 && probe.info &&
                   strstr(probe.info, "brg") != NULL;
+    drop_kernel(&probe);
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
@@ -285,6 +296,7 @@ static int setup(dk_err *err)
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
+    drop_kernel(&probe);
     return rc;
 }
 
@@ -383,7 +395,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
         rc = src(arg, rows, s->first, s->n, err);
         if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_EDATA, "weights hold NaN or infinite values");
+            rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
         if (rc == 0)
             rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
         if (rc == 0)
