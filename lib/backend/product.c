@@ -264,6 +264,20 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     return rc;
 }
 
+static void drop_kernel(struct kernel *kern)
+{
+    if (kern->prim)
+        dnnl_primitive_destroy(kern->prim);
+    if (kern->pd)
+        dnnl_primitive_desc_destroy(kern->pd);
+#if DNNL_VERSION_MAJOR >= 3
+    if (kern->x_md)
+        dnnl_memory_desc_destroy(kern->x_md);
+    if (kern->y_md)
+        dnnl_memory_desc_destroy(kern->y_md);
+#endif
+}
+
 /* Learns once what this CPU's kernels are. */
 static int setup(dk_err *err)
 {
@@ -278,6 +292,7 @@ static int setup(dk_err *err)
     native_bf16 = true;
     native_bf16 = make_kernel(&probe, NULL, NULL) == 0 && probe.info &&
                   strstr(probe.info, "brg") != NULL;
+    drop_kernel(&probe);
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
@@ -285,6 +300,7 @@ static int setup(dk_err *err)
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
+    drop_kernel(&probe);
     return rc;
 }
 
