@@ -270,6 +270,12 @@ static void drop_kernel(struct kernel *kern)
         dnnl_primitive_destroy(kern->prim);
     if (kern->pd)
         dnnl_primitive_desc_destroy(kern->pd);
+#if DNNL_VERSION_MAJOR >= 3
+    if (kern->x_md)
+        dnnl_memory_desc_destroy(kern->x_md);
+    if (kern->y_md)
+        dnnl_memory_desc_destroy(kern->y_md);
+#endif
     kern->prim = NULL;
     kern->pd = NULL;
 }
