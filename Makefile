@@ -143,9 +143,11 @@ check-headers:
 	    echo "#include \"$${h#lib/}\"" | $(CC) $(ALL_CFLAGS) -fsyntax-only -x c - || \
 	    { echo "$$h does not compile alone"; exit 1; }; done
 
+# An HDF5 filter must hand over memory that HDF5 can free() itself.
 check-banned:
 	@! grep -nE '\<(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|tmpnam)[[:space:]]*\(' $(SOURCES)
-	@! grep -nE '\<(malloc|calloc|realloc|strdup|strndup|asprintf)[[:space:]]*\(' $(filter-out lib/base/%,$(SOURCES))
+	@! grep -nE '\<(malloc|calloc|realloc|strdup|strndup|asprintf)[[:space:]]*\(' \
+	    $(filter-out lib/base/% lib/io/zstdfilter.c,$(SOURCES))
 
 check-shell:
 	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh); do bash -n $$f || exit 1; done
