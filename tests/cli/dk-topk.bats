@@ -35,7 +35,7 @@ golden_diff() {
         golden_diff "${lane#*:}" > all
         for end in top bottom; do
             sort -k1,1n -k3,3g$([ $end = bottom ] || echo r) -k2,2n all |
-                awk '{ n = $1 == row ? n + 1 : 0; row = $1 } n < 11' > want
+                awk 'BEGIN { row = -1 } { n = $1 == row ? n + 1 : 0; row = $1 } n < 11' > want
             paste -d ' ' <(dk-values x.score.h5 topk/${lane%:*}/$end/index | tr ' ' '\n') \
                 <(dk-values x.score.h5 topk/${lane%:*}/$end/value | tr ' ' '\n') > got
             [ "$(wc -l < got)" = 240 ]
@@ -121,7 +121,7 @@ golden_diff() {
 @test "the file says what it is: models, lineage, attributes" {
     topk -k 3 -o x.score.h5 "$T"
     dk-info --json x.score.h5 > i
-    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-scores dk-topk $(dk-topk --version | awk '{ print $2 }') algo 1" ]
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-scores dk-topk $(dk-topk --version | awk 'NR == 1 { print $2 }') algo 1" ]
     [ "$(jq -c '.command.parameters | [.model, .ft, ."top-k", .dtype]' i)" = '["mini.gguf","lora-plain",3,"f32"]' ]
     [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
     [ "$(jq -r '.inputs[] | select(.role == "ft") | .sha256' i)" = "$(sha256sum < "$PLAIN/adapter_model.safetensors" | cut -d' ' -f1)" ]
