@@ -276,6 +276,8 @@ static void drop_kernel(struct kernel *kern)
     if (kern->y_md)
         dnnl_memory_desc_destroy(kern->y_md);
 #endif
+    kern->prim = NULL;
+    kern->pd = NULL;
 }
 
 /* Learns once what this CPU's kernels are. */
@@ -296,7 +298,7 @@ static int setup(dk_err *err)
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
-    big_rows = blocked ? DK_BLOCK_ROWS_MAX : 48;
+    big_rows = blocked ? 64 : 96;
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
@@ -307,7 +309,7 @@ static int setup(dk_err *err)
 /* The widest strip that runs fast: see the file's head. */
 static size_t strip_width(size_t n)
 {
-    const size_t limit = blocked ? 1024 : 400;
+    const size_t limit = blocked ? 1024 : 200;
     size_t parts;
 
     if (n <= limit)
@@ -315,7 +317,7 @@ static size_t strip_width(size_t n)
     for (parts = (n + limit - 1) / limit; parts <= 4 * (n / limit + 1); parts++)
         if (n % parts == 0 && n / parts % 16 == 0 && n / parts % 256 != 0)
             return n / parts;
-    return blocked ? 512 : 384;
+    return blocked ? 512 : 192;
 }
 
 static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
@@ -399,7 +401,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
         rc = src(arg, rows, s->first, s->n, err);
         if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_EDATA, "weights hold NaN or infinite values");
+            rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
         if (rc == 0)
             rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
         if (rc == 0)
@@ -474,7 +476,7 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
-size_t dk_padded_rows(size_t m) { return (m + 63) / 64 * 64 + 64; }
+size_t dk_padded_rows(size_t m) { return m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
 static void *lhs_row(const dk_lhs *lhs, size_t row)

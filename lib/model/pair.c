@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/h5meta.h"
 
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
 {
@@ -28,7 +29,7 @@ static int add_lane(dk_pair *p, const char *name, size_t len, const char *path, 
     p->lane[p->n_lanes].name = dk_xstrndup(name, len);
     p->lane[p->n_lanes].factor = 1;
     p->path[p->n_lanes++] = path;
-    return 0;
+    return dk_lane_name_check(p->lane[p->n_lanes - 1].name, err);
 }
 
 static int name_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
