@@ -18,6 +18,7 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 OPT     := $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
            -fno-omit-frame-pointer,-O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off)
 CFLAGS  ?=
+DEFS    :=
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -Ilib -I$B $(PKG_CFLAGS) \
            $(DEFS) -DDK_BUILD_FLAGS='"$(strip $(OPT))"' $(CFLAGS)
 LDFLAGS ?=
@@ -57,7 +58,8 @@ $B/%.o: %.c $B/flags
 # must dequantise bit for bit and must not have them.
 $B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
 
-$B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"'
+$B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(or $(call soname,$(HDF5),libhdf5),$(error \
+    the HDF5 library is missing: run make deps))"'
 
 $B/libdk.a: $(LIB_OBJ)
 	@rm -f $@
