@@ -27,11 +27,11 @@ ALL_LDFLAGS = -Wl,--as-needed -fopenmp $(if $(SAN),-fsanitize=address$(comma)und
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) hdf5 || echo missing))$(if \
              $(filter missing,$(PKG_CFLAGS)),$(error libraries are missing: run make deps))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
-LIBS    = $(PKG_LIBS) -ldnnl -lm
+LIBS    = $(PKG_LIBS) -lm
 # Loaded at first use, by the name that linking with it would have recorded.
 HDF5    = $(shell pkg-config --libs hdf5)
-soname  = $(shell $(CC) -shared -o $B/needs.so -Wl,--no-as-needed $1 && readelf -d $B/needs.so | \
-          sed -n 's/.*(NEEDED).*\[\($2[^]]*\)\].*/\1/p'; rm -f $B/needs.so)
+soname  = $(or $(shell $(CC) -shared -o $B/$2.tmp -Wl,--no-as-needed $1 && readelf -d $B/$2.tmp | \
+          sed -n 's/.*(NEEDED).*\[\($2[^]]*\)\].*/\1/p'; rm -f $B/$2.tmp),$(error $2 is missing: run make deps))
 
 # --- what is built: a new tool is a new file in tools/ --------------------
 LIB_SRC  := $(filter-out lib/cli/main.c,$(wildcard lib/*/*.c))
@@ -58,8 +58,8 @@ $B/%.o: %.c $B/flags
 # must dequantise bit for bit and must not have them.
 $B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
 
-$B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(or $(call soname,$(HDF5),libhdf5),$(error \
-    the HDF5 library is missing: run make deps))"'
+$B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"'
+$B/lib/backend/dnnldyn.o: DEFS = -DDK_DNNL_SONAME='"$(call soname,-ldnnl,libdnnl)"'
 
 $B/libdk.a: $(LIB_OBJ)
 	@rm -f $@
