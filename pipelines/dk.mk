@@ -112,8 +112,8 @@ $1/answers: $(if $(C.probes),$R/answers.jsonl)
 $(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
 endef
 
-organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-samples $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)
-organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(ADAPTERS),,$(PARTS))
+organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)
+organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(ADAPTERS) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
 organism_summary = $(call printed,summary $1,$R/summary.txt,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),@cat $R/summary.txt))

@@ -28,10 +28,12 @@ FNR == 1 {
         bad("lib/" layer " is in no layer (tests/layers.awk)")
 }
 function bad(what) { print FILENAME ":" FNR ": " what; n_bad++ }
-# Files of one method begin with its name (kl, kltable); score* is what methods share.
+# Files of one method begin with its name (kl, kltable).  The two measures, kl and
+# topk, and score* are what other methods build on; check* tries them out.
 function kin(a, b) {
     sub(/\.h$/, "", b)
-    return a ~ /^score/ || b ~ /^score/ || index(a, b) == 1 || index(b, a) == 1
+    return a ~ /^(score|check)/ || b ~ /^score/ || index(a, b) == 1 || index(b, a) == 1 ||
+           (b ~ /^(kl|topk|wrap)$/ && a !~ /^(kl|topk)/)
 }
 function has(list, word) { return index(" " list " ", " " word " ") > 0 }
 /^#include "/ {

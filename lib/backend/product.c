@@ -264,6 +264,22 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     return rc;
 }
 
+static void drop_kernel(struct kernel *kern)
+{
+    if (kern->prim)
+        dnnl_primitive_destroy(kern->prim);
+    if (kern->pd)
+        dnnl_primitive_desc_destroy(kern->pd);
+#if DNNL_VERSION_MAJOR >= 3
+    if (kern->x_md)
+        dnnl_memory_desc_destroy(kern->x_md);
+    if (kern->y_md)
+        dnnl_memory_desc_destroy(kern->y_md);
+#endif
+    kern->prim = NULL;
+    kern->pd = NULL;
+}
+
 /* Learns once what this CPU's kernels are. */
 static int setup(dk_err *err)
 {
@@ -280,20 +296,22 @@ static int setup(dk_err *err)
     native_bf16 = true;
     native_bf16 = make_kernel(&probe, NULL, NULL) == 0 && probe.info &&
                   strstr(probe.info, "brg") != NULL;
+    drop_kernel(&probe);
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
-    big_rows = blocked ? DK_BLOCK_ROWS_MAX : 48;
+    big_rows = blocked ? 64 : 96;
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
+    drop_kernel(&probe);
     return rc;
 }
 
 /* The widest strip that runs fast: see the file's head. */
 static size_t strip_width(size_t n)
 {
-    const size_t limit = blocked ? 1024 : 400;
+    const size_t limit = blocked ? 1024 : 200;
     size_t parts;
 
     if (n <= limit)
@@ -301,7 +319,7 @@ static size_t strip_width(size_t n)
     for (parts = (n + limit - 1) / limit; parts <= 4 * (n / limit + 1); parts++)
         if (n % parts == 0 && n / parts % 16 == 0 && n / parts % 256 != 0)
             return n / parts;
-    return blocked ? 512 : 384;
+    return blocked ? 512 : 192;
 }
 
 static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
@@ -359,11 +377,50 @@ static int is_finite(const float *x, size_t n)
     return !bad;
 }
 
+/* One strip: read, check, pack; rows is scratch for it. */
+static int fill_strip(dk_weight *w, struct strip *s, float *rows, dk_row_source *src, void *arg,
+                      dk_err *err)
+{
+    int rc = src(arg, rows, s->first, s->n, err);
+
+    if (rc == 0 && !is_finite(rows, s->n * w->k))
+        rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
+    if (rc == 0)
+        rc = pack_strip(s, find_kernel(big_rows, s->n, w->k, w->strip_max, w->dtype), rows, err);
+    return rc;
+}
+
+/* All strips, on all threads; the error of the first strip that failed. */
+static int fill_strips(dk_weight *w, dk_row_source *src, void *arg, dk_err *err)
+{
+    const size_t each = w->strip_max * w->k;
+    float *rows = NULL;
+    size_t bad = w->n_strips;
+    dk_err first = {0};
+    int rc = dk_alloc(&rows, each * (size_t)omp_get_max_threads(), sizeof *rows, "strips of weights", err);
+
+    if (rc < 0)
+        return rc;
+    #pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < w->n_strips; i++) {
+        dk_err local = {0};
+
+        if (fill_strip(w, &w->strip[i], rows + each * (size_t)omp_get_thread_num(), src, arg, &local) < 0) {
+            #pragma omp critical
+            if (i < bad) {
+                bad = i;
+                first = local;
+            }
+        }
+    }
+    dk_free(rows);
+    return bad < w->n_strips ? dk_fail(err, first.code, "%s", first.msg) : 0;
+}
+
 int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_source *src,
                    void *arg, dk_err *err)
 {
     dk_weight *w = NULL;
-    float *rows = NULL;
     int rc = setup(err);
 
     *out = NULL;
@@ -376,22 +433,16 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
     w->strip_max = strip_width(n);
     w->n_strips = (n + w->strip_max - 1) / w->strip_max;
     w->strip = dk_xcalloc(w->n_strips, sizeof *w->strip);
-    rc = dk_alloc(&rows, w->strip_max * k, sizeof *rows, "a strip of weights", err);
     for (size_t i = 0; rc == 0 && i < w->n_strips; i++) {
         struct strip *s = &w->strip[i];
-        struct kernel *kern = NULL;
+        struct kernel *kern;
 
         s->first = i * w->strip_max;
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
-        rc = src(arg, rows, s->first, s->n, err);
-        if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_EDATA, "weights hold NaN or infinite values");
-        if (rc == 0)
-            rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
-        if (rc == 0)
-            rc = pack_strip(s, kern, rows, err);
+        rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
     }
-    dk_free(rows);
+    if (rc == 0)
+        rc = fill_strips(w, src, arg, err);
     if (rc < 0)
         dk_weight_free(&w);
     *out = w;
@@ -460,7 +511,7 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
-size_t dk_padded_rows(size_t m) { return (m + 63) / 64 * 64 + 64; }
+size_t dk_padded_rows(size_t m) { return m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
 static void *lhs_row(const dk_lhs *lhs, size_t row)
