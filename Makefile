@@ -27,7 +27,8 @@ ALL_LDFLAGS = -Wl,--as-needed -fopenmp $(if $(SAN),-fsanitize=address$(comma)und
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) hdf5 || echo missing))$(if \
              $(filter missing,$(PKG_CFLAGS)),$(error libraries are missing: run make deps))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
-LIBS    = $(PKG_LIBS) -lm
+# The leak checker ends with a signal where threads use a library loaded later.
+LIBS    = $(PKG_LIBS) -lm $(if $(SAN),-Wl$(comma)--no-as-needed -ldnnl)
 # Loaded at first use, by the name that linking with it would have recorded.
 HDF5    = $(shell pkg-config --libs hdf5)
 soname  = $(or $(shell $(CC) -shared -o $B/$2.tmp -Wl,--no-as-needed $1 && readelf -d $B/$2.tmp | \
