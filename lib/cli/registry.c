@@ -35,13 +35,12 @@ static char *own_configs(void)
     char exe[PATH_MAX];
     const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 
-    for (size_t i = 0; n > 0 && i < 2; i++) {
-        char *real, *dir;
-
-        exe[n] = 0;
+    exe[n > 0 ? n : 0] = 0;
+    if (strrchr(exe, '/'))
         *strrchr(exe, '/') = 0;
-        dir = dk_xasprintf("%s/%s", exe, rel[i]);
-        real = realpath(dir, NULL);
+    for (size_t i = 0; *exe && i < 2; i++) {
+        char *dir = dk_xasprintf("%s/%s", exe, rel[i]), *real = realpath(dir, NULL);
+
         dk_free(dir);
         if (real) {
             dir = dk_xstrdup(real);
