@@ -121,7 +121,7 @@ deps:
 
 check test:
 	@.ci/deps check
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all helpers
 	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
@@ -159,7 +159,7 @@ check-man: man
 
 unit-tests: $(UNIT)
 
-$(RUN_PARTS:%=check-%): check-%: all
+$(RUN_PARTS:%=check-%): check-%: all helpers
 	@B=$B MAKE="$(MAKE)" tests/run.sh $*
 
 check-fresh:

@@ -111,6 +111,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
     if (n == 0 && !p->prompts)
         return dk_fail(err, DK_EUSAGE, "give a prompt, or a file of them with --prompts");
+    if (p->system && !job.rules.chat)
+        return dk_fail(err, DK_EUSAGE, "--system needs --format chat: raw text has no turns");
     rc = stop_texts(&stop, &p->stop, err);
     job.plan.stop = (const char *const *)stop;
     if (rc == 0)

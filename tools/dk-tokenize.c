@@ -1,6 +1,7 @@
 /* dk-tokenize: text files to token files. */
 #include <string.h>
 
+#include "cli/record.h"
 #include "cli/tool.h"
 #include "io/h5meta.h"
 #include "text/corpus.h"
@@ -20,52 +21,39 @@ static const dk_opt opts[] = {
     DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
     DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
     DK_GROUP("which documents, how long"),
-    DK_INT   (P, 'n', "max-samples",  max_samples,  "0", 0, 1e15,    "keep the first N documents; 0: all"),
-    DK_INT   (P, 0,   "max-tokens",   max_tokens,   "1024", 0, 1e9,  "cut documents after N tokens; 0: nowhere"),
+    DK_INT_KEY(P, 'n', "max-samples", max_samples,  "0", 0, 1e15,    "preprocessing.max_samples_per_dataset", "keep the first N documents; 0: all"),
+    DK_INT_KEY(P, 0,  "max-tokens",   max_tokens,   "1024", 0, 1e9,  "preprocessing.context_len", "cut documents after N tokens; 0: nowhere"),
     DK_INT   (P, 0,   "min-tokens",   min_tokens,   "1", 0, 1e9,     "drop documents with fewer tokens"),
     DK_INT   (P, 0,   "fixed-tokens", fixed_tokens, "0", 0, 1e8,     "keep exactly N tokens of each document that has so many; 0: off"),
     DK_FLAG  (P, 0,   "no-special",   no_special,   "read the names of special tokens in documents as ordinary text"),
     DK_END
 };
 
-static int write_out(dk_ctx *ctx, const char *path, const dk_tokens *tokens, dk_buf *inputs,
-                     dk_err *err)
-{
-    dk_buf writer = {0}, command = {0};
-    int rc;
-
-    dk_writer_text(ctx, &writer);
-    dk_params_json(ctx, &command);
-    rc = dk_tokens_write(tokens, path, &(dk_provenance){ .writer = writer.s,
-                         .command_json = command.s, .inputs_json = inputs->s }, err);
-    dk_buf_free(&writer);
-    dk_buf_free(&command);
-    return rc;
-}
-
 static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info *info,
                     dk_corpus *c, int n, char **text, dk_err *err)
 {
     static char *std[] = { "-" };
     const dk_tokens *tokens = NULL;
-    dk_buf inputs = {0};
+    dk_record record;
+    dk_provenance prov;
     int rc = 0;
 
+    dk_record_begin(&record, ctx);
     /* The digest of the tokenizer, not of the gigabytes it may come with. */
-    dk_inputs_add(&inputs, "tokenizer", p->model, info->sha256, 0);
+    dk_inputs_add(&record.inputs, "tokenizer", p->model, info->sha256, 0);
     if (n == 0) {
         n = 1;
         text = std;
     }
     for (int i = 0; rc == 0 && i < n && !dk_corpus_full(c); i++)
         if ((rc = dk_corpus_add(c, text[i], err)) == 0)
-            rc = dk_inputs_add_file(&inputs, "text", text[i], err);
-    dk_inputs_end(&inputs);
+            rc = dk_inputs_add_file(&record.inputs, "text", text[i], err);
+    prov = dk_record_end(&record);
     if (rc == 0)
         rc = dk_corpus_finish(c, &tokens, err);
     if (rc == 0)
-        rc = write_out(ctx, p->out, tokens, &inputs, err);
-    dk_buf_free(&inputs);
+        rc = dk_tokens_write(tokens, p->out, &prov, err);
+    dk_record_free(&record);
     return rc;
 }
 

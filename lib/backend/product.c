@@ -264,6 +264,22 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     return rc;
 }
 
+static void drop_kernel(struct kernel *kern)
+{
+    if (kern->prim)
+        dnnl_primitive_destroy(kern->prim);
+    if (kern->pd)
+        dnnl_primitive_desc_destroy(kern->pd);
+#if DNNL_VERSION_MAJOR >= 3
+    if (kern->x_md)
+        dnnl_memory_desc_destroy(kern->x_md);
+    if (kern->y_md)
+        dnnl_memory_desc_destroy(kern->y_md);
+#endif
+    kern->prim = NULL;
+    kern->pd = NULL;
+}
+
 /* Learns once what this CPU's kernels are. */
 static int setup(dk_err *err)
 {
@@ -278,20 +294,22 @@ static int setup(dk_err *err)
     native_bf16 = true;
     native_bf16 = make_kernel(&probe, NULL, NULL) == 0 && probe.info &&
                   strstr(probe.info, "brg") != NULL;
+    drop_kernel(&probe);
     probe = (struct kernel){ .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_F32 };
     rc = make_kernel(&probe, NULL, err);
     blocked = rc == 0 && probe.info && strstr(probe.info, "brg") != NULL;
-    big_rows = blocked ? DK_BLOCK_ROWS_MAX : 48;
+    big_rows = blocked ? 64 : 96;
     small_rows = blocked ? 8 : 6;
     dk_log(DK_DEBUG, "products: %s, bf16 %s", rc == 0 ? probe.info : "none",
            native_bf16 ? "native" : "as f32 of rounded values");
+    drop_kernel(&probe);
     return rc;
 }
 
 /* The widest strip that runs fast: see the file's head. */
 static size_t strip_width(size_t n)
 {
-    const size_t limit = blocked ? 1024 : 400;
+    const size_t limit = blocked ? 1024 : 200;
     size_t parts;
 
     if (n <= limit)
@@ -299,7 +317,7 @@ static size_t strip_width(size_t n)
     for (parts = (n + limit - 1) / limit; parts <= 4 * (n / limit + 1); parts++)
         if (n % parts == 0 && n / parts % 16 == 0 && n / parts % 256 != 0)
             return n / parts;
-    return blocked ? 512 : 384;
+    return blocked ? 512 : 192;
 }
 
 static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
@@ -383,7 +401,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
         rc = src(arg, rows, s->first, s->n, err);
         if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_EDATA, "weights hold NaN or infinite values");
+            rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
         if (rc == 0)
             rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
         if (rc == 0)
@@ -458,7 +476,7 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
-size_t dk_padded_rows(size_t m) { return (m + 63) / 64 * 64 + 64; }
+size_t dk_padded_rows(size_t m) { return m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
 static void *lhs_row(const dk_lhs *lhs, size_t row)
@@ -489,8 +507,9 @@ void dk_lhs_set(dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k)
     }
 }
 
-/* The pieces of rows: whole large blocks, then small ones (or one more large
- * block where small ones round otherwise). */
+/* The pieces of rows: whole large blocks, then small ones.  One more large
+ * block where small ones round otherwise, and from half of one on: there it
+ * takes no longer than the small ones, each of which runs through all of W. */
 struct rows { size_t big, small, total; };
 
 static struct rows cut_rows(size_t m, bool small_ok)
@@ -498,7 +517,7 @@ static struct rows cut_rows(size_t m, bool small_ok)
     struct rows r = { .big = m / big_rows };
     const size_t rest = m - r.big * big_rows;
 
-    if (rest > 0 && small_ok && rest + small_rows <= big_rows)
+    if (rest > 0 && small_ok && 2 * rest <= big_rows)
         r.small = (rest + small_rows - 1) / small_rows;
     else if (rest > 0)
         r.big++;
@@ -533,9 +552,10 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     if (rc < 0)
         return rc;
     r = cut_rows(lhs->m, small_ok);
+    /* Strips outside: one is read from memory once for all blocks of rows. */
     #pragma omp parallel for schedule(static) collapse(2) reduction(| : failed)
-    for (size_t b = 0; b < r.total; b++)
-        for (size_t j = 0; j < w->n_strips; j++) {
+    for (size_t j = 0; j < w->n_strips; j++)
+        for (size_t b = 0; b < r.total; b++) {
             const bool small = b >= r.big;
             const size_t row = small ? r.big * big_rows + (b - r.big) * small_rows : b * big_rows;
             dk_err local = {0};

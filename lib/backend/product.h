@@ -47,7 +47,7 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
 /* For heads: the strips of W, one at a time, by the calling thread, for the
  * row block b of the lhs (at most dk_block_rows rows, computed whole).
  * y [dk_block_rows, ldy]. */
-enum { DK_BLOCK_ROWS_MAX = 64 };    /* on any CPU */
+enum { DK_BLOCK_ROWS_MAX = 96 };    /* on any CPU */
 size_t dk_block_rows(void);         /* on this one; known once a weight is packed */
 size_t dk_lhs_blocks(const dk_lhs *lhs);
 size_t dk_weight_strips(const dk_weight *w);

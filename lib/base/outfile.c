@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@
 enum { MAX_OPEN = 64 };
 
 struct dk_outfile {
-    char *path, *temp;
+    char *path, *temp, *target;     /* as named; written to; path with its link followed */
     FILE *f;
     int slot;
 };
@@ -54,6 +55,31 @@ void dk_outfile_init(void)
     atexit(remove_pending);
 }
 
+int dk_outfile_check(const char *path, dk_err *err)
+{
+    char *copy = dk_xstrdup(path), *dir = copy;
+    struct stat st;
+    int rc = 0;
+
+    if (strcmp(path, "-") == 0)
+        ;
+    else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        errno = EISDIR;
+        rc = S_ISDIR(st.st_mode) ? dk_fail_errno(err, "cannot write %s", path) : 0;
+    } else {
+        do
+            dir = dirname(dir);
+        while (access(dir, F_OK) < 0 && errno == ENOENT && strcmp(dir, ".") != 0 && strcmp(dir, "/") != 0);
+        if (access(dir, F_OK) == 0 && stat(dir, &st) == 0 && !S_ISDIR(st.st_mode)) {
+            errno = ENOTDIR;
+            rc = dk_fail_errno(err, "cannot write %s", path);
+        } else if (access(dir, W_OK | X_OK) < 0)
+            rc = dk_fail_errno(err, "cannot write %s", path);
+    }
+    dk_free(copy);
+    return rc;
+}
+
 static int make_parents(const char *path, dk_err *err)
 {
     char *p = dk_xstrdup(path);
@@ -81,24 +107,38 @@ static void release(dk_outfile **op)
         pending[o->slot] = NULL;
     dk_free(o->path);
     dk_free(o->temp);
+    dk_free(o->target);
     dk_free(o);
     *op = NULL;
+}
+
+/* Written as it stands: standard output, and what renaming would replace (a
+ * device, a pipe). */
+static dk_outfile *direct(const char *path)
+{
+    dk_outfile *o = dk_xcalloc(1, sizeof *o);
+    const bool out = strcmp(path, "-") == 0;
+
+    o->path = dk_xstrdup(out ? "standard output" : path);
+    o->temp = dk_xstrdup(path);
+    o->f = out ? stdout : NULL;
+    o->slot = -1;
+    return o;
 }
 
 int dk_outfile_new(dk_outfile **out, const char *path, dk_err *err)
 {
     dk_outfile *o;
+    struct stat st;
     int fd, slot = 0;
 
     *out = NULL;
-    if (strcmp(path, "-") == 0) {
-        o = dk_xcalloc(1, sizeof *o);
-        o->path = dk_xstrdup("standard output");
-        o->f = stdout;
-        o->slot = -1;
-        *out = o;
+    if (strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) {
+        *out = direct(path);
         return 0;
     }
+    if (dk_outfile_check(path, err) < 0)
+        return DK_EIO;
     if (make_parents(path, err) < 0)
         return DK_EIO;
     while (slot < MAX_OPEN && pending[slot])
@@ -107,7 +147,9 @@ int dk_outfile_new(dk_outfile **out, const char *path, dk_err *err)
         return dk_fail(err, DK_EIO, "%s: too many files being written", path);
     o = dk_xcalloc(1, sizeof *o);
     o->path = dk_xstrdup(path);
-    o->temp = dk_xasprintf("%s.%ld.tmp", path, (long)getpid());
+    o->target = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
+    o->target = o->target ? o->target : dk_xstrdup(path);
+    o->temp = dk_xasprintf("%s.%ld.tmp", o->target, (long)getpid());
     o->slot = slot;
     pending[slot] = o->temp;
     fd = open(o->temp, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0666);
@@ -154,18 +196,18 @@ int dk_outfile_commit(dk_outfile **op, dk_err *err)
 
     if (o->f && (ferror(o->f) || fflush(o->f) != 0))
         rc = dk_fail_errno(err, "cannot write %s", o->path);
+    if (o->f && o->f != stdout && fclose(o->f) != 0 && rc == 0)
+        rc = dk_fail_errno(err, "cannot write %s", o->path);
     if (o->slot < 0) {
         release(op);
         return rc;
     }
-    if (o->f && fclose(o->f) != 0 && rc == 0)
-        rc = dk_fail_errno(err, "cannot write %s", o->path);
     if (rc == 0)
         rc = sync_path(o->temp, 0, o->path, err);
-    if (rc == 0 && rename(o->temp, o->path) < 0)
+    if (rc == 0 && rename(o->temp, o->target) < 0)
         rc = dk_fail_errno(err, "cannot write %s", o->path);
     if (rc == 0) {
-        char *copy = dk_xstrdup(o->path);
+        char *copy = dk_xstrdup(o->target);
 
         rc = sync_path(dirname(copy), O_DIRECTORY, o->path, err);
         dk_free(copy);
@@ -179,11 +221,10 @@ void dk_outfile_abandon(dk_outfile **op)
 {
     if (!op || !*op)
         return;
-    if ((*op)->slot >= 0) {
-        if ((*op)->f)
-            fclose((*op)->f);
+    if ((*op)->f && (*op)->f != stdout)
+        fclose((*op)->f);
+    if ((*op)->slot >= 0)
         unlink((*op)->temp);
-    }
     release(op);
 }
 

@@ -3,7 +3,8 @@
  * SIGINT, SIGTERM, SIGHUP, SIGPIPE is removed.  So a reader, or make, sees the
  * old file or the whole new one.
  *
- * "-" as a path is standard output: no temporary, commit only flushes. */
+ * "-" as a path is standard output; it, devices and pipes are written as they
+ * stand, without a temporary.  Of a link the file that it names is replaced. */
 #ifndef DK_BASE_OUTFILE_H
 #define DK_BASE_OUTFILE_H
 
@@ -23,6 +24,10 @@ int dk_outfile_stream(dk_outfile *o, FILE **f, dk_err *err);
 int dk_outfile_commit(dk_outfile **o, dk_err *err);
 /* Remove the temporary; frees *o.  NULL is fine. */
 void dk_outfile_abandon(dk_outfile **o);
+
+/* Could path be written, as far as one can tell before?  For asking ahead of
+ * long work; changes nothing. */
+int dk_outfile_check(const char *path, dk_err *err);
 
 /* The whole of a small file at once; "-" is standard output. */
 int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err);

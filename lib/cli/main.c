@@ -2,24 +2,22 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/outfile.h"
 #include "base/thread.h"
 #include "cli/tool.h"
 
-/* Descriptors 0 to 2 open (a file must never become "standard error"),
+/* Descriptors 0 to 2 open (a file must never become "standard error"; what
+ * was closed is opened the wrong way round, so that its use still fails),
  * SIGPIPE as inherited from nobody, handlers for left-over files. */
 static void init(const char *name)
 {
-    int fd;
-
-    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)
-        ;
-    if (fd > 2)
-        close(fd);
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            abort();
     signal(SIGPIPE, SIG_DFL);
     dk_log_setup(name, DK_WARN);
     dk_outfile_init();

@@ -18,7 +18,7 @@ typedef struct dk_pair_opts {
     DK_LIST(T, 'n', "null", pair.nulls, NULL, "further lanes, NAME=ADAPTER (repeat the option)"), \
     DK_LIST(T, 0, "lanes", pair.lanes, NULL, "run these lanes, in this order (default: all)"), \
     DK_CHOICE(T, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"), \
-    { DK_OPT_INT, 0, "batch-tokens", offsetof(T, pair.batch), "1024", 1, 1 << 20, NULL, \
+    { DK_OPT_INT, 0, "batch-tokens", offsetof(T, pair.batch), "1152", 1, 1 << 20, NULL, \
       "tokens of a lane in one pass; changes no result", DK_NOSTAMP, NULL }
 
 #endif

@@ -120,14 +120,19 @@ bool dk_lane_name_ok(const char *name)
     return name[0] != 0 && name[0] != '.' && name[strspn(name, good)] == 0 && strlen(name) < 128;
 }
 
+int dk_lane_name_check(const char *name, dk_err *err)
+{
+    return dk_lane_name_ok(name) ? 0
+        : dk_fail(err, DK_EUSAGE, "'%s' cannot name a lane; use letters, digits, '.', '_', '-'", name);
+}
+
 int dk_h5_put_model(dk_h5 *f, const char *name, const dk_model_info *m, dk_err *err)
 {
     char *g;
     int rc;
 
-    if (!dk_lane_name_ok(name))
-        return dk_fail(err, DK_EUSAGE, "'%s' cannot name a lane; use letters, digits, '.', '_', '-'",
-                       name);
+    if ((rc = dk_lane_name_check(name, err)) < 0)
+        return rc;
     g = dk_xasprintf("/models/%s", name);
     if ((rc = dk_h5_group(f, g, err)) == 0 &&
         (rc = dk_h5_put_str(f, g, "arch", m->arch, err)) == 0 &&

@@ -37,6 +37,7 @@ typedef struct dk_model_info {
 
 /* name: letters, digits, '.', '_', '-'. */
 bool dk_lane_name_ok(const char *name);
+int dk_lane_name_check(const char *name, dk_err *err);
 int dk_h5_put_model(dk_h5 *f, const char *name, const dk_model_info *m, dk_err *err);
 /* Strings are owned by *m: dk_model_info_free. */
 int dk_h5_get_model(dk_h5 *f, const char *name, dk_model_info *m, dk_err *err);

@@ -4,6 +4,7 @@
  * end the content id is computed by reading the file back, so what is committed
  * has been read once. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/h5priv.h"
 #include "io/zstdfilter.h"
@@ -310,6 +311,7 @@ int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_p
 {
     dk_h5 *f;
     hid_t create, access;
+    struct stat st;
     int rc = dk_h5_start(err);
 
     *out = NULL;
@@ -324,6 +326,10 @@ int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_p
     f->root.version = dk_xstrdup("1.0");
     if ((rc = dk_outfile_new(&f->out, path, err)) < 0)
         goto out;
+    if (stat(dk_outfile_temp(f->out), &st) == 0 && !S_ISREG(st.st_mode)) {
+        rc = dk_fail(err, DK_EIO, "cannot write %s: HDF5 needs a plain file", path);
+        goto out;
+    }
     create = timeless(H5P_FILE_CREATE);
     access = access_list();
     f->id = H5Fcreate(dk_outfile_temp(f->out), H5F_ACC_TRUNC, create, access);

@@ -174,7 +174,8 @@ int dk_instream_read(dk_instream *s, dk_buf *out, size_t n, size_t *got, dk_err 
         if ((rc = step(s, piece, n < sizeof piece ? n : sizeof piece, got, err)) < 0)
             return rc;
         if (*got == 0 && s->raw_at == s->raw_n && s->raw_end && s->inside)
-            return dk_fail(err, DK_EFORMAT, "%s ends in the middle of its compressed data", s->name);
+            return dk_fail(err, DK_EFORMAT, "%s ends in the middle of its compressed data",
+                           s->name);
     }
     dk_buf_add(out, piece, *got);
     return 0;

@@ -192,7 +192,10 @@ static int no_column(const dk_textfile *f, const char *name, dk_err *err)
     return rc;
 }
 
-static dk_text text_of(const dk_json *v) { return (dk_text){ dk_json_str(v, NULL), dk_json_len(v) }; }
+static dk_text text_of(const dk_json *v)
+{
+    return (dk_text){ dk_json_str(v, NULL), dk_json_len(v) };
+}
 
 static int messages(dk_textfile *f, const dk_json *list, const char *name, dk_doc *doc, dk_err *err)
 {
@@ -228,6 +231,10 @@ static int row_doc(dk_textfile *f, dk_doc *doc, dk_err *err)
         return list ? messages(f, list, chat, doc, err) : no_column(f, chat, err);
     if (!v)
         return no_column(f, text, err);
+    if (dk_json_is_null(v)) {       /* a row without a text, as some data sets have */
+        *doc = (dk_doc){ .kind = DK_DOC_TEXT, .line = f->line, .text = { "", 0 } };
+        return 1;
+    }
     if (dk_json_type(v) != DK_JSON_STR)
         return dk_fail(err, DK_EDATA, "%s:%zu: column '%s' holds no text", dk_textfile_name(f),
                        f->line, text);

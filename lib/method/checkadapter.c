@@ -74,9 +74,11 @@ int dk_check_a1(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
         return 0;
     }
     name_some(&text, "", dk_adapter_misfit(a));
-    name_some(&text, "no place for tensor ", dk_adapter_unmatched(a));
-    name_some(&text, "targeted, but without weights: ", dk_adapter_missing(a));
-    name_some(&text, "weights, but not targeted: ", dk_adapter_untargeted(a));
+    if (!text.n) {      /* of another model, all else is a consequence */
+        name_some(&text, "no place for tensor ", dk_adapter_unmatched(a));
+        name_some(&text, "targeted, but without weights: ", dk_adapter_missing(a));
+        name_some(&text, "weights, but not targeted: ", dk_adapter_untargeted(a));
+    }
     n = dk_adapter_misfit(a)->n + dk_adapter_unmatched(a)->n + dk_adapter_missing(a)->n +
         dk_adapter_untargeted(a)->n;
     row->value = (double)n;

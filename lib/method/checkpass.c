@@ -119,8 +119,8 @@ static int room_for_taps(const dk_check *c, float **out, size_t n_lanes, size_t 
 struct probe_pass {
     size_t n_lanes, lane[DK_MAX_LANES];     /* of the pair, in order of the pass */
     dk_runner *runner;
-    dk_kl *kl;
-    float *tapped, *kls[DK_MAX_LANES], *logps[DK_MAX_LANES];
+    dk_kl *kl, *base_loss;      /* base_loss: NaN in a lane spoils what kl says of the base */
+    float *tapped, *kls[DK_MAX_LANES], *logps[DK_MAX_LANES], *spoilt[DK_MAX_LANES];
     uint32_t next[DK_PROBE_TOKENS];
 };
 
@@ -128,7 +128,9 @@ static void free_pass(struct probe_pass *p)
 {
     dk_runner_free(&p->runner);
     dk_kl_free(&p->kl);
+    dk_kl_free(&p->base_loss);
     dk_free(p->tapped);
+    dk_free(p->spoilt[0]);
     for (size_t i = 0; i < p->n_lanes; i++) {
         dk_free(p->kls[i]);
         dk_free(p->logps[i]);
@@ -147,14 +149,18 @@ static int new_pass(struct probe_pass *p, dk_check *c, dk_err *err)
         c->probe[l].diff = dk_xcalloc(c->config.n_layers + 1, sizeof(double));
         p->kls[p->n_lanes] = dk_xcalloc(DK_PROBE_TOKENS, sizeof(float));
         p->logps[p->n_lanes] = dk_xcalloc(DK_PROBE_TOKENS, sizeof(float));
+        p->spoilt[p->n_lanes] = p->logps[p->n_lanes];
         lanes[p->n_lanes] = c->pair.lane[l];
         p->lane[p->n_lanes++] = l;
     }
+    p->spoilt[0] = dk_xcalloc(DK_PROBE_TOKENS, sizeof(float));
     rc = room_for_taps(c, &p->tapped, p->n_lanes, DK_PROBE_TOKENS, err);
     if (rc == 0)
         rc = dk_runner_new(&p->runner, c->pair.model, lanes, p->n_lanes, DK_PROBE_TOKENS, err);
     if (rc == 0)
         rc = dk_kl_new(&p->kl, p->n_lanes, 1, err);
+    if (rc == 0)
+        rc = dk_kl_new(&p->base_loss, 1, 1, err);
     return rc;
 }
 
@@ -205,15 +211,16 @@ static int probe_text(dk_check *c, struct probe_pass *p, size_t text, dk_err *er
     dk_tap *taps = tap_all(c, p->tapped, p->n_lanes, rows);
     const dk_pass pass = { .batch = { 1, offset, ids }, .taps = taps, .last_layer = -1,
                            .n_taps = p->n_lanes * (c->config.n_layers + 1) };
-    const dk_visitor kl = dk_kl_visitor(p->kl);
+    const dk_visitor heads[] = { dk_kl_visitor(p->kl), dk_kl_visitor(p->base_loss) };
     int rc;
 
     for (size_t i = 0; i < rows; i++)
         p->next[i] = i + 1 < rows ? ids[i + 1] : UINT32_MAX;
-    dk_kl_target(p->kl, p->kls, p->logps, p->next);
+    dk_kl_target(p->kl, p->kls, p->spoilt, p->next);
+    dk_kl_target(p->base_loss, p->kls, p->logps, p->next);
     rc = dk_runner_forward(p->runner, &pass, err);
     if (rc == 0)
-        rc = dk_runner_head(p->runner, NULL, 0, &kl, 1, err);
+        rc = dk_runner_head(p->runner, NULL, 0, heads, 2, err);
     if (rc == 0)
         fold_text(c, p, text, rows);
     dk_free(taps);
@@ -243,6 +250,8 @@ static const char *cannot_run(const dk_check *c, size_t lane)
 {
     const dk_check_probe *base = &c->probe[0], *own = &c->probe[lane];
 
+    if (c->weights_refused)
+        return "the base's weights are not finite, see G2";
     if (!c->lane[lane].usable)
         return c->pair.adapter[lane] && dk_adapter_misfit(c->pair.adapter[lane])->n == 0
             ? "the adapter's scale is not finite, see A3" : "the adapter does not fit, see A1";
@@ -321,11 +330,15 @@ static void say_bad(const dk_check *c, size_t lane, dk_check_row *row)
 int dk_check_g2(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
 {
     const dk_check_probe *p = &c->probe[lane];
-    const bool base_bad = c->probe[0].bad || c->probe[0].bad_head;
+    const bool base_bad = c->weights_refused || c->probe[0].bad || c->probe[0].bad_head;
 
     (void)err;
     if (lane > 0 && (!c->lane[lane].usable || base_bad)) {
         dk_check_say(row, DK_CHECK_SKIP, "%s", cannot_run(c, lane));
+        return 0;
+    }
+    if (c->weights_refused) {
+        dk_check_say(row, DK_CHECK_FAIL, "%s", c->weights_refused);
         return 0;
     }
     if (p->bad || p->bad_head) {

@@ -36,6 +36,7 @@ typedef struct dk_check {
     bool real_text;                     /* ids are the probe texts, not a stand-in */
     dk_check_probe probe[DK_MAX_LANES];
     bool probed;
+    char *weights_refused;              /* the base holds NaN: no passes */
 } dk_check;
 
 /* Sets status and detail. */

@@ -193,10 +193,11 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
         rc = dk_topk_new(&topk, pair->n_lanes, s->k, s->vocab, err);
     if (rc == 0)
         rc = pass(s, r, t, plan->batch_rows, kl, topk, next, err);
-    for (size_t l = 1; rc == 0 && topk && l < s->n_lanes; l++)
-        rc = dk_topk_vocab_get(topk, l, &s->sums[l], err);
     if (rc == 0)
         rc = check_finite(s, t, pair, err);
+    for (size_t l = 1; rc == 0 && topk && l < s->n_lanes; l++)
+        if (dk_topk_vocab_get(topk, l, &s->sums[l], err) < 0)
+            rc = dk_err_prefix(err, "lane '%s'", pair->lane[l].name);
     dk_topk_free(&topk);
     dk_kl_free(&kl);
     dk_runner_free(&r);

@@ -8,6 +8,18 @@
 #include "method/kltable.h"
 #include "model/describe.h"
 
+/* Before the long work: can its results be kept? */
+static int check_outputs(const dk_score_job *job, dk_err *err)
+{
+    if (job->out && strcmp(job->out, "-") == 0)
+        return dk_fail(err, DK_EUSAGE, "scores are an HDF5 file and cannot go to standard output; give a name");
+    if (job->out && job->table && strcmp(job->out, job->table) == 0)
+        return dk_fail(err, DK_EUSAGE, "scores and table have the same name, %s", job->out);
+    if (job->out && dk_outfile_check(job->out, err) < 0)
+        return DK_EIO;
+    return job->table ? dk_outfile_check(job->table, err) : 0;
+}
+
 static int read_tokens(dk_tokens *t, const dk_score_job *job, dk_err *err)
 {
     dk_tokens all = {0};
@@ -45,8 +57,10 @@ int dk_score_job_run(const dk_score_job *job, dk_err *err)
     dk_pair p = {0};
     dk_score s = {0};
     dk_provenance prov;
-    int rc = read_tokens(&t, job, err);
+    int rc = check_outputs(job, err);
 
+    if (rc == 0)
+        rc = read_tokens(&t, job, err);
     if (rc == 0)
         rc = dk_pair_open(&p, &job->pair, err);
     if (rc == 0 && p.n_lanes < 2)

@@ -21,7 +21,7 @@ struct dk_topk {
     uint64_t *pool;
     struct sums *sums;              /* [thread][lane] */
     int64_t *top_count, *bottom_count;  /* [lane][V]; counted after a pass */
-    int *bad;                       /* [thread] */
+    int *bad;                       /* [thread][lane] */
     const dk_topk_lists *lists;
 };
 
@@ -81,7 +81,7 @@ int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *e
     n = t->threads * n_lanes * t->block * 2;
     t->heap = dk_xcalloc(n, sizeof *t->heap);
     t->sums = dk_xcalloc(t->threads * n_lanes, sizeof *t->sums);
-    t->bad = dk_xcalloc(t->threads, sizeof *t->bad);
+    t->bad = dk_xcalloc(t->threads * n_lanes, sizeof *t->bad);
     rc = dk_alloc(&t->pool, n * 2 * t->k, sizeof *t->pool, "top-k lists", err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         t->heap[i].entry = t->pool + i * 2 * t->k;
@@ -199,7 +199,7 @@ static void visit(void *self, const dk_tile *tile)
 
                 if (!differences(d, tile->logits[l] + i * tile->ld + at,
                                  tile->logits[0] + i * tile->ld + at, n, s->diff + v0, s->positive + v0))
-                    t->bad[tile->thread] = 1;
+                    t->bad[(size_t)tile->thread * t->n_lanes + l] = 1;
                 scan(t, heap_of(t, tile, l, i, 0), heap_of(t, tile, l, i, 1), d, n, (uint32_t)v0);
             }
     }
@@ -240,8 +240,8 @@ dk_visitor dk_topk_visitor(dk_topk *t) { return (dk_visitor){ t, begin, visit, e
 int dk_topk_vocab_get(const dk_topk *t, size_t lane, const dk_topk_vocab *out, dk_err *err)
 {
     for (size_t i = 0; i < t->threads; i++)
-        if (t->bad[i])
-            return dk_fail(err, DK_ENUM, "a logit is NaN or infinite: the model or an adapter is damaged");
+        if (t->bad[i * t->n_lanes + lane])
+            return dk_fail(err, DK_ENUM, "logits are NaN or infinite: the model or an adapter is damaged");
     for (size_t v = 0; v < t->vocab; v++) {
         int64_t sum = 0, positive = 0;
 

@@ -15,14 +15,15 @@ static size_t columns(const char *s, size_t n)
     return c;
 }
 
-/* The text with every control character (C1 ones too) and run of blanks as one blank. */
-static char *plain(const char *s)
+/* The text with every control character (C1 ones too) and run of blanks as one
+ * blank; hard ones stay if that is wanted. */
+static char *plain(const char *s, bool hard)
 {
     dk_buf b = {0};
 
     for (; *s; s++) {
         const bool c1 = (unsigned char)s[0] == 0xC2 && ((unsigned char)s[1] & 0xE0) == 0x80 && s[1];
-        const bool blank = ((unsigned char)*s <= 0x20 && *s != DK_HARD_BLANK) || *s == 0x7F || c1;
+        const bool blank = ((unsigned char)*s <= 0x20 && !(hard && *s == DK_HARD_BLANK)) || *s == 0x7F || c1;
 
         if (!blank)
             dk_buf_addc(&b, *s);
@@ -36,7 +37,7 @@ static char *plain(const char *s)
 
 void dk_wrap(dk_buf *out, const char *text, const char *indent, size_t width, size_t max_lines)
 {
-    char *clean = plain(text);
+    char *clean = plain(text, true);
     const char *s = clean + strspn(clean, " ");
     const size_t pad = columns(indent, strlen(indent));
     const size_t room = width > pad + 8 ? width - pad : 8;
@@ -90,7 +91,7 @@ static size_t start_of(const char *s, size_t n)
 void dk_snippet_line(dk_buf *out, const char *before, const char *token, const char *next,
                      const char *after, size_t width)
 {
-    char *b = plain(before), *t = plain(token), *x = plain(next), *a = plain(after);
+    char *b = plain(before, false), *t = plain(token, false), *x = plain(next, false), *a = plain(after, false);
     const size_t fixed = 4 + 12 + columns(t, strlen(t)) + columns(x, strlen(x));
     const size_t room = width > fixed + 20 ? width - fixed : 20;
 

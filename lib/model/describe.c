@@ -2,9 +2,12 @@
 #include "model/describe.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "text/tokenizer.h"
 
 static uint64_t size_of(const char *path)
 {
@@ -57,6 +60,25 @@ int dk_pair_put_models(dk_scores_writer *w, const dk_pair *p, const dk_tokens *t
     return rc;
 }
 
+/* Equal ids mean equal texts only under one tokenizer.  A model without one
+ * that dk reads (weights alone, an unknown pre-tokenizer) says so. */
+static int check_tokenizer(const dk_pair *p, const dk_tokens *t, const char *path, dk_err *err)
+{
+    const char *model = dk_checkpoint_path(p->model->file);
+    dk_tokenizer *tok = NULL;
+    dk_err why = {0};
+    int rc = 0;
+
+    if (!t->tokenizer_sha256 || !*t->tokenizer_sha256)
+        return 0;
+    if (dk_tokenizer_open(&tok, model, &why) < 0)
+        dk_log(DK_WARN, "%s cannot be compared with the model's tokenizer: %s", path, why.msg);
+    else if (strcmp(dk_tokenizer_about(tok)->sha256, t->tokenizer_sha256) != 0)
+        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", path, model);
+    dk_tokenizer_close(&tok);
+    return rc;
+}
+
 int dk_pair_check_tokens(const dk_pair *p, const dk_tokens *t, const char *path, dk_err *err)
 {
     if (t->vocab > p->model->config.vocab)
@@ -66,5 +88,5 @@ int dk_pair_check_tokens(const dk_pair *p, const dk_tokens *t, const char *path,
         if (t->token[i] >= p->model->config.vocab)
             return dk_fail(err, DK_EDATA, "%s: token id %u is outside the model's %zu ids", path,
                            t->token[i], p->model->config.vocab);
-    return 0;
+    return check_tokenizer(p, t, path, err);
 }

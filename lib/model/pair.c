@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/h5meta.h"
 
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
 {
@@ -28,7 +29,7 @@ static int add_lane(dk_pair *p, const char *name, size_t len, const char *path, 
     p->lane[p->n_lanes].name = dk_xstrndup(name, len);
     p->lane[p->n_lanes].factor = 1;
     p->path[p->n_lanes++] = path;
-    return 0;
+    return dk_lane_name_check(p->lane[p->n_lanes - 1].name, err);
 }
 
 static int name_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
@@ -47,34 +48,28 @@ static int name_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     return rc;
 }
 
+static int keep_lane(dk_pair *p, const dk_pair *from, const char *name, dk_err *err)
+{
+    for (size_t i = 0; i < from->n_lanes; i++)
+        if (strcmp(from->lane[i].name, name) == 0)
+            return add_lane(p, name, strlen(name), from->path[i], err);
+    return dk_fail(err, DK_EUSAGE, "no lane is called '%s'", name);
+}
+
 /* Keeps the wanted lanes, in the wanted order. */
 static int select_lanes(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
-    dk_pair old = *p;
+    const dk_pair old = *p;
+    int rc = 0;
 
     if (!s->lanes || s->n_wanted == 0)
         return 0;
-    p->n_lanes = 0;
-    memset(p->lane, 0, sizeof p->lane);
-    for (size_t w = 0; w < s->n_wanted; w++) {
-        size_t i = 0;
-
-        while (i < old.n_lanes && strcmp(old.lane[i].name, s->lanes[w]) != 0)
-            i++;
-        if (i == old.n_lanes) {
-            *p = old;
-            return dk_fail(err, DK_EUSAGE, "no lane is called '%s'", s->lanes[w]);
-        }
-        if (add_lane(p, old.lane[i].name, strlen(old.lane[i].name), old.path[i], err) < 0) {
-            for (size_t k = 0; k < p->n_lanes; k++)
-                dk_free((void *)(size_t)p->lane[k].name);
-            *p = old;
-            return DK_EUSAGE;
-        }
-    }
+    *p = (dk_pair){0};
+    for (size_t w = 0; rc == 0 && w < s->n_wanted; w++)
+        rc = keep_lane(p, &old, s->lanes[w], err);
     for (size_t i = 0; i < old.n_lanes; i++)
         dk_free((void *)(size_t)old.lane[i].name);
-    return 0;
+    return rc;
 }
 
 int dk_pair_name(dk_pair *p, const dk_pair_spec *s, dk_err *err)

@@ -283,7 +283,10 @@ void dk_bpe_free(dk_bpe **b)
     *b = NULL;
 }
 
-uint32_t dk_bpe_find(const dk_bpe *b, const char *s, size_t n) { return b->names[name_slot(b, s, n)]; }
+uint32_t dk_bpe_find(const dk_bpe *b, const char *s, size_t n)
+{
+    return b->names[name_slot(b, s, n)];
+}
 
 static dk_span slice(const dk_bpe *b, const size_t *at, uint32_t id)
 {

@@ -2,32 +2,30 @@
  * between them is cut by the pre-tokenizer, pieces go to BPE. */
 #include "text/tokenizer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "text/added.h"
+#include "text/tokdigest.h"
 #include "text/tokload.h"
 #include "text/utf8.h"
-
-/* Added tokens that are searched in one pass: ordered so that of those that
- * start with one byte the longest comes first. */
-struct added_set {
-    size_t n;
-    dk_added *v;
-    uint32_t first[257];    /* v[first[c]] .. v[first[c + 1] - 1] start with byte c */
-    int only;               /* the one first byte of all, or -1 */
-};
 
 struct dk_tokenizer {
     dk_bpe *bpe;
     dk_tokenizer_info info;
     char *chat_template, *added_text;
-    struct added_set raw, later;
+    dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     uint32_t model_unk;
-    bool fuse_unk;
+    bool fuse_unk, nfc;
+    dk_buf form;            /* scratch: a stretch in NFC, and where its parts come from */
+    struct origin *origin;
+    size_t n_origin, origin_cap;
     dk_buf clean;           /* scratch for texts that are not valid UTF-8 */
 };
+
+/* A part of a normalized stretch, and the part of the text it was. */
+struct origin { size_t form, text, n_text; };
 
 /* One text on its way through the passes. */
 struct job {
@@ -39,90 +37,35 @@ struct job {
     size_t n_plain;
     dk_ids *out, *at;
     dk_err *err;
+    bool moved;             /* s is t->form: places go through t->origin */
 };
 
-/* --- added tokens -------------------------------------------------------- */
+/* --- places --------------------------------------------------------------- */
 
-static bool starts_with_word(const char *s, size_t n)
+/* The byte of the text that byte at of s comes from. */
+static size_t place(const struct job *j, size_t at)
 {
-    size_t at = 0;
+    const struct origin *o = j->t->origin;
+    size_t lo = 0, hi = j->t->n_origin, past;
 
-    return n > 0 && dk_utf8_is_word(dk_utf8_next(s, n, &at));
-}
+    if (!j->moved)
+        return at;
+    while (hi - lo > 1) {
+        const size_t mid = (lo + hi) / 2;
 
-static bool ends_with_word(const char *s, size_t n)
-{
-    size_t at = n;
-
-    while (at > 0 && ((uint8_t)s[--at] & 0xC0) == 0x80)
-        ;
-    return n > 0 && starts_with_word(s + at, n - at);
-}
-
-static size_t spaces_at_start(const char *s, size_t n)
-{
-    size_t at = 0, next = 0;
-
-    while (next < n && dk_utf8_class(dk_utf8_next(s, n, &next)) == DK_CLASS_SPACE)
-        at = next;
-    return at;
-}
-
-static size_t spaces_at_end(const char *s, size_t n)
-{
-    size_t end = n;
-
-    while (end > 0) {
-        size_t at = end, next;
-
-        while (at > 0 && ((uint8_t)s[--at] & 0xC0) == 0x80)
-            ;
-        next = at;
-        if (dk_utf8_class(dk_utf8_next(s, n, &next)) != DK_CLASS_SPACE)
-            break;
-        end = at;
+        if (o[mid].form <= at)
+            lo = mid;
+        else
+            hi = mid;
     }
-    return n - end;
-}
-
-/* The longest added token that starts at s[at]. */
-static const dk_added *added_at(const struct added_set *set, const char *s, size_t n, size_t at)
-{
-    const uint8_t c = (uint8_t)s[at];
-
-    for (uint32_t i = set->first[c]; i < set->first[c + 1]; i++)
-        if (set->v[i].text.n <= n - at && memcmp(set->v[i].text.s, s + at, set->v[i].text.n) == 0)
-            return &set->v[i];
-    return NULL;
-}
-
-/* The leftmost added token in s[from, n), and where it starts. */
-static const dk_added *added_next(const struct added_set *set, const char *s, size_t n,
-                                  size_t from, size_t *start)
-{
-    for (size_t at = from; at < n; at++) {
-        const dk_added *a;
-
-        if (set->only >= 0) {
-            const char *p = memchr(s + at, set->only, n - at);
-
-            if (!p)
-                return NULL;
-            at = (size_t)(p - s);
-        }
-        a = added_at(set, s, n, at);
-        if (a) {
-            *start = at;
-            return a;
-        }
-    }
-    return NULL;
+    past = at - o[lo].form;
+    return o[lo].text + (past < o[lo].n_text ? past : o[lo].n_text - 1);
 }
 
 /* Whether a special token may start at this byte of the text. */
-static bool special_here(const struct job *j, size_t at)
+static bool special_here(const struct job *j, size_t s_at)
 {
-    size_t lo = 0, hi = j->n_plain;
+    size_t lo = 0, hi = j->n_plain, at = place(j, s_at);
 
     while (lo < hi) {       /* the first range that ends after at */
         const size_t mid = (lo + hi) / 2;
@@ -141,7 +84,7 @@ static void emit(const struct job *j, uint32_t id, size_t at)
 {
     dk_ids_add(j->out, id);
     if (j->at)
-        dk_ids_add(j->at, (uint32_t)at);
+        dk_ids_add(j->at, (uint32_t)place(j, at));
 }
 
 static size_t unknown_end(const dk_bpe *b, const char *s, size_t at, size_t to)
@@ -164,7 +107,7 @@ static void locate(const struct job *j, size_t from, size_t to, size_t first)
 
         if (t->model_unk == DK_NO_ID)
             at = unknown_end(b, j->s, at, to);
-        dk_ids_add(j->at, (uint32_t)at);
+        dk_ids_add(j->at, (uint32_t)place(j, at));
         if (j->out->id[i] == t->model_unk && at < to && !dk_bpe_has_byte(b, (uint8_t)j->s[at]))
             at = t->fuse_unk ? unknown_end(b, j->s, at, to) : at + 1;
         else
@@ -194,7 +137,7 @@ static int plain(const struct job *j, size_t from, size_t to)
 typedef int stretch_fn(const struct job *j, size_t from, size_t to);
 
 /* Cuts s[from, to) at the added tokens of set; the rest goes to next. */
-static int cut(const struct job *j, const struct added_set *set, stretch_fn *next, size_t from,
+static int cut(const struct job *j, const dk_added_set *set, stretch_fn *next, size_t from,
                size_t to)
 {
     /* Neighbours of a match are looked for inside this stretch only. */
@@ -204,19 +147,19 @@ static int cut(const struct job *j, const struct added_set *set, stretch_fn *nex
     const dk_added *a;
     int rc = 0;
 
-    while (rc == 0 && (a = added_next(set, s, n, search, &start)) != NULL) {
+    while (rc == 0 && (a = dk_added_next(set, s, n, search, &start)) != NULL) {
         size_t end = start + a->text.n;
 
         search = end;
-        if ((a->special && !special_here(j, from + start)) || (a->single_word &&
-            (ends_with_word(s, start) || starts_with_word(s + end, n - end))))
+        if ((a->special && !special_here(j, from + start)) ||
+            (a->single_word && dk_added_touches(s, n, start, end)))
             continue;
         if (a->lstrip) {
-            start -= spaces_at_end(s, start);
+            start -= dk_spaces_before(s, start);
             start = start < done ? done : start;
         }
         if (a->rstrip)
-            search = end += spaces_at_start(s + end, n - end);
+            search = end += dk_spaces_after(s + end, n - end);
         if (done < start)
             rc = next(j, from + done, from + start);
         emit(j, a->id, from + start);
@@ -225,16 +168,67 @@ static int cut(const struct job *j, const struct added_set *set, stretch_fn *nex
     return rc == 0 && done < n ? next(j, from + done, to) : rc;
 }
 
-static int second_pass(const struct job *j, size_t from, size_t to)
+/* End of the part that begins at at: plain ASCII up to a character that is not
+ * followed by more of it, or one character and what may compose with it. */
+static size_t part_end(const char *s, size_t at, size_t to)
+{
+    size_t end = at;
+
+    while (end < to && (uint8_t)s[end] < 0x80 && (end + 1 == to || (uint8_t)s[end + 1] < 0x80))
+        end++;
+    if (end > at)
+        return end;
+    for (end = at + 1; end < to && (uint8_t)s[end] >= 0x80; end++)
+        ;
+    return end;
+}
+
+/* s[from, to) in NFC into t->form, part by part: a part begins with an ASCII
+ * character, which composes with nothing before it.  False: nothing changed. */
+static bool normalize(const struct job *j, size_t from, size_t to)
+{
+    dk_tokenizer *t = j->t;
+    bool changed = false;
+
+    dk_buf_clear(&t->form);
+    t->n_origin = 0;
+    for (size_t at = from, end; at < to; at = end) {
+        end = part_end(j->s, at, to);
+        if (t->n_origin == t->origin_cap) {
+            t->origin_cap = t->origin_cap ? 2 * t->origin_cap : 64;
+            t->origin = dk_xrealloc(t->origin, t->origin_cap * sizeof *t->origin);
+        }
+        t->origin[t->n_origin++] = (struct origin){ t->form.n, at, end - at };
+        if (dk_utf8_nfc(&t->form, j->s + at, end - at))
+            changed = true;
+        else
+            dk_buf_add(&t->form, j->s + at, end - at);
+    }
+    return changed;
+}
+
+static int third_pass(const struct job *j, size_t from, size_t to)
 {
     return j->t->later.n ? cut(j, &j->t->later, plain, from, to) : plain(j, from, to);
+}
+
+static int second_pass(const struct job *j, size_t from, size_t to)
+{
+    struct job moved = *j;
+
+    if (!j->t->nfc || !normalize(j, from, to))
+        return third_pass(j, from, to);
+    moved.s = j->t->form.s;
+    moved.n = j->t->form.n;
+    moved.moved = true;
+    return third_pass(&moved, 0, moved.n);
 }
 
 int dk_tokenizer_encode_guarded(dk_tokenizer *t, const char *s, size_t n, unsigned how,
                                 const dk_range *plain_at, size_t n_plain, dk_ids *out, dk_ids *at,
                                 dk_err *err)
 {
-    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err };
+    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err, false };
     const bool wrap = how & DK_ENCODE_WRAP;
     int rc;
 
@@ -286,8 +280,15 @@ bool dk_tokenizer_is_special(const dk_tokenizer *t, uint32_t id)
     return id < t->info.n_vocab && t->special[id];
 }
 
-dk_span dk_tokenizer_piece(const dk_tokenizer *t, uint32_t id) { return dk_bpe_spelling(t->bpe, id); }
-dk_span dk_tokenizer_bytes(const dk_tokenizer *t, uint32_t id) { return dk_bpe_bytes(t->bpe, id); }
+dk_span dk_tokenizer_piece(const dk_tokenizer *t, uint32_t id)
+{
+    return dk_bpe_spelling(t->bpe, id);
+}
+
+dk_span dk_tokenizer_bytes(const dk_tokenizer *t, uint32_t id)
+{
+    return dk_bpe_bytes(t->bpe, id);
+}
 
 uint32_t dk_tokenizer_find(const dk_tokenizer *t, const char *piece)
 {
@@ -296,121 +297,19 @@ uint32_t dk_tokenizer_find(const dk_tokenizer *t, const char *piece)
 
 /* --- building ------------------------------------------------------------ */
 
-static int longest_first(const void *va, const void *vb)
+/* A token that is searched in normalized text must be normalized itself. */
+static int check_forms(const dk_tokenizer_spec *spec, dk_err *err)
 {
-    const dk_added *a = va, *b = vb;
-    const int x = (uint8_t)a->text.s[0], y = (uint8_t)b->text.s[0];
+    dk_buf form = {0};
+    int rc = 0;
 
-    if (x != y)
-        return x - y;
-    if (a->text.n != b->text.n)
-        return a->text.n < b->text.n ? 1 : -1;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* The texts are moved to *store, which lives as long as the tokenizer. */
-static void fill_set(struct added_set *set, const dk_tokenizer_spec *spec, bool normalized,
-                     char *store)
-{
-    set->v = dk_xcalloc(spec->n_added, sizeof *set->v);
-    for (size_t i = 0; i < spec->n_added; i++) {
-        const dk_added *a = &spec->added[i];
-
-        if (a->normalized == normalized && a->text.n > 0) {
-            set->v[set->n] = *a;
-            set->v[set->n++].text.s = store;
-            memcpy(store, a->text.s, a->text.n);
-        }
-        store += a->text.n;
-    }
-    qsort(set->v, set->n, sizeof *set->v, longest_first);
-    for (size_t c = 0, i = 0; c < 256; c++) {
-        while (i < set->n && (uint8_t)set->v[i].text.s[0] == c)
-            i++;
-        set->first[c + 1] = (uint32_t)i;
-    }
-    set->only = set->n && set->v[0].text.s[0] == set->v[set->n - 1].text.s[0]
-        ? (uint8_t)set->v[0].text.s[0] : -1;
-}
-
-/* Text on its way into the digest, handed over in large pieces. */
-struct digest { dk_sha256 *h; dk_buf b; };
-
-static void digest_number(struct digest *d, size_t v)
-{
-    char s[24];
-    size_t i = sizeof s;
-
-    do
-        s[--i] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    dk_buf_add(&d->b, s + i, sizeof s - i);
-}
-
-static void digest_text(struct digest *d, dk_span t)
-{
-    digest_number(d, t.n);
-    dk_buf_addc(&d->b, ':');
-    dk_buf_add(&d->b, t.s, t.n);
-    dk_buf_addc(&d->b, '\n');
-    if (d->b.n > 1 << 16) {
-        dk_sha256_add(d->h, d->b.s, d->b.n);
-        dk_buf_clear(&d->b);
-    }
-}
-
-static void digest_line(struct digest *d, const char *name, size_t v)
-{
-    dk_buf_adds(&d->b, name);
-    dk_buf_addc(&d->b, ' ');
-    digest_number(d, v);
-    dk_buf_addc(&d->b, '\n');
-}
-
-static int by_id(const void *va, const void *vb)
-{
-    const dk_added *a = va, *b = vb;
-
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* What decides which ids a text gets, and nothing else: the same whichever
- * file it came from.  Each text is preceded by its length. */
-static void digest(dk_tokenizer_info *info, const dk_tokenizer_spec *spec)
-{
-    struct digest d = { .h = dk_sha256_new() };
-    dk_added *added = dk_xcalloc(spec->n_added, sizeof *added);
-
-    if (spec->n_added)
-        memcpy(added, spec->added, spec->n_added * sizeof *added);
-    qsort(added, spec->n_added, sizeof *added, by_id);
-    digest_line(&d, "dk-tokenizer", 1);
-    digest_line(&d, dk_pretok_name(spec->pretok), 0);
-    digest_line(&d, "ignore_merges", spec->ignore_merges);
-    digest_line(&d, "unk", spec->model_unk);
-    digest_line(&d, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);
-    digest_line(&d, "vocab", spec->n_vocab);
-    for (size_t i = 0; i < spec->n_vocab; i++)
-        digest_text(&d, spec->token[i]);
-    digest_line(&d, "merges", spec->n_merges);
-    for (size_t i = 0; i < spec->n_merges; i++) {
-        digest_text(&d, spec->merge[i][0]);
-        digest_text(&d, spec->merge[i][1]);
-    }
-    digest_line(&d, "added", spec->n_added);
-    for (size_t i = 0; i < spec->n_added; i++) {
-        const dk_added *a = &added[i];
-
-        digest_line(&d, "id", a->id);
-        digest_line(&d, "flags", (size_t)(a->special | a->single_word << 1 | a->lstrip << 2
-                                         | a->rstrip << 3 | a->normalized << 4));
-        digest_text(&d, a->text);
-    }
-    dk_sha256_add(d.h, d.b.s, d.b.n);
-    dk_sha256_hex(d.h, info->sha256);
-    dk_sha256_free(&d.h);
-    dk_buf_free(&d.b);
-    dk_free(added);
+    for (size_t i = 0; rc == 0 && spec->nfc && i < spec->n_added; i++)
+        if (spec->added[i].normalized && dk_utf8_nfc(&form, spec->added[i].text.s,
+                                                     spec->added[i].text.n))
+            rc = dk_fail(err, DK_EFORMAT, "added token %u is not in normalization form C",
+                         spec->added[i].id);
+    dk_buf_free(&form);
+    return rc;
 }
 
 static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
@@ -430,7 +329,7 @@ static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
         if (spec->added[i].id >= spec->n_vocab)
             return dk_fail(err, DK_EFORMAT, "added token %u is outside the vocabulary of %zu",
                            spec->added[i].id, spec->n_vocab);
-    return 0;
+    return check_forms(spec, err);
 }
 
 int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err *err)
@@ -450,16 +349,17 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
     }
     t->model_unk = spec->model_unk;
     t->fuse_unk = spec->fuse_unk;
+    t->nfc = spec->nfc;
     t->added_text = dk_xmalloc(bytes);
-    fill_set(&t->raw, spec, false, t->added_text);
-    fill_set(&t->later, spec, true, t->added_text);
+    dk_added_fill(&t->raw, spec, false, t->added_text);
+    dk_added_fill(&t->later, spec, true, t->added_text);
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
         .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix, .pretok = spec->pretok,
         .chat_template = t->chat_template,
     };
-    digest(&t->info, spec);
+    dk_tokdigest(spec, t->info.sha256);
     if (t->chat_template)
         dk_sha256_mem(t->chat_template, strlen(t->chat_template), t->info.template_sha256);
     *out = t;
@@ -479,6 +379,8 @@ void dk_tokenizer_close(dk_tokenizer **t)
     dk_free(p->chat_template);
     dk_free(p->added_text);
     dk_buf_free(&p->clean);
+    dk_buf_free(&p->form);
+    dk_free(p->origin);
     dk_free(p);
     *t = NULL;
 }

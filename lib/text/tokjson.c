@@ -115,6 +115,7 @@ static int vocabulary(dk_tokenizer_spec *spec, const dk_json *vocab, const dk_js
     const int64_t top = vocab_top(vocab, added);
     const size_t known = dk_json_len(vocab) + dk_json_len(added);
     dk_json_iter it = {0};
+    const size_t one = sizeof *spec->token;
     int rc;
 
     if (top == -2)
@@ -124,7 +125,7 @@ static int vocabulary(dk_tokenizer_spec *spec, const dk_json *vocab, const dk_js
         return dk_fail(err, DK_EFORMAT, "a vocabulary of %zu tokens with ids up to %lld", known,
                        (long long)top);
     spec->n_vocab = (size_t)top + 1;
-    if ((rc = dk_alloc(&spec->token, spec->n_vocab, sizeof *spec->token, "the vocabulary", err)) < 0)
+    if ((rc = dk_alloc(&spec->token, spec->n_vocab, one, "the vocabulary", err)) < 0)
         return rc;
     while (dk_json_next(vocab, &it)) {
         dk_span *t = &spec->token[dk_json_int(it.value, 0)];
@@ -297,7 +298,9 @@ int dk_tokjson_read(dk_tokenizer_spec *spec, const dk_json *root, dk_err *err)
 
     if (dk_json_type(dk_json_get(root, "model")) != DK_JSON_OBJECT)
         return dk_fail(err, DK_EFORMAT, "not a tokenizer.json: there is no 'model' in it");
-    if (!is_unset(dk_json_get(root, "normalizer")))
+    if (is_type(dk_json_get(root, "normalizer"), "NFC"))
+        spec->nfc = true;
+    else if (!is_unset(dk_json_get(root, "normalizer")))
         return refuse("normalizer", dk_json_get(root, "normalizer"), err);
     if ((rc = model(spec, dk_json_get(root, "model"), added, err)) < 0 ||
         (rc = pre_tokenizer(spec, dk_json_get(root, "pre_tokenizer"), err)) < 0 ||

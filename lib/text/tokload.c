@@ -33,6 +33,7 @@ static int gguf_tokens(dk_tokenizer_spec *spec, const dk_gguf *g, dk_err *err)
     const dk_gguf_kv *tokens = dk_gguf_get(g, "tokenizer.ggml.tokens");
     const dk_gguf_kv *types = dk_gguf_get(g, "tokenizer.ggml.token_type");
     const dk_gguf_str *text = dk_gguf_kv_strs(tokens);
+    const size_t one = sizeof *spec->token;
     int rc;
 
     if (!text)
@@ -41,7 +42,7 @@ static int gguf_tokens(dk_tokenizer_spec *spec, const dk_gguf *g, dk_err *err)
     if (types && dk_gguf_kv_len(types) != spec->n_vocab)
         return dk_fail(err, DK_EFORMAT, "%zu tokens, but %zu token types", spec->n_vocab,
                        dk_gguf_kv_len(types));
-    if ((rc = dk_alloc(&spec->token, spec->n_vocab, sizeof *spec->token, "the vocabulary", err)) < 0 ||
+    if ((rc = dk_alloc(&spec->token, spec->n_vocab, one, "the vocabulary", err)) < 0 ||
         (rc = dk_alloc(&spec->added, spec->n_vocab, sizeof *spec->added, "added tokens", err)) < 0)
         return rc;
     for (size_t i = 0; i < spec->n_vocab; i++) {
@@ -102,7 +103,9 @@ static int from_gguf(dk_tokenizer_spec *spec, const dk_gguf *g, dk_err *err)
         return rc;
     if (dk_gguf_bool(g, "tokenizer.ggml.add_space_prefix", false))
         return dk_fail(err, DK_EFORMAT, "a tokenizer with add_space_prefix is not supported");
+    /* What GGUF does not say: the families of these pre-tokenizers do so. */
     spec->ignore_merges = spec->pretok == DK_PRETOK_LLAMA3;
+    spec->nfc = spec->pretok == DK_PRETOK_QWEN2;
     spec->bos = id_of(g, "tokenizer.ggml.bos_token_id");
     spec->eos = id_of(g, "tokenizer.ggml.eos_token_id");
     spec->unk = id_of(g, "tokenizer.ggml.unknown_token_id");

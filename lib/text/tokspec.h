@@ -36,6 +36,7 @@ typedef struct dk_tokenizer_spec {
     size_t n_added;
     dk_added *added;
     dk_pretok pretok;
+    bool nfc;                   /* text between raw added tokens is brought to NFC */
     bool ignore_merges;         /* a whole piece that is a token needs no merges */
     bool fuse_unk;
     uint32_t model_unk;         /* stands for a byte without symbol; DK_NO_ID: it vanishes */

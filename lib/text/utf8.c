@@ -110,6 +110,28 @@ size_t dk_utf8_prefix(const char *s, size_t n, size_t n_chars)
     return at;
 }
 
+bool dk_utf8_nfc(dk_buf *out, const char *s, size_t n)
+{
+    utf8proc_uint8_t *form = NULL;
+    utf8proc_ssize_t len;
+    size_t at = 0;
+    bool changed;
+
+    while (at < n && (uint8_t)s[at] < 0xCC)     /* below U+0300 nothing composes */
+        at++;
+    if (at == n)
+        return false;
+    len = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &form,
+                       UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    /* The one error that valid text can meet is want of memory. */
+    DK_ASSERT(len >= 0);
+    changed = (size_t)len != n || memcmp(form, s, n) != 0;
+    if (changed)
+        dk_buf_add(out, form, (size_t)len);
+    dk_free(form);
+    return changed;
+}
+
 /* Letters and numbers that came with Unicode 15.1 to 17.  The libraries that
  * trained the models' tokenizers know them, and a token id must not depend on
  * the age of this machine's utf8proc. */

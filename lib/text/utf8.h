@@ -26,6 +26,10 @@ void dk_utf8_add(dk_buf *out, int32_t cp);
 size_t dk_utf8_count(const char *s, size_t n);
 size_t dk_utf8_prefix(const char *s, size_t n, size_t n_chars);
 
+/* Appends valid text in normalization form C; returns false, and appends
+ * nothing, if it is in that form already. */
+bool dk_utf8_nfc(dk_buf *out, const char *s, size_t n);
+
 /* \p{L}, \p{N} (Nd, Nl, No) or White_Space, else 0; 0 for cp < 0.  Thread-safe. */
 unsigned dk_utf8_class(int32_t cp);
 /* \w of regular expressions, near enough: letters, marks, numbers, '_' and the

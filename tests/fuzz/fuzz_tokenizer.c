@@ -1,7 +1,8 @@
 /* libFuzzer target: the first byte chooses what the rest is.
  *
  *   0 .. 3  a text for one of the pre-tokenizers: all bytes have symbols here,
- *           so decoding gives the text back, and places of tokens ascend
+ *           so decoding gives the text back (unless it was normalized), and
+ *           places of tokens ascend
  *   4       a tokenizer.json (the next byte: length of a text behind it)
  *   5       a chat template and two turns
  *
@@ -66,6 +67,7 @@ static dk_tokenizer *make(dk_pretok kind)
     spec.added = added;
     spec.n_added = 3;
     spec.pretok = kind;
+    spec.nfc = kind == DK_PRETOK_QWEN2;
     spec.ignore_merges = kind == DK_PRETOK_LLAMA3;
     if (dk_tokenizer_build(&t, &spec, &err) < 0)
         abort();
@@ -85,12 +87,13 @@ static void text(dk_pretok kind, const char *s, size_t n)
     if (dk_tokenizer_encode(tok[kind], s, n, 0, &ids, NULL, NULL) < 0)
         abort();
     dk_tokenizer_decode(tok[kind], ids.id, ids.n, false, &back);
-    if (back.n != clean.n || memcmp(back.s, clean.s, clean.n) != 0)
+    if (kind != DK_PRETOK_QWEN2 && (back.n != clean.n || memcmp(back.s, clean.s, clean.n) != 0))
         abort();
     ids.n = 0;
     dk_tokenizer_encode(tok[kind], clean.s, clean.n, 0, &ids, &at, NULL);
     for (size_t i = 0; i < ids.n; i++)
-        if (at.id[i] >= clean.n || (i > 0 && at.id[i] <= at.id[i - 1]))
+        if (at.id[i] >= clean.n || (i > 0 && (kind == DK_PRETOK_QWEN2 ? at.id[i] < at.id[i - 1]
+                                                                     : at.id[i] <= at.id[i - 1])))
             abort();
     dk_buf_free(&clean);
     dk_buf_free(&back);

@@ -2,7 +2,7 @@
 
 Reads a llama-architecture GGUF file with the `gguf` package, builds from it (a) the float32
 `transformers` model, (b) a plain float64 forward pass over the same dequantised weights and
-(c) the tokenizer, and holds the helpers every script uses: LoRA loading, traced forward passes,
+(c) the tokenizer, and holds what every script uses: LoRA loading, traced forward passes,
 ChatML rendering, the fixed text lists, and writers for raw little-endian arrays.
 
 Run as a script it checks (a) against the GGUF loader of `transformers` and (b) against (a):

@@ -389,21 +389,45 @@ static int check_added(void *arg, const dk_json *row)
     return 0;
 }
 
-static void test_added(void)
+static void test_added(const char *name, const char *rows)
 {
-    char *path = repo_path("tests/golden/tokens/added/tokenizer.json");
+    char *path = dk_xasprintf("tests/golden/tokens/added/%s", name), *full = repo_path(path);
+    char *list = dk_xasprintf("tests/golden/tokens/added/%s", rows);
     struct counts c = {0};
     dk_err err = {0};
 
-    if (tap(dk_tokenizer_open(&c.tok, path, &err) == 0, "added tokens: opens %s", err.msg)) {
-        each_row("tests/golden/tokens/added/added.jsonl", check_added, &c);
-        tap(c.n > 500, "%zu strings with added tokens", c.n);
+    if (tap(dk_tokenizer_open(&c.tok, full, &err) == 0, "%s opens %s", name, err.msg)) {
+        each_row(list, check_added, &c);
+        tap(c.n > 500, "%s: %zu strings", name, c.n);
         tap(c.bad_ids == 0, "their ids: plain, wrapped, without special (%zu wrong)", c.bad_ids);
         tap(dk_tokenizer_about(c.tok)->prefix == 264 && dk_tokenizer_about(c.tok)->bos == 264,
             "the template's token is the BOS");
     }
     dk_tokenizer_close(&c.tok);
     dk_free(path);
+    dk_free(full);
+    dk_free(list);
+}
+
+/* Where the tokens of a text that is not in NFC start in it. */
+static void test_nfc_places(void)
+{
+    static const char text[] = "ab e\xCC\x81" "c 1";   /* a b _ e' c _ 1: e' composes to 2 bytes */
+    static const uint32_t want[] = { 0, 2, 3, 4, 6, 7, 8 };
+    char *full = repo_path("tests/golden/tokens/added/nfc.json");
+    dk_tokenizer *tok = NULL;
+    dk_ids ids = {0}, at = {0};
+
+    if (dk_tokenizer_open(&tok, full, NULL) == 0)
+        dk_tokenizer_encode(tok, text, sizeof text - 1, 0, &ids, &at, NULL);
+    if (!tap(at.n == sizeof want / sizeof *want && memcmp(at.id, want, sizeof want) == 0,
+             "tokens of a normalized text start where their source does"))
+        for (size_t i = 0; i < at.n; i++)
+            tap_note("%u at %u", ids.id[i], at.id[i]);
+    dk_tokenizer_close(&tok);
+    dk_free(full);
+    dk_free(ids.id);
+    dk_free(at.id);
 }
 
 /* The same tokenizer from both kinds of file. */
@@ -611,7 +635,9 @@ int main(void)
     test_invalid();
     test_classes();
     test_pieces();
-    test_added();
+    test_added("tokenizer.json", "added.jsonl");
+    test_added("nfc.json", "nfc.jsonl");
+    test_nfc_places();
     test_producers();
     test_refusals();
     if (!model)

@@ -1,0 +1,199 @@
+load ../helper/pair
+
+setup_file_more() { build_slow_writer; }
+
+topk() { dk-topk --dtype f32 -m "$G" -f "$PLAIN" "$@"; }
+
+# golden_diff LANE: row, id and LANE - base of every golden logit.
+golden_diff() {
+    paste <(od -An -v -tf4 -w4 "$MINI/logits_$1.f32") <(od -An -v -tf4 -w4 "$MINI/logits_base.f32") |
+        awk '{ printf "%d %d %.9g\n", int((NR - 1) / 512), (NR - 1) % 512, $1 - $2 }'
+}
+
+@test "usage errors: one line, status 2, nothing on stdout, nothing written" {
+    run -2 --separate-stderr dk-topk -f "$PLAIN" -o x "$T"
+    failed dk-topk "name the base model"
+    run -2 --separate-stderr topk "$T"
+    failed dk-topk "-o"
+    run -2 --separate-stderr dk-topk -m "$G" -o x "$T"
+    failed dk-topk "nothing to compare"
+    for o in --bogus -k0 -kx --max-tokens=-1 --temperature=2 --lanes=base,other --null=oops --table=x; do
+        run -2 --separate-stderr topk -o x "$o" "$T"
+        failed dk-topk
+        [ -z "$output" ]
+    done
+    run -2 --separate-stderr topk -o - "$T"
+    failed dk-topk "standard output"
+    [ -z "$(ls)" ]
+}
+
+# Differences of logits that agree within 3e-5 each; ids are compared where the
+# next candidate is further off than that.
+@test "lists: the k largest and smallest differences of the model library's logits" {
+    topk -k 10 --null pattern="$PATTERN" -o x.score.h5 - < "$IDS"
+    for lane in ft:plain pattern:pattern; do
+        golden_diff "${lane#*:}" > all
+        for end in top bottom; do
+            sort -k1,1n -k3,3g$([ $end = bottom ] || echo r) -k2,2n all |
+                awk 'BEGIN { row = -1 } { n = $1 == row ? n + 1 : 0; row = $1 } n < 11' > want
+            paste -d ' ' <(dk-values x.score.h5 topk/${lane%:*}/$end/index | tr ' ' '\n') \
+                <(dk-values x.score.h5 topk/${lane%:*}/$end/value | tr ' ' '\n') > got
+            [ "$(wc -l < got)" = 240 ]
+            awk '(NR - 1) % 11 < 10' want | paste -d ' ' - got | awk '{ print $5, $3 }' | near 1e-4
+            # id got, id wanted, gap to the neighbours
+            awk '{ v[NR] = $3; id[NR] = $2 } END { for (i = 1; i <= NR; i++) if ((i - 1) % 11 < 10) {
+                up = (i - 1) % 11 ? v[i - 1] - v[i] : 1; down = v[i] - v[i + 1]
+                if (up < 0) up = -up; if (down < 0) down = -down
+                print id[i], (up < down ? up : down) } }' want | paste -d ' ' - got |
+                awk '$2 > 2e-4 { n++; if ($1 != $3) bad++ } END { print n + 0, bad + 0; exit bad > 0 || n < 200 }'
+        done
+    done
+}
+
+@test "sums over the vocabulary: of differences, of positive ones, of places in lists" {
+    topk -k 10 -o x.score.h5 - < "$IDS"
+    golden_diff plain | awk '{ s[$2] += $3; near[$2] += $3 < 1e-4 && $3 > -1e-4; n[$2] += $3 > 0 }
+        END { for (i = 0; i < 512; i++) printf "%.9g %d %d\n", s[i], n[i], near[i] }' > want
+    # 24 rows of 6e-5
+    paste <(dk-values x.score.h5 vocab/ft/sum_logit_diff) <(cut -d' ' -f1 want) | near 1.5e-3
+    dk-values x.score.h5 vocab/ft/count_positive | paste -d ' ' - want |
+        awk '{ d = $1 - $3; if (d < 0) d = -d; if (d > $4) bad++ } END { exit NR != 512 || bad > 0 }'
+    for e in top:pos bottom:neg; do
+        dk-values x.score.h5 topk/ft/${e%:*}/index | tr ' ' '\n' |
+            awk '{ n[$1]++ } END { for (i = 0; i < 512; i++) print n[i] + 0 }' > counts
+        dk-values x.score.h5 vocab/ft/topk_${e#*:}_counts | cmp - counts
+    done
+}
+
+@test "equal lanes: no difference anywhere, ties by id" {
+    topk -k 4 -n same="$PLAIN" --lanes ft,same -o x.score.h5 "$T"
+    for e in top bottom; do
+        [ "$(dk-values x.score.h5 topk/same/$e/index | sort -u)" = "0 1 2 3" ]
+        [ "$(dk-values x.score.h5 topk/same/$e/value | sort -u)" = "0 0 0 0" ]
+    done
+    [ "$(dk-values x.score.h5 vocab/same/count_positive | sort -u)" = 0 ]
+}
+
+@test "k beyond the vocabulary gives all of it" {
+    topk -k 600 --max-samples 1 --max-tokens 2 -o x.score.h5 "$T"
+    dk-values x.score.h5 topk/ft/top/index > i
+    [ "$(awk '{ print NF }' i | sort -u)" = 512 ]
+    [ "$(tr ' ' '\n' < i | sort -n | uniq -c | awk '{ print $1 }' | sort -u)" = 2 ]
+    dk-values x.score.h5 topk/ft/top/value | head -n 1 | tr ' ' '\n' > v
+    sort -gr v | cmp - v
+    dk-values x.score.h5 topk/ft/bottom/value | head -n 1 | tr ' ' '\n' | sort -gr | cmp - v
+}
+
+@test "limits: documents, tokens; a document of one token counts" {
+    rows() { dk-info --json "$1" | jq -c '[.docs, .rows]'; }
+    topk -k 2 -o a.score.h5 - < "$IDS"
+    [ "$(rows a.score.h5)" = "[3,24]" ]
+    topk -k 2 --max-tokens 5 -o a.score.h5 - < "$IDS"
+    [ "$(rows a.score.h5)" = "[3,11]" ]
+    topk -k 2 --max-samples 2 -o a.score.h5 "$T"
+    [ "$(rows a.score.h5)" = "[2,80]" ]
+    [ "$(dk-topk --stamp | grep -c -e ^max-samples=8192$ -e ^max-tokens=64$ -e ^top-k=100$)" = 3 ]
+}
+
+@test "lanes: several nulls, chosen and ordered by name" {
+    topk -k 3 -n n1="$PATTERN" -n n2="$PLAIN" -o a.score.h5 "$T"
+    [ "$(dk-info --json a.score.h5 | jq -r .attributes.lanes)" = base,ft,n1,n2 ]
+    dk-values a.score.h5 topk/ft/top/index > ft
+    dk-values a.score.h5 topk/n2/top/index | cmp - ft
+    topk -k 3 -n n1="$PATTERN" -n n2="$PLAIN" --lanes base,n2 -o b.score.h5 "$T"
+    [ "$(dk-info --json b.score.h5 | jq -r .attributes.lanes)" = base,n2 ]
+    dk-values b.score.h5 topk/n2/top/index | cmp - ft
+    run -1 dk-values b.score.h5 topk/ft/top/index
+}
+
+@test "through a pipe, and the same bytes for any number of threads and any batch" {
+    topk -k 7 -n null="$PATTERN" -t 1 -o a.score.h5 "$T"
+    for o in "-t 2" "--batch-tokens 7" "--batch-tokens 1024 -t 2" "-t 2 --batch-tokens 100"; do
+        topk -k 7 -n null="$PATTERN" $o -o b.score.h5 "$T"
+        cmp a.score.h5 b.score.h5
+    done
+    dk-info --check a.score.h5
+    dk-tokenize -m "$G" -n 6 --max-tokens 40 -o - "$ROOT/data/text/general-a.jsonl" |
+        topk -k 7 -n null="$PATTERN" -o b.score.h5
+    [ "$(dk-info --json b.score.h5 | jq .content_id)" = "$(dk-info --json a.score.h5 | jq .content_id)" ]
+}
+
+@test "the file says what it is: models, lineage, attributes" {
+    topk -k 3 -o x.score.h5 "$T"
+    dk-info --json x.score.h5 > i
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-scores dk-topk $(dk-topk --version | awk 'NR == 1 { print $2 }') algo 1" ]
+    [ "$(jq -c '.command.parameters | [.model, .ft, ."top-k", .dtype]' i)" = '["mini.gguf","lora-plain",3,"f32"]' ]
+    [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
+    [ "$(jq -r '.inputs[] | select(.role == "ft") | .sha256' i)" = "$(sha256sum < "$PLAIN/adapter_model.safetensors" | cut -d' ' -f1)" ]
+    [ "$(jq -c '.objects[] | select(.path == "/models/ft") | .attributes | [.kind, .adapter_rank, .adapter_scale]' i)" = '["lora",4,2]' ]
+    [ "$(jq -c '.objects[] | select(.path == "/scores/topk/ft/top/value") | [.shape, .attributes.unit, .attributes.end]' i)" \
+        = '[[240,3],"logit","top"]' ]
+}
+
+@test "-c: the reference's keys; unknown ones are refused" {
+    printf 'top_k: 7\nmax_samples: 9\nmax_tokens_per_sample: 11\n' > a.yaml
+    run -0 topk -c a.yaml --stamp
+    [[ "$output" == *"max-samples=9
+max-tokens=11
+top-k=7
+"* ]]
+    echo 'in_memory: true' > b.yaml
+    run -2 --separate-stderr topk -c b.yaml -o x "$T"
+    failed dk-topk b.yaml:1 in_memory
+}
+
+@test "bad input: models, adapters, tokens" {
+    head -c 60000 "$G" > cut.gguf
+    run -1 --separate-stderr dk-topk -m cut.gguf -f "$PLAIN" -o x.score.h5 "$T"
+    failed dk-topk cut.gguf
+    adapter gone && rm gone/adapter_model.safetensors
+    adapter overlap && header_edit overlap/adapter_model.safetensors '768,1280' '760,1272'
+    adapter nan && printf '\300\177' |
+        dd of=nan/adapter_model.safetensors bs=1 seek=$((8 + $(od -An -tu8 -N8 nan/adapter_model.safetensors))) conv=notrunc status=none
+    for a in gone overlap nan "$ROOT/data/organisms/cake_bake/adapter"; do
+        run -1 --separate-stderr dk-topk -m "$G" -f "$a" -o x.score.h5 "$T"
+        failed dk-topk "$a/adapter_model.safetensors"
+    done
+    head -c 3000 "$T" > cut.tok.h5
+    run -1 --separate-stderr topk -o x.score.h5 cut.tok.h5
+    failed dk-topk cut.tok.h5
+    : | stream > none
+    run -1 --separate-stderr topk -o x.score.h5 - < none
+    failed dk-topk
+    stream 512 "$(printf '%064d' 7)" < "$MINI/ids.jsonl" > other
+    run -1 --separate-stderr topk -o x.score.h5 - < other
+    failed dk-topk "another tokenizer"
+    [ ! -e x.score.h5 ]
+}
+
+@test "logits that overflow: an error, nothing written" {
+    adapter big
+    at=$((8 + $(od -An -tu8 -N8 big/adapter_model.safetensors)))
+    for i in $(seq 0 399); do printf '\177\177'; done | dd of=big/adapter_model.safetensors bs=1 seek=$at conv=notrunc status=none
+    run -1 --separate-stderr dk-topk -m "$G" -f big -o x.score.h5 "$T"
+    failed dk-topk "lane 'ft'" "NaN"
+    [ "$(ls)" = big ]
+}
+
+@test "output: unwritable, full, an old one kept" {
+    touch file
+    run -1 --separate-stderr topk -o file/x.score.h5 gone.tok.h5
+    failed dk-topk "cannot write file/x.score.h5"
+    rm file
+    echo old > x.score.h5
+    run -1 --separate-stderr bash -c 'ulimit -f 2; exec "$@" 2>&1 | cat >&2; exit ${PIPESTATUS[0]}' - \
+        dk-topk -m "$G" -f "$PLAIN" -o x.score.h5 "$T"
+    failed dk-topk "cannot write x.score.h5: File too large"
+    [ "$(cat x.score.h5)" = old ]
+    [ "$(ls)" = x.score.h5 ]
+}
+
+@test "SIGINT, SIGTERM, SIGKILL in the middle" {
+    for s in INT TERM; do
+        killed $s dk-topk -m "$G" -f "$PLAIN" -o x.score.h5 "$T"
+        [ "$status" = $((128 + $(kill -l $s))) ]
+        [ -z "$(ls)" ]
+    done
+    killed KILL dk-topk -m "$G" -f "$PLAIN" -o x.score.h5 "$T"
+    [ ! -e x.score.h5 ]
+}
