@@ -38,7 +38,7 @@ HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c)
 
 .PHONY: all
 all: $(TOOLS)
-.SECONDARY: $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
+.SECONDARY: $(HELPERS:$B/helper/%=$B/tests/helper/%.o) $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
 FLAGS_TEXT := $(CC) $(OPT) $(WARN) $(CFLAGS) $(LDFLAGS)
