@@ -122,7 +122,7 @@ deps:
 check test:
 	@.ci/deps check
 	@$(MAKE) --no-print-directory all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
+	@B=$B tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
 # layers, headers, banned and man are made here; the rest are tests that
@@ -160,7 +160,7 @@ check-man: man
 unit-tests: $(UNIT)
 
 $(RUN_PARTS:%=check-%): check-%: all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $*
+	@B=$B tests/run.sh $*
 
 check-fresh:
 	@tests/check-fresh.sh
