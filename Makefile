@@ -165,7 +165,12 @@ $(RUN_PARTS:%=check-%): check-%: all helpers
 check-fresh:
 	@tests/check-fresh.sh
 
-bench: all
+$B/bench/%: $B/tests/bench/%.o $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+bench: all $(patsubst tests/bench/%.c,$B/bench/%,$(wildcard tests/bench/*.c))
 	@for b in $(or $(wildcard tests/bench/*.sh),$(error there is nothing in tests/bench)); do \
 	    B=$B bash $$b; done
 
