@@ -44,7 +44,7 @@ HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c)
 
 .PHONY: all
 all: $(TOOLS)
-.SECONDARY: $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
+.SECONDARY: $(HELPERS:$B/helper/%=$B/tests/helper/%.o) $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
 FLAGS_TEXT := $(CC) $(OPT) $(WARN) $(CFLAGS) $(LDFLAGS)
@@ -136,7 +136,7 @@ deps:
 check test:
 	@.ci/deps check
 	@$(MAKE) --no-print-directory all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
+	@B=$B tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
 # layers, headers, banned and man are made here; the rest are tests that
@@ -174,7 +174,7 @@ check-man: man
 unit-tests: $(UNIT)
 
 $(RUN_PARTS:%=check-%): check-%: all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $*
+	@B=$B tests/run.sh $*
 
 check-fresh:
 	@tests/check-fresh.sh
