@@ -97,14 +97,16 @@ part_san() {
     local f
     unit san "SAN=1 B=build-san" build-san
     one "san tools" "$MAKE" --no-print-directory all helpers SAN=1 B=build-san
-    for f in dk-conf dk-fetch dk-info dk-check dk-generate; do
+    for f in dk-conf dk-fetch dk-info dk-check dk-generate dk-kl dk-topk dk-mine dk-report; do
         [ -f "tests/cli/$f.bats" ] || continue
         PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"
     done
 }
 
 part_slow() {
-    local files
+    local files t
+    one "slow build" "$MAKE" --no-print-directory unit-tests slow-tests
+    for t in test_toolkit test_bf16 slow_forward; do DK_SLOW=1 tap "slow $t" "$B/tests/$t"; done
     mapfile -t files < <(grep -lE '^# *bats (file|test)_tags=.*slow' tests/*/*.bats)
     if [ ${#files[@]} = 0 ]; then nothing slow; else tags=slow bats_files "${files[@]}"; fi
 }

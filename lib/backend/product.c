@@ -1,4 +1,4 @@
-/* Packed products through oneDNN, the one home of its header.
+/* Packed products through oneDNN, the one caller of it.
  *
  * Two facts about its kernels shape this file.  (1) With static dimensions a
  * row's bits do not depend on its place within a block, but they do depend on
@@ -9,13 +9,13 @@
  * that is a power of two, run at half speed: so strips are narrow there. */
 #include "backend/product.h"
 
-#include <dnnl.h>
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/dnnldyn.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "num/half.h"
@@ -288,6 +288,8 @@ static int setup(dk_err *err)
 
     if (engine)
         return 0;
+    if ((rc = dk_dnnl_load(err)) < 0)
+        return rc;
     rc = check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine", err);
     if (rc < 0)
         return rc;

@@ -35,11 +35,25 @@ static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err 
     return rc;
 }
 
+/* What glob takes for DIR/REST: only REST is a pattern. */
+static char *pattern_in(const char *dir, const char *rest)
+{
+    dk_buf b = {0};
+
+    for (; *dir; dir++) {
+        if (strchr("*?[\\", *dir))
+            dk_buf_addc(&b, '\\');
+        dk_buf_addc(&b, *dir);
+    }
+    dk_buf_addf(&b, "/%s", rest);
+    return b.s;
+}
+
 /* All files DIR/SUB/SET.SUFFIX, by name. */
 static int load_sets(struct set *sets, size_t *n, const char *dir, const char *sub, const char *suffix,
                      dk_err *err)
 {
-    char *pattern = dk_xasprintf("%s/%s/*%s", dir, sub, suffix);
+    char *rest = dk_xasprintf("%s/*%s", sub, suffix), *pattern = pattern_in(dir, rest);
     glob_t g = {0};
     int rc = 0;
 
@@ -52,6 +66,7 @@ static int load_sets(struct set *sets, size_t *n, const char *dir, const char *s
             (*n)++;
         }
     globfree(&g);
+    dk_free(rest);
     dk_free(pattern);
     return rc;
 }
@@ -83,10 +98,9 @@ static int load_times(dk_summary *s, dk_err *err)
     int rc = 0;
 
     for (size_t w = 0; w < 3; w++) {
-        char pattern[4096];
+        char *pattern = pattern_in(s->results, where[w]);
         glob_t g = {0};
 
-        snprintf(pattern, sizeof pattern, "%s/%s", s->results, where[w]);
         if (glob(pattern, 0, NULL, &g) == 0)
             for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++) {
                 dk_json *note = NULL;
@@ -97,6 +111,7 @@ static int load_times(dk_summary *s, dk_err *err)
                 dk_json_free(&note);
             }
         globfree(&g);
+        dk_free(pattern);
     }
     return rc;
 }
@@ -230,6 +245,14 @@ static void head(const dk_summary *s, dk_buf *out)
                         str(s->check.row[i], "lane"), str(s->check.row[i], "detail"));
 }
 
+/* Ends a line of a table, without the blanks of its last column. */
+static void end_row(dk_buf *out)
+{
+    while (out->n && out->s[out->n - 1] == ' ')
+        out->n--;
+    dk_buf_addc(out, '\n');
+}
+
 static void kl_text(const dk_summary *s, dk_buf *out)
 {
     const char *lane[MAX_LANES];
@@ -240,21 +263,26 @@ static void kl_text(const dk_summary *s, dk_buf *out)
     dk_buf_addf(out, "\n%-26s", "KL(. || base), nats/token");
     for (size_t k = 0; k < s->n_kl; k++)
         dk_buf_addf(out, "  %-16.16s", s->kl[k].name);
+    end_row(out);
     for (size_t l = 0; l < n; l++) {
-        dk_buf_addf(out, "\n  %-24.24s", lane_title(s, lane[l]));
+        dk_buf_addf(out, "  %-24.24s", lane_title(s, lane[l]));
         for (size_t k = 0; k < s->n_kl; k++) {
             const dk_json *r = kl_row(&s->kl[k], lane[l]);
             char cell[64];
 
-            snprintf(cell, sizeof cell, "%.3f %.2f-%.2f", num(r, "value"), num(r, "lo"), num(r, "hi"));
+            if (isfinite(num(r, "lo")) && isfinite(num(r, "hi")))
+                snprintf(cell, sizeof cell, "%.3f %.2f-%.2f", num(r, "value"), num(r, "lo"), num(r, "hi"));
+            else
+                snprintf(cell, sizeof cell, "%.3f", num(r, "value"));
             dk_buf_addf(out, "  %-16s", r ? cell : "");
         }
+        end_row(out);
     }
     for (size_t l = 1; l < n; l++) {
         char label[64];
 
         snprintf(label, sizeof label, "%s / %s", lane_title(s, lane[0]), lane[l]);
-        dk_buf_addf(out, "\n  %-24.24s", n == 2 ? "ratio" : label);
+        dk_buf_addf(out, "  %-24.24s", n == 2 ? "ratio" : label);
         for (size_t k = 0; k < s->n_kl; k++) {
             const dk_json *a = kl_row(&s->kl[k], lane[0]), *b = kl_row(&s->kl[k], lane[l]);
             char cell[64];
@@ -262,8 +290,9 @@ static void kl_text(const dk_summary *s, dk_buf *out)
             snprintf(cell, sizeof cell, "%.2f", num(a, "value") / num(b, "value"));
             dk_buf_addf(out, "  %-16s", a && b ? cell : "");
         }
+        end_row(out);
     }
-    dk_buf_adds(out, "\n  (mean, 95% interval over documents; a null of the same size shows what\n"
+    dk_buf_adds(out, "  (mean, 95% interval over documents; a null of the same size shows what\n"
                      "  any finetune does: size alone is no finding)\n");
 }
 
@@ -275,7 +304,7 @@ static void token_list(const struct set *set, int findings, dk_buf *line)
 
         if (is_finding(r) != findings)
             continue;
-        token += strspn(token, " ");
+        token += strspn(token, " \t\n\v\f\r");
         dk_buf_addf(line, "%s%s%c%.0f%%", line->n ? ", " : "", *token ? token : "(blank)", DK_HARD_BLANK,
                     num(r, "value"));
         if (null_rate(r) >= 0)
