@@ -4,6 +4,12 @@
 # shown as they fail.  The last line is "N passed, N failed"; the exit status
 # is 0 only if something passed and nothing failed.
 set -u
+# A job in the background of a script is started with SIGINT ignored, and would
+# hand that down to the tools under test.
+if [ -z "${DK_SIGNALS_RESET:-}" ]; then
+    exec env --default-signal=INT,QUIT,HUP,TERM,PIPE DK_SIGNALS_RESET=1 "$0" "$@"
+fi
+unset DK_SIGNALS_RESET
 : "${B:=build}" "${MAKE:=make}"
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
