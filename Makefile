@@ -12,21 +12,27 @@ B       ?= build$(if $(SAN),-san)
 
 # --- flags ---------------------------------------------------------------
 comma   := ,
-PKGS    := hdf5 libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc zlib
+PKGS    := libzstd yaml-0.1 jansson libcrypto libcurl libzip libpcre2-8 libutf8proc zlib
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wpointer-arith -Wundef -Wformat=2
 OPT     := $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
            -fno-omit-frame-pointer,-O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off)
 CFLAGS  ?=
+DEFS    :=
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -Ilib -I$B $(PKG_CFLAGS) \
-           -DDK_BUILD_FLAGS='"$(strip $(OPT))"' $(CFLAGS)
+           $(DEFS) -DDK_BUILD_FLAGS='"$(strip $(OPT))"' $(CFLAGS)
 LDFLAGS ?=
 ALL_LDFLAGS = -Wl,--as-needed -fopenmp $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
 # Asked for once, when something is compiled, not on every run of make.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) || echo missing))$(if \
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) hdf5 || echo missing))$(if \
              $(filter missing,$(PKG_CFLAGS)),$(error libraries are missing: run make deps))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
-LIBS    = $(PKG_LIBS) -ldnnl -lm
+# The leak checker ends with a signal where threads use a library loaded later.
+LIBS    = $(PKG_LIBS) -lm $(if $(SAN),-Wl$(comma)--no-as-needed -ldnnl)
+# Loaded at first use, by the name that linking with it would have recorded.
+HDF5    = $(shell pkg-config --libs hdf5)
+soname  = $(or $(shell $(CC) -shared -o $B/$2.tmp -Wl,--no-as-needed $1 && readelf -d $B/$2.tmp | \
+          sed -n 's/.*(NEEDED).*\[\($2[^]]*\)\].*/\1/p'; rm -f $B/$2.tmp),$(error $2 is missing: run make deps))
 
 # --- what is built: a new tool is a new file in tools/ --------------------
 LIB_SRC  := $(filter-out lib/cli/main.c,$(wildcard lib/*/*.c))
@@ -38,7 +44,7 @@ HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c)
 
 .PHONY: all
 all: $(TOOLS)
-.SECONDARY: $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
+.SECONDARY: $(HELPERS:$B/helper/%=$B/tests/helper/%.o) $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
 FLAGS_TEXT := $(CC) $(OPT) $(WARN) $(CFLAGS) $(LDFLAGS)
@@ -52,6 +58,9 @@ $B/%.o: %.c $B/flags
 # Kernels are tested to a tolerance and want fused multiply-adds; block formats
 # must dequantise bit for bit and must not have them.
 $B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
+
+$B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"'
+$B/lib/backend/dnnldyn.o: DEFS = -DDK_DNNL_SONAME='"$(call soname,-ldnnl,libdnnl)"'
 
 $B/libdk.a: $(LIB_OBJ)
 	@rm -f $@
@@ -100,6 +109,11 @@ $B/helper/%: $B/tests/helper/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# It makes files that the layer would not, with the library itself; -fPIC: or the
+# library's variables would be copied into the program, where the layer does not look.
+$B/tests/test_h5: LIBS += $(HDF5)
+$B/tests/unit/test_h5.o: DEFS = -fPIC
+
 # Its passes go through a wrapper that breaks them.
 $B/tests/test_check: LDFLAGS += -Wl,--wrap=dk_runner_forward
 
@@ -122,7 +136,7 @@ deps:
 check test:
 	@.ci/deps check
 	@$(MAKE) --no-print-directory all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $(CHECK_PARTS)
+	@B=$B tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
 # layers, headers, banned and man are made here; the rest are tests that
@@ -160,12 +174,17 @@ check-man: man
 unit-tests: $(UNIT)
 
 $(RUN_PARTS:%=check-%): check-%: all helpers
-	@B=$B MAKE="$(MAKE)" tests/run.sh $*
+	@B=$B tests/run.sh $*
 
 check-fresh:
 	@tests/check-fresh.sh
 
-bench: all
+$B/bench/%: $B/tests/bench/%.o $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+bench: all $(patsubst tests/bench/%.c,$B/bench/%,$(wildcard tests/bench/*.c))
 	@for b in $(or $(wildcard tests/bench/*.sh),$(error there is nothing in tests/bench)); do \
 	    B=$B bash $$b; done
 

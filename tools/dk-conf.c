@@ -6,11 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/parse.h"
+#include "cli/confmake.h"
 #include "cli/registry.h"
 #include "cli/suggest.h"
 #include "cli/tool.h"
+#include "io/json.h"
 
 struct params { const char *configs, *site, *prefix; };
 
@@ -145,293 +146,73 @@ static int show(const dk_conf *c)
 
 /* ---- json -------------------------------------------------------------- */
 
-static void json_text(const char *s)
-{
-    putchar('"');
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
-            printf("\\%c", *s);
-        else if ((unsigned char)*s < 0x20)
-            printf("\\u%04x", *s);
-        else
-            putchar(*s);
-    putchar('"');
-}
-
 /* Digits may be grouped in YAML, and a real may begin with a dot. */
-static void json_number(const char *s)
+static void json_number(dk_jw *w, const dk_yaml *y)
 {
     double x = 0;
+    int64_t i = 0;
     char bare[64];
     size_t n = 0;
 
-    for (; *s && n + 1 < sizeof bare; s++)
+    for (const char *s = y->text; *s && n + 1 < sizeof bare; s++)
         if (*s != '_')
             bare[n++] = *s;
     bare[n] = 0;
-    if (strspn(bare, "-0123456789") == n)
-        fputs(bare, stdout);
+    if (y->kind == DK_YAML_INT && dk_parse_int(&i, bare, INT64_MIN, INT64_MAX, "", NULL) == 0)
+        dk_jw_int(w, i);
     else if (dk_parse_real(&x, bare, -1e300, 1e300, "", NULL) == 0)
-        printf("%.17g", x);
+        dk_jw_num(w, x);
     else
-        json_text(bare);
+        dk_jw_str(w, y->text);
 }
 
-static void json_value(const dk_yaml *y)
+static void json_value(dk_jw *w, const dk_yaml *y)
 {
     if (y->kind == DK_YAML_SEQ) {
-        putchar('[');
-        for (size_t i = 0; i < y->n; i++) {
-            fputs(i ? ", " : "", stdout);
-            json_value(&y->item[i]);
-        }
-        putchar(']');
+        dk_jw_arr_begin(w);
+        for (size_t i = 0; i < y->n; i++)
+            json_value(w, &y->item[i]);
+        dk_jw_arr_end(w);
     } else if (y->kind == DK_YAML_NULL)
-        fputs("null", stdout);
+        dk_jw_null(w);
     else if (y->kind == DK_YAML_BOOL)
-        fputs(y->text[0] == 't' || y->text[0] == 'T' ? "true" : "false", stdout);
+        dk_jw_bool(w, y->text[0] == 't' || y->text[0] == 'T');
     else if (y->kind == DK_YAML_INT || y->kind == DK_YAML_REAL)
-        json_number(y->text);
+        json_number(w, y);
     else
-        json_text(y->text);
+        dk_jw_str(w, y->text);
 }
 
 /* One flat object, keys in the order of show. */
 static int json(const dk_conf *c)
 {
+    dk_buf out = {0};
+    dk_jw w = { .out = &out };
+
+    dk_jw_obj_begin(&w);
     for (size_t i = 0; i < dk_conf_size(c); i++) {
         const dk_setting *s = dk_conf_at(c, i);
         const dk_yaml v = { .kind = s->kind, .text = s->text };
 
-        fputs(i ? ",\n " : "{", stdout);
-        json_text(s->key);
-        fputs(": ", stdout);
-        json_value(s->list ? s->list : &v);
+        dk_jw_key(&w, s->key);
+        json_value(&w, s->list ? s->list : &v);
     }
-    puts("}");
+    dk_jw_obj_end(&w);
+    puts(out.s);
+    dk_buf_free(&out);
     return 0;
 }
 
 /* ---- make -------------------------------------------------------------- */
 
-static void make_value(const char *s, dk_buf *out)
-{
-    for (; *s; s++)
-        if (*s == '$')
-            dk_buf_adds(out, "$$");
-        else if (*s == '#')
-            dk_buf_adds(out, "\\#");
-        else
-            dk_buf_addc(out, *s == '\n' ? ' ' : *s);
-}
-
-static void var(dk_buf *out, const char *prefix, const char *name, const char *value)
-{
-    dk_buf_addf(out, "%s.%s := ", prefix, name);
-    make_value(value ? value : "", out);
-    dk_buf_addc(out, '\n');
-}
-
-/* Make splits lists at blanks, so a path with one cannot be a prerequisite. */
-static int path_var(dk_buf *out, const char *prefix, const char *name, const dk_conf *c,
-                    const char *text, dk_err *err)
-{
-    char *path = dk_conf_path(c, text);
-    int rc = 0;
-
-    if (strpbrk(path, " \t\n:%"))
-        rc = dk_fail(err, DK_EUSAGE, "'%s': make cannot handle blanks, ':' or '%%' in a path", path);
-    else if (access(path, F_OK) != 0)
-        rc = dk_fail(err, DK_EUSAGE, "%s: there is no local path '%s'", name, path);
-    else
-        var(out, prefix, name, path);
-    dk_free(path);
-    return rc;
-}
-
-/* set.NAME.{path,format,column}, from keys that begin with HEAD. */
-static int set_vars(dk_buf *out, const char *prefix, const dk_conf *c, const char *head,
-                    const char *name, dk_err *err)
-{
-    char key[256], var_name[256];
-    const char *id, *column;
-    bool chat;
-
-    snprintf(key, sizeof key, "%s.id", head);
-    if (!(id = dk_conf_text(c, key)))
-        return dk_fail(err, DK_EUSAGE, "data set '%s' has no id", name);
-    snprintf(key, sizeof key, "%s.is_chat", head);
-    chat = dk_conf_true(c, key);
-    snprintf(key, sizeof key, "%s.%s", head, chat ? "messages_column" : "text_column");
-    column = dk_conf_text(c, key);
-    snprintf(var_name, sizeof var_name, "set.%s.path", name);
-    if (path_var(out, prefix, var_name, c, id, err) < 0)
-        return err->code;
-    snprintf(var_name, sizeof var_name, "set.%s.format", name);
-    var(out, prefix, var_name, chat ? "chat" : "text");
-    snprintf(var_name, sizeof var_name, "set.%s.column", name);
-    var(out, prefix, var_name, column ? column : chat ? "messages" : "text");
-    return 0;
-}
-
-struct sets { dk_buf known; };
-
-/* Appends the names listed at KEY to *list and describes each new one. */
-static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_conf_places *at,
-                      const char *prefix, const dk_conf *c, const char *key, dk_err *err)
-{
-    const dk_setting *s = dk_conf_find(c, key);
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && s && s->list && i < s->list->n; i++) {
-        const char *name = s->list->item[i].text;
-        char *mark = dk_xasprintf(" %s ", name ? name : "");
-        dk_conf *d = NULL;
-
-        if (!name)
-            rc = dk_fail(err, DK_EUSAGE, "%s: expected names of data sets (dk-conf list datasets)", key);
-        else if (!sets->known.s || !strstr(sets->known.s, mark)) {
-            dk_buf_adds(&sets->known, mark);
-            if ((rc = dk_conf_load_one(&d, at, "dataset", name, err)) < 0)
-                dk_err_prefix(err, "%s", key);
-            else
-                rc = set_vars(out, prefix, d, "dataset", name, err);
-        }
-        if (rc == 0)
-            dk_buf_addf(list, "%s%s", list->n ? " " : "", name);
-        dk_conf_free(&d);
-        dk_free(mark);
-    }
-    return rc;
-}
-
-static int kl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
-                   const dk_conf *c, dk_err *err)
-{
-    dk_buf list = {0};
-    int rc = 0;
-
-    if (dk_conf_true(c, "kl.datasets.use_training_dataset") && dk_conf_find(c, "organism.dataset.id")) {
-        const char *name = dk_conf_text(c, "organism.name");
-
-        rc = set_vars(out, prefix, c, "organism.dataset", name, err);
-        dk_buf_adds(&list, name);
-    }
-    if (rc == 0 && dk_conf_true(c, "kl.datasets.use_pretraining_dataset"))
-        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.pretraining", err);
-    if (rc == 0 && dk_conf_true(c, "kl.datasets.use_chat_dataset"))
-        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.chat", err);
-    if (rc == 0)
-        var(out, prefix, "kl.sets", list.s);
-    dk_buf_free(&list);
-    return rc;
-}
-
-static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
-                       const dk_conf *c, dk_err *err)
-{
-    const dk_setting *o = dk_conf_find(c, "diff_mining.token_ordering.method");
-    dk_buf list = {0}, orders = {0};
-    int rc = named_sets(out, &list, sets, at, prefix, c, "diff_mining.datasets", err);
-
-    for (size_t i = 0; o && o->list && i < o->list->n; i++)
-        dk_buf_addf(&orders, "%s%s", i ? " " : "", o->list->item[i].text);
-    if (rc == 0) {
-        var(out, prefix, "diff_mining.sets", list.s);
-        var(out, prefix, "diff_mining.orderings", orders.s);
-    }
-    dk_buf_free(&list);
-    dk_buf_free(&orders);
-    return rc;
-}
-
-/* The adapter of organism NAME (NULL: the one configured) for this model. */
-static const char *adapter_of(const dk_conf *c, const char *model, const char *variant)
-{
-    char *key = dk_xasprintf("organism.finetuned_models.%s.%s.adapter_id", model, variant);
-    const char *text = dk_conf_text(c, key);
-
-    dk_free(key);
-    return text;
-}
-
-/* A null without an adapter for this model is left out, and said so. */
-static int null_vars(dk_buf *out, const dk_conf_places *at, const char *prefix, const dk_conf *c,
-                     dk_err *err)
-{
-    const dk_setting *s = dk_conf_find(c, "organism.nulls");
-    const char *model = dk_conf_text(c, "model.name"), *self = dk_conf_text(c, "organism.name");
-    dk_buf list = {0};
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && s && s->list && i < s->list->n; i++) {
-        const char *name = s->list->item[i].text, *id;
-        char *var_name = dk_xasprintf("null.%s", name ? name : "");
-        dk_conf *d = NULL;
-
-        if (name && strcmp(name, self) != 0 &&
-            (rc = dk_conf_load_one(&d, at, "organism", name, err)) == 0) {
-            if (!(id = adapter_of(d, model, "default")))
-                dk_log(DK_WARN, "null %s has no adapter for %s; left out", name, model);
-            else if ((rc = path_var(out, prefix, var_name, c, id, err)) == 0)
-                dk_buf_addf(&list, "%s%s", list.n ? " " : "", name);
-        }
-        dk_conf_free(&d);
-        dk_free(var_name);
-    }
-    if (rc == 0)
-        var(out, prefix, "nulls", list.s);
-    dk_buf_free(&list);
-    return rc;
-}
-
-static int model_vars(dk_buf *out, const char *prefix, const dk_conf *c, dk_err *err)
-{
-    const char *model = dk_conf_text(c, "model.name"), *id;
-    char *path = NULL;
-    bool must_fetch;
-    int rc = dk_conf_model_path(c, NULL, &path, &must_fetch, err);
-
-    if (rc < 0)
-        return rc;
-    if (strpbrk(path, " \t\n:%"))
-        rc = dk_fail(err, DK_EUSAGE, "'%s': make cannot handle blanks, ':' or '%%' in a path", path);
-    var(out, prefix, "model", model);
-    var(out, prefix, "model.path", path);
-    var(out, prefix, "model.fetch", must_fetch ? model : "");
-    dk_free(path);
-    if (rc == 0 && !(id = adapter_of(c, model, dk_conf_text(c, "organism_variant"))))
-        rc = dk_fail(err, DK_EUSAGE, "organism '%s' on '%s' is a full finetune; the graph runs "
-                     "adapters so far", dk_conf_text(c, "organism.name"), model);
-    else if (rc == 0)
-        rc = path_var(out, prefix, "adapter", c, id, err);
-    return rc;
-}
-
 static int make(const dk_conf_places *at, const char *prefix, const dk_conf *c, dk_err *err)
 {
-    struct sets sets = {0};
     dk_buf out = {0};
-    const char *probes = dk_conf_text(c, "organism.probes");
-    int rc;
+    const int rc = dk_conf_make(at, prefix, c, &out, err);
 
-    for (size_t i = 0; i < dk_conf_size(c); i++)
-        var(&out, prefix, dk_conf_at(c, i)->key, dk_conf_at(c, i)->text);
-    rc = model_vars(&out, prefix, c, err);
-    if (rc == 0)
-        rc = null_vars(&out, at, prefix, c, err);
-    if (rc == 0 && dk_conf_find(c, "kl.name"))
-        rc = kl_sets(&out, &sets, at, prefix, c, err);
-    if (rc == 0 && dk_conf_find(c, "diff_mining.name"))
-        rc = mining_sets(&out, &sets, at, prefix, c, err);
-    if (rc == 0 && probes)
-        rc = path_var(&out, prefix, "probes", c, probes, err);
-    else
-        var(&out, prefix, "probes", "");
     if (rc == 0)
         fputs(out.s, stdout);
     dk_buf_free(&out);
-    dk_buf_free(&sets.known);
     return rc;
 }
 

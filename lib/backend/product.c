@@ -1,4 +1,4 @@
-/* Packed products through oneDNN, the one home of its header.
+/* Packed products through oneDNN, the one caller of it.
  *
  * Two facts about its kernels shape this file.  (1) With static dimensions a
  * row's bits do not depend on its place within a block, but they do depend on
@@ -9,13 +9,13 @@
  * that is a power of two, run at half speed: so strips are narrow there. */
 #include "backend/product.h"
 
-#include <dnnl.h>
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/dnnldyn.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "num/half.h"
@@ -288,6 +288,8 @@ static int setup(dk_err *err)
 
     if (engine)
         return 0;
+    if ((rc = dk_dnnl_load(err)) < 0)
+        return rc;
     rc = check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine", err);
     if (rc < 0)
         return rc;
@@ -375,11 +377,50 @@ static int is_finite(const float *x, size_t n)
     return !bad;
 }
 
+/* One strip: read, check, pack; rows is scratch for it. */
+static int fill_strip(dk_weight *w, struct strip *s, float *rows, dk_row_source *src, void *arg,
+                      dk_err *err)
+{
+    int rc = src(arg, rows, s->first, s->n, err);
+
+    if (rc == 0 && !is_finite(rows, s->n * w->k))
+        rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
+    if (rc == 0)
+        rc = pack_strip(s, find_kernel(big_rows, s->n, w->k, w->strip_max, w->dtype), rows, err);
+    return rc;
+}
+
+/* All strips, on all threads; the error of the first strip that failed. */
+static int fill_strips(dk_weight *w, dk_row_source *src, void *arg, dk_err *err)
+{
+    const size_t each = w->strip_max * w->k;
+    float *rows = NULL;
+    size_t bad = w->n_strips;
+    dk_err first = {0};
+    int rc = dk_alloc(&rows, each * (size_t)omp_get_max_threads(), sizeof *rows, "strips of weights", err);
+
+    if (rc < 0)
+        return rc;
+    #pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < w->n_strips; i++) {
+        dk_err local = {0};
+
+        if (fill_strip(w, &w->strip[i], rows + each * (size_t)omp_get_thread_num(), src, arg, &local) < 0) {
+            #pragma omp critical
+            if (i < bad) {
+                bad = i;
+                first = local;
+            }
+        }
+    }
+    dk_free(rows);
+    return bad < w->n_strips ? dk_fail(err, first.code, "%s", first.msg) : 0;
+}
+
 int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_source *src,
                    void *arg, dk_err *err)
 {
     dk_weight *w = NULL;
-    float *rows = NULL;
     int rc = setup(err);
 
     *out = NULL;
@@ -392,22 +433,16 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
     w->strip_max = strip_width(n);
     w->n_strips = (n + w->strip_max - 1) / w->strip_max;
     w->strip = dk_xcalloc(w->n_strips, sizeof *w->strip);
-    rc = dk_alloc(&rows, w->strip_max * k, sizeof *rows, "a strip of weights", err);
     for (size_t i = 0; rc == 0 && i < w->n_strips; i++) {
         struct strip *s = &w->strip[i];
-        struct kernel *kern = NULL;
+        struct kernel *kern;
 
         s->first = i * w->strip_max;
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
-        rc = src(arg, rows, s->first, s->n, err);
-        if (rc == 0 && !is_finite(rows, s->n * k))
-            rc = dk_fail(err, DK_ENUM, "weights hold NaN or infinite values");
-        if (rc == 0)
-            rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
-        if (rc == 0)
-            rc = pack_strip(s, kern, rows, err);
+        rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
     }
-    dk_free(rows);
+    if (rc == 0)
+        rc = fill_strips(w, src, arg, err);
     if (rc < 0)
         dk_weight_free(&w);
     *out = w;

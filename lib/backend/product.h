@@ -18,7 +18,8 @@
 
 typedef struct dk_weight dk_weight;
 
-/* Gives rows row0 .. row0 + n_rows - 1 of W as f32 [n_rows, k]. */
+/* Gives rows row0 .. row0 + n_rows - 1 of W as f32 [n_rows, k]; called from several
+ * threads at once. */
 typedef int dk_row_source(void *arg, float *rows, size_t row0, size_t n_rows, dk_err *err);
 
 int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_source *src,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/schema.h"
 #include "cli/suggest.h"
 
 struct schema { char *group; dk_yaml *tree; };
@@ -35,13 +36,12 @@ static char *own_configs(void)
     char exe[PATH_MAX];
     const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 
-    for (size_t i = 0; n > 0 && i < 2; i++) {
-        char *real, *dir;
-
-        exe[n] = 0;
+    exe[n > 0 ? n : 0] = 0;
+    if (strrchr(exe, '/'))
         *strrchr(exe, '/') = 0;
-        dir = dk_xasprintf("%s/%s", exe, rel[i]);
-        real = realpath(dir, NULL);
+    for (size_t i = 0; *exe && i < 2; i++) {
+        char *dir = dk_xasprintf("%s/%s", exe, rel[i]), *real = realpath(dir, NULL);
+
         dk_free(dir);
         if (real) {
             dir = dk_xstrdup(real);
@@ -161,119 +161,6 @@ static const dk_yaml *schema_find(const dk_conf *c, const char *key)
     return NULL;
 }
 
-static bool has_type(const dk_yaml *rule, const char *type)
-{
-    const dk_yaml *t = dk_yaml_get(rule, "type");
-
-    return t && t->text && strcmp(t->text, type) == 0;
-}
-
-static const char *rule_text(const dk_yaml *rule, const char *name)
-{
-    const dk_yaml *y = dk_yaml_get(rule, name);
-
-    return y ? y->text : NULL;
-}
-
-static bool type_fits(const dk_yaml *rule, const dk_yaml *v)
-{
-    if (has_type(rule, "any"))
-        return v->kind != DK_YAML_MAP;
-    switch (v->kind) {
-    case DK_YAML_NULL: return dk_yaml_get(rule, "null") != NULL;
-    case DK_YAML_BOOL: return has_type(rule, "bool");
-    case DK_YAML_INT: return has_type(rule, "int") || has_type(rule, "real");
-    case DK_YAML_REAL: return has_type(rule, "real");
-    case DK_YAML_STR: return has_type(rule, "text");
-    case DK_YAML_SEQ: return has_type(rule, "list");
-    case DK_YAML_MAP: return has_type(rule, "map");
-    }
-    return false;
-}
-
-static bool chosen(const dk_yaml *choices, const char *text)
-{
-    for (size_t i = 0; i < choices->n; i++)
-        if (choices->item[i].text && strcmp(choices->item[i].text, text) == 0)
-            return true;
-    return false;
-}
-
-static int in_choices(const dk_yaml *rule, const dk_yaml *v, const char *what, dk_err *err)
-{
-    const dk_yaml *choices = dk_yaml_get(rule, "choices"), *later = dk_yaml_get(rule, "later");
-    const dk_yaml *bad = NULL;
-    dk_buf list = {0};
-    int rc;
-
-    if (!choices || v->kind == DK_YAML_NULL)
-        return 0;
-    if (v->kind != DK_YAML_SEQ)
-        bad = chosen(choices, v->text) ? NULL : v;
-    for (size_t i = 0; v->kind == DK_YAML_SEQ && !bad && i < v->n; i++)
-        if (!v->item[i].text || !chosen(choices, v->item[i].text))
-            bad = &v->item[i];
-    if (!bad)
-        return 0;
-    dk_yaml_flow(choices, &list);
-    rc = dk_fail(err, DK_EUSAGE, "%s: '%s' %s %s", what, bad->text ? bad->text : "(a list)",
-                 later && bad->text && chosen(later, bad->text)
-                     ? "is not built yet; choose from" : "is none of", list.s);
-    dk_buf_free(&list);
-    return rc;
-}
-
-static int in_range(const dk_yaml *rule, const dk_yaml *v, const char *what, dk_err *err)
-{
-    const char *lo = rule_text(rule, "min"), *hi = rule_text(rule, "max");
-    double x = 0, a = -1e300, b = 1e300;
-    int64_t i = 0;
-
-    if (v->kind != DK_YAML_INT && v->kind != DK_YAML_REAL)
-        return 0;
-    if (lo && dk_parse_real(&a, lo, -1e300, 1e300, "min", err) < 0)
-        return err->code;
-    if (hi && dk_parse_real(&b, hi, -1e300, 1e300, "max", err) < 0)
-        return err->code;
-    if (v->kind == DK_YAML_INT)
-        return dk_parse_int(&i, v->text, lo ? (int64_t)a : INT64_MIN / 2,
-                            hi ? (int64_t)b : INT64_MAX / 2, what, err);
-    return dk_parse_real(&x, v->text, a, b, what, err);
-}
-
-static void wanted(const dk_yaml *rule, dk_buf *out)
-{
-    static const struct { const char *type; dk_yaml_kind kind; } t[] = {
-        { "bool", DK_YAML_BOOL }, { "int", DK_YAML_INT }, { "real", DK_YAML_REAL },
-        { "text", DK_YAML_STR }, { "list", DK_YAML_SEQ }, { "map", DK_YAML_MAP } };
-
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
-        if (has_type(rule, t[i].type))
-            dk_buf_adds(out, dk_yaml_kind_name(t[i].kind));
-    if (dk_yaml_get(rule, "null"))
-        dk_buf_adds(out, " or null");
-}
-
-static int check_value(const dk_yaml *rule, const dk_yaml *v, const char *what, dk_err *err)
-{
-    int rc;
-
-    if (!type_fits(rule, v)) {
-        dk_buf w = {0}, is = {0};
-
-        wanted(rule, &w);
-        dk_yaml_flow(v, &is);
-        rc = dk_fail(err, DK_EUSAGE, "%s: %.80s is %s, expected %s", what, is.s,
-                     dk_yaml_kind_name(v->kind), w.s ? w.s : "something else");
-        dk_buf_free(&w);
-        dk_buf_free(&is);
-        return rc;
-    }
-    if ((rc = in_choices(rule, v, what, err)) < 0)
-        return rc;
-    return in_range(rule, v, what, err);
-}
-
 /* ---- settings ---------------------------------------------------------- */
 
 const dk_setting *dk_conf_find(const dk_conf *c, const char *key)
@@ -326,9 +213,9 @@ static int put(const struct source *src, const char *key, const dk_yaml *v, cons
     dk_conf *c = src->c;
     dk_setting *s = (dk_setting *)(size_t)dk_conf_find(c, key);
     char *where = src->file ? dk_xasprintf("%s:%zu", src->file, v->line) : dk_xstrdup("");
-    const char *fixed = rule_text(rule, "fixed");
+    const char *fixed = dk_schema_text(rule, "fixed");
     dk_setting fresh = {0};
-    int rc = check_value(rule, v, key, src->err);
+    int rc = dk_schema_check(rule, v, key, src->err);
 
     value_of(&fresh, v);
     if (rc == 0 && fixed && src->origin != DK_FROM_DEFAULT && s && !same_value(s->text, fresh.text))
@@ -428,7 +315,7 @@ static int put_tree(const struct source *src, const dk_yaml *y, const char *key,
     char *full = NULL;
     int rc = 0;
 
-    if (rule && (y->kind != DK_YAML_MAP || has_type(rule, "map")))
+    if (rule && (y->kind != DK_YAML_MAP || dk_schema_is(rule, "map")))
         return put(src, key, y, rule);
     if (y->kind == DK_YAML_MAP && y->n > 0) {
         for (size_t i = 0; rc == 0 && i < y->n; i++) {

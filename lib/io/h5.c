@@ -24,9 +24,12 @@ static hid_t float16(size_t mantissa, size_t exponent, size_t bias)
 int dk_h5_start(dk_err *err)
 {
     static bool started;
+    int rc;
 
     if (started)
         return 0;
+    if ((rc = dk_h5dyn_load(err)) < 0)
+        return rc;
     /* Everything is closed explicitly; the library's own clean-up at exit
      * would try once more to write a file whose disk is full. */
     H5dont_atexit();

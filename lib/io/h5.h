@@ -1,5 +1,5 @@
-/* HDF5 files: the one place that includes hdf5.h (with its neighbours
- * h5priv.h and zstdfilter.c).  Everything is by path; no library type leaks.
+/* HDF5 files.  Only h5*.c and zstdfilter.c beside this know the library, which
+ * is loaded when the first file is opened or made.  Everything is by path; no library type leaks.
  *
  * A file is written once, in order, under a temporary name, and appears whole
  * on commit; equal input gives equal bytes.  A file that is read is treated as

@@ -5,13 +5,9 @@
 #ifndef DK_IO_H5PRIV_H
 #define DK_IO_H5PRIV_H
 
-#ifndef H5_USE_110_API
-#define H5_USE_110_API
-#endif
-#include <hdf5.h>
-
 #include "base/outfile.h"
 #include "io/h5.h"
+#include "io/h5dyn.h"
 
 enum {
     DK_H5_CHUNK_ROWS = 65536, DK_H5_CHUNK_BYTES = 1 << 20,      /* what we write */
@@ -42,7 +38,7 @@ struct dk_h5 {
     size_t scratch_bytes;
 };
 
-/* Starts the library once: no printing, no plugins, our zstd. */
+/* Loads and starts the library once: no printing, no plugins, our zstd. */
 int dk_h5_start(dk_err *err);
 /* dk_fail with ": " and the innermost message of the library appended.  Any
  * call into the library, even a close, clears that message: fail first. */

@@ -123,3 +123,14 @@ refused() {
     [ "${#lines[@]}" = 1 ]
     [[ "$stderr" == *"gone.h5"* ]]
 }
+
+@test "without the HDF5 library: one line that names it and its package; help works" {
+    local so
+    so=$(grep -aom1 'libhdf5[a-z_]*\.so\.[0-9]*' "$(command -v dk-info)")
+    mkdir lib
+    : > "lib/$so"
+    LD_LIBRARY_PATH=$PWD/lib run -1 --separate-stderr dk-info sample-1.0.tok.h5
+    [ "${#stderr_lines[@]}" = 1 ]
+    [[ "$stderr" == "dk-info: error: "*libhdf5-dev*"$so"* ]]
+    LD_LIBRARY_PATH=$PWD/lib run -0 dk-info --help
+}

@@ -379,14 +379,16 @@ static void miniature(void)
     dk_free(ft);
 }
 
-/* "mini" as an argument: without the large model, for sanitizers. */
-int main(int argc, char **argv)
+/* The sanitizers see the same code in the miniature, in a fraction of the time. */
+int main(void)
 {
     dk_threads_set(2);
     miniature();
-    if (argc > 1 && strcmp(argv[1], "mini") == 0)
-        tap_skip("the reference's greedy answers", "miniature only");
-    else
-        reference();
+#ifdef __SANITIZE_ADDRESS__
+    (void)reference;
+    tap_skip("the reference's greedy answers", "under sanitizers only the miniature");
+#else
+    reference();
+#endif
     return tap_end();
 }

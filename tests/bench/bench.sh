@@ -1,0 +1,44 @@
+#!/bin/bash
+# What `make bench` prints: start-up, passes beside the products alone, decoding,
+# tokenizing, and the same pair in PyTorch where python3 (or $DK_PEER_PYTHON)
+# has torch, transformers, peft and gguf.  Shared machines are noisy: minimum of
+# several runs, ratios within one run; nothing here passes or fails.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+B=${B:-build}
+model=${DK_TEST_MODEL:-$("$B/bin/dk-fetch" SmolLM2-135M)} || exit 1
+ft=data/organisms/cake_bake/adapter null=data/organisms/null_neutral/adapter
+tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+
+echo "machine: $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ *//'), $(nproc) cores, $(uname -r)"
+
+# the smallest of ten, in milliseconds
+start() {
+    local best=1000000 t0 t1 i
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        t0=$(date +%s%N)
+        "$@" > /dev/null 2>&1
+        t1=$(date +%s%N)
+        [ $(((t1 - t0) / 1000)) -lt "$best" ] && best=$(((t1 - t0) / 1000))
+    done
+    echo "$best" | awk '{ printf "%.1f ms", $1 / 1000 }'
+}
+echo "start:   dk-kl --help $(start "$B/bin/dk-kl" --help), dk-conf --help $(start "$B/bin/dk-conf" --help)"
+
+t0=$(date +%s%N)
+"$B/bin/dk-tokenize" -t 1 -m "$model" -o "$tmp/a.tok.h5" data/text/general-a.jsonl
+t1=$(date +%s%N)
+echo "tokenize: data/text/general-a.jsonl whole process $(((t1 - t0) / 1000000)) ms"
+
+"$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
+
+"$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
+    --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
+    sed -n 's/^dk-generate: \(.*sequences at once.*\)/generate: \1/p'
+
+python=${DK_PEER_PYTHON:-python3}
+if "$python" -c 'import torch, transformers, peft, gguf' 2> /dev/null; then
+    OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer.py "$model" "$ft" 16 64 2> /dev/null
+else
+    echo "peer:    no PyTorch in $python (set DK_PEER_PYTHON)"
+fi

@@ -1,0 +1,81 @@
+# The graph with the real tools on a miniature model (two layers, vocabulary 512).
+load ../helper/common
+
+setup_file() {
+    local root mini
+    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    mini=$root/tests/golden/mini
+    command -v dk-report > /dev/null || PATH=$root/build/bin:$PATH
+    PATH=$(dirname "$(command -v dk-report)")/../helper:$PATH
+    export PATH BASE=$BATS_FILE_TMPDIR/mini FT=$BATS_FILE_TMPDIR/ft OMP_WAIT_POLICY=passive
+    # A miniature whose loss is sane, as dk-check wants it.
+    cp -r "$mini/hf" "$BASE"
+    sed -i 's/"tie_word_embeddings": true/"tie_word_embeddings": false/' "$BASE/config.json"
+    dk-fixture learn "$mini/hf" "$BASE/model.safetensors"
+    mkdir "$FT"
+    cp "$mini/lora-plain/adapter_config.json" "$FT"
+    dk-fixture edit "$mini/lora-plain/adapter_model.safetensors" "$FT/adapter_model.safetensors" scale lora 1
+}
+
+setup_more() {
+    unset MAKEFLAGS MFLAGS MAKELEVEL
+    bin=$(dirname "$(command -v dk-report)")
+}
+mk() {
+    make --no-print-directory -C "$ROOT" -f pipelines/front.mk DK="$bin" OUT="$PWD/${out:-r}" MODEL="$BASE" \
+        SHOW= THREADS=1 dtype=f32 'organism.nulls=[]' \
+        organism.finetuned_models.mini.default.adapter_id="$FT" \
+        kl.max_samples=4 kl.max_tokens_per_sample=16 diff_mining.max_samples=4 \
+        diff_mining.max_tokens_per_sample=16 diff_mining.top_k=5 \
+        answers.max_samples=1 answers.max_new_tokens=4 "$@"
+}
+would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
+did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
+# Digests of all results; what a run took is no result.
+digests() { (cd "$1" && find . -type f ! -name '*.time' ! -name '*.args' ! -name 'summary.*' -exec sha256sum {} + | sort -k 2); }
+
+@test "from texts to the summary; then nothing; then one parameter" {
+    run -0 mk cake_bake
+    for f in check.jsonl answers.jsonl kl/chat.score.h5 kl/chat.jsonl \
+             diff_mining/general-a.top_k_occurring.jsonl diff_mining/general-a.fraction_positive_diff.jsonl \
+             summary.json summary.txt pair.json; do
+        [ -s r/mini/cake_bake/$f ]
+    done
+    grep -q '^cake_bake on mini' r/mini/cake_bake/summary.txt
+    jq -e '.peak_bytes > 1000000' r/mini/cake_bake/kl/chat.score.h5.time
+    [ -z "$(would cake_bake)" ]
+    plan=$(would cake_bake diff_mining.top_k=6)
+    [ "$(did cake_bake diff_mining.top_k=6)" = "$plan" ]
+    [ "$(wc -l <<< "$plan")" = 5 ]
+}
+
+@test "side by side, and again elsewhere: the same bytes" {
+    mk cake_bake
+    out=other mk -j4 cake_bake
+    [ "$(digests r | wc -l)" -ge 15 ]
+    diff <(digests r) <(digests other)
+}
+
+@test "interrupted anywhere and run again: the same bytes" {
+    out=whole mk cake_bake
+    # Stop after each third of what the whole takes, then finish.
+    for ms in 15 40 90; do
+        setsid bash -c "$(declare -f mk); out=r; $(declare -p ROOT bin); mk cake_bake" > /dev/null 2>&1 3>&- &
+        sleep 0.$ms
+        kill -TERM -- -$! 2> /dev/null || true
+        wait $! || true
+        [ -z "$(find r -name '*.tmp' 2> /dev/null)" ]
+    done
+    mk cake_bake
+    diff <(digests whole) <(digests r)
+    [ -z "$(would cake_bake)" ]
+}
+
+@test "an adapter of another model stops the run at its check" {
+    sed 's/"base_model_name_or_path": "[^"]*"/"base_model_name_or_path": "someone\/else"/' -i "$FT/adapter_config.json"
+    dk-fixture edit "$FT/adapter_model.safetensors" "$FT/adapter_model.safetensors" cols lora_A 3
+    run -2 --separate-stderr mk cake_bake
+    [[ "$stderr" == *"dk-check: error: "* ]]
+    [ ! -e r/mini/cake_bake/kl ]
+    [ ! -e r/mini/cake_bake/answers.jsonl ]
+}
