@@ -102,11 +102,11 @@ static int differences(float *restrict d, const float *restrict p, const float *
 
     for (size_t i = 0; i < n; i++) {
         const double fixed = ((double)p[i] - (double)q[i]) * 1073741824.0 + shift;
-        int64_t bits;
+        uint64_t bits;              /* unsigned: what is not usable may overflow */
 
         d[i] = p[i] - q[i];
         memcpy(&bits, &fixed, 8);
-        sum[i] += bits - 0x4338000000000000;
+        sum[i] = (int64_t)((uint64_t)sum[i] + bits - 0x4338000000000000u);
         positive[i] += d[i] > 0;
         ok &= d[i] < 1048576.0f && d[i] > -1048576.0f;
     }
