@@ -1,9 +1,9 @@
-/* Mutated small files against the HDF5 layer: fuzz_h5 [RUNS [SEED [FILE...]]].
+/* Mutated small files against the HDF5 layer: mutate_h5 [RUNS [SEED [FILE...]]].
  *
  * Each mutation lies in a memfd and is read by a child of its own, with limits
  * on time and memory, as a file from elsewhere would be.  Accepted is a refusal
  * or a success; a crash or a hang is counted and its bytes are kept in
- * fuzz_h5.SEED.RUN.h5 (the library of Debian 12 has known ones; ours must have
+ * mutate_h5.SEED.RUN.h5 (the library of Debian 12 has known ones; ours must have
  * none: the message tells whose frame is on top).  With FILEs those are read
  * instead, once each, for a debugger. */
 #include <signal.h>
@@ -135,7 +135,7 @@ static void keep(size_t n, uint64_t run, int status)
     char name[64];
     FILE *f;
 
-    snprintf(name, sizeof name, "fuzz_h5.%llu.%llu.h5", (unsigned long long)seed,
+    snprintf(name, sizeof name, "mutate_h5.%llu.%llu.h5", (unsigned long long)seed,
              (unsigned long long)run);
     f = fopen(name, "wb");
     if (f) {
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
             bad++;
         }
     }
-    printf("fuzz_h5: %llu files, %llu crashes or hangs\n", (unsigned long long)runs,
+    printf("mutate_h5: %llu files, %llu crashes or hangs\n", (unsigned long long)runs,
            (unsigned long long)bad);
     return bad != 0;
 }
