@@ -24,7 +24,7 @@ EOF
     cd clone || return 1
     for t in check tokenize kl topk mine generate report; do [ -f tools/dk-$t.c ] || touch tools/dk-$t.c; done
 }
-mk() { make --no-print-directory CC="$BATS_TEST_TMPDIR/w/bin/cc" "$@"; }
+mk() { make --no-print-directory CC="$BATS_TEST_TMPDIR/w/bin/cc" kl.use_chat_dataset=true "$@"; }
 
 @test "make -n on a fresh clone tells the truth, and changes no result" {
     run -0 mk -n cake_bake
