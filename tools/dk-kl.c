@@ -7,7 +7,7 @@
 struct params {
     dk_pair_opts pair;
     const char *out, *table;
-    int64_t max_samples, max_tokens, top_k;
+    int64_t max_samples, max_tokens, top_k, top_tokens;
     double temperature;
 };
 
@@ -22,6 +22,8 @@ static const dk_opt opts[] = {
                 "divide all logits by X"),
     DK_INT(struct params, 'k', "top-k", top_k, "0", 0, 1 << 20,
            "also keep the N largest and smallest logit differences, as dk-topk does"),
+    DK_INT(struct params, 0, "top-tokens", top_tokens, "0", 0, 1 << 20,
+           "also keep the N likeliest next tokens of every lane"),
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5)"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
@@ -38,7 +40,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     dk_score_job job = {
         .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
                   p->pair.lanes.n, p->pair.dtype, 1 },
-        .plan = { p->temperature, 1, (size_t)p->top_k, (size_t)p->pair.batch },
+        .plan = { .temperature = p->temperature, .kl = 1, .top_k = (size_t)p->top_k,
+                  .lens_k = (size_t)p->top_tokens, .batch_rows = (size_t)p->pair.batch },
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = 2,
         .out = p->out, .table = p->table || p->out ? p->table : "-", .seed = (uint64_t)ctx->seed,

@@ -39,6 +39,16 @@ static int sums_alloc(dk_topk_vocab *s, size_t v, dk_err *err)
     return rc;
 }
 
+static int lens_alloc(dk_lens_list *l, size_t rows, size_t k, dk_err *err)
+{
+    size_t n;
+    int rc = dk_mul_size(&n, rows, k) ? 0 : dk_fail(err, DK_ENOMEM, "the lists do not fit in memory");
+
+    if (rc == 0) rc = dk_alloc(&l->id, n, sizeof(uint32_t), "lens lists", err);
+    if (rc == 0) rc = dk_alloc(&l->logp, n, sizeof(float), "lens lists", err);
+    return rc;
+}
+
 static int room(dk_score *s, const dk_score_plan *plan, dk_err *err)
 {
     int rc = 0;
@@ -52,6 +62,8 @@ static int room(dk_score *s, const dk_score_plan *plan, dk_err *err)
             rc = lists_alloc(&s->topk[l], s->rows, s->k, err);
         if (rc == 0 && s->k && l > 0)
             rc = sums_alloc(&s->sums[l], s->vocab, err);
+        if (rc == 0 && s->lens_k)
+            rc = lens_alloc(&s->lens[l], s->rows, s->lens_k, err);
     }
     return rc;
 }
@@ -69,28 +81,77 @@ void dk_score_free(dk_score *s)
         dk_free(s->sums[l].count_positive);
         dk_free(s->sums[l].top_count);
         dk_free(s->sums[l].bottom_count);
+        dk_free(s->lens[l].id);
+        dk_free(s->lens[l].logp);
     }
     *s = (dk_score){0};
 }
 
-/* Points the visitors at the rows of the batch that begins at row0. */
-static void aim(const dk_score *s, size_t row0, dk_kl *kl, dk_topk *topk, const uint32_t *next)
-{
-    static float *to_kl[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
-    static dk_topk_lists lists[DK_MAX_LANES];
+/* The visitors of a pass and where their rows go. */
+struct eyes {
+    dk_kl *kl;
+    dk_topk *topk;
+    dk_lens *lens;
+    const uint32_t *next;           /* [rows of the token file] */
+    float *to_kl[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
+    dk_topk_lists lists[DK_MAX_LANES];
+    dk_lens_list likely[DK_MAX_LANES];
+};
 
+static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *plan, dk_err *err)
+{
+    int rc = 0;
+
+    if (plan->kl)
+        rc = dk_kl_new(&e->kl, s->n_lanes, plan->temperature, err);
+    if (rc == 0 && s->k)
+        rc = dk_topk_new(&e->topk, s->n_lanes, s->k, s->vocab, err);
+    if (rc == 0 && s->lens_k)
+        rc = dk_lens_new(&e->lens, s->n_lanes, s->lens_k, s->vocab, err);
+    return rc;
+}
+
+static void close_eyes(struct eyes *e)
+{
+    dk_kl_free(&e->kl);
+    dk_topk_free(&e->topk);
+    dk_lens_free(&e->lens);
+}
+
+static size_t visitors(const struct eyes *e, dk_visitor vis[3])
+{
+    size_t n = 0;
+
+    if (e->kl)
+        vis[n++] = dk_kl_visitor(e->kl);
+    if (e->topk)
+        vis[n++] = dk_topk_visitor(e->topk);
+    if (e->lens)
+        vis[n++] = dk_lens_visitor(e->lens);
+    return n;
+}
+
+/* Points them at the rows of the batch that begins at row0. */
+static void aim(struct eyes *e, const dk_score *s, size_t row0)
+{
     for (size_t l = 0; l < s->n_lanes; l++) {
-        to_kl[l] = s->kl[l] ? s->kl[l] + row0 : NULL;
-        to_logp[l] = s->logp[l] ? s->logp[l] + row0 : NULL;
-        if (topk && l > 0)
-            lists[l] = (dk_topk_lists){ s->topk[l].top_id + row0 * s->k,
-                                        s->topk[l].bottom_id + row0 * s->k,
-                                        s->topk[l].top + row0 * s->k, s->topk[l].bottom + row0 * s->k };
+        e->to_kl[l] = s->kl[l] ? s->kl[l] + row0 : NULL;
+        e->to_logp[l] = s->logp[l] ? s->logp[l] + row0 : NULL;
+        if (e->topk && l > 0)
+            e->lists[l] = (dk_topk_lists){ s->topk[l].top_id + row0 * s->k,
+                                           s->topk[l].bottom_id + row0 * s->k,
+                                           s->topk[l].top + row0 * s->k,
+                                           s->topk[l].bottom + row0 * s->k };
+        if (e->lens)
+            e->likely[l] = (dk_lens_list){ s->lens[l].id + row0 * s->lens_k,
+                                           s->lens[l].logp + row0 * s->lens_k };
     }
-    if (kl)
-        dk_kl_target(kl, to_kl, to_logp, next + row0);
-    if (topk)
-        dk_topk_target(topk, lists);
+    if (e->kl)
+        dk_kl_target(e->kl, e->to_kl, e->to_logp, e->next + row0);
+    if (e->topk)
+        dk_topk_target(e->topk, e->lists);
+    if (e->lens)
+        dk_lens_target(e->lens, e->likely);
 }
 
 /* Documents first .. last - 1, of at most budget rows in all (or one). */
@@ -106,19 +167,15 @@ static size_t fill_batch(const dk_tokens *t, size_t first, size_t budget, size_t
     return last;
 }
 
-static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, dk_kl *kl, dk_topk *topk,
-                const uint32_t *next, dk_err *err)
+static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, struct eyes *eyes,
+                dk_err *err)
 {
     size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
-    dk_visitor vis[2];
-    size_t n_vis = 0;
+    dk_visitor vis[3];
+    const size_t n_vis = visitors(eyes, vis);
     dk_progress bar;
     int rc = 0;
 
-    if (kl)
-        vis[n_vis++] = dk_kl_visitor(kl);
-    if (topk)
-        vis[n_vis++] = dk_topk_visitor(topk);
     dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
         const size_t row0 = t->offset[first];
@@ -128,7 +185,7 @@ static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, dk
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
-        aim(s, row0, kl, topk, next);
+        aim(eyes, s, row0);
         rc = dk_runner_forward(r, &p, err);
         if (rc == 0)
             rc = dk_runner_head(r, NULL, 0, vis, n_vis, err);
@@ -167,14 +224,14 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
                  dk_err *err)
 {
     size_t longest = 0, most;
+    struct eyes eyes = {0};
     uint32_t *next = NULL;
     dk_runner *r = NULL;
-    dk_kl *kl = NULL;
-    dk_topk *topk = NULL;
     int rc;
 
     *s = (dk_score){ .n_lanes = pair->n_lanes, .rows = t->rows, .vocab = pair->model->config.vocab };
     s->k = plan->top_k < s->vocab ? plan->top_k : s->vocab;
+    s->lens_k = plan->lens_k < s->vocab ? plan->lens_k : s->vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
     for (size_t d = 0; d < t->docs; d++)
@@ -185,21 +242,19 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     rc = room(s, plan, err);
     if (rc == 0)
         rc = next_ids(&next, t, err);
+    eyes.next = next;
     if (rc == 0)
         rc = dk_runner_new(&r, pair->model, pair->lane, pair->n_lanes, most, err);
-    if (rc == 0 && plan->kl)
-        rc = dk_kl_new(&kl, pair->n_lanes, plan->temperature, err);
-    if (rc == 0 && s->k)
-        rc = dk_topk_new(&topk, pair->n_lanes, s->k, s->vocab, err);
     if (rc == 0)
-        rc = pass(s, r, t, plan->batch_rows, kl, topk, next, err);
+        rc = open_eyes(&eyes, s, plan, err);
+    if (rc == 0)
+        rc = pass(s, r, t, plan->batch_rows, &eyes, err);
     if (rc == 0)
         rc = check_finite(s, t, pair, err);
-    for (size_t l = 1; rc == 0 && topk && l < s->n_lanes; l++)
-        if (dk_topk_vocab_get(topk, l, &s->sums[l], err) < 0)
+    for (size_t l = 1; rc == 0 && eyes.topk && l < s->n_lanes; l++)
+        if (dk_topk_vocab_get(eyes.topk, l, &s->sums[l], err) < 0)
             rc = dk_err_prefix(err, "lane '%s'", pair->lane[l].name);
-    dk_topk_free(&topk);
-    dk_kl_free(&kl);
+    close_eyes(&eyes);
     dk_runner_free(&r);
     dk_free(next);
     if (rc < 0)

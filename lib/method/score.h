@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "io/tokfile.h"
+#include "method/lens.h"
 #include "method/topk.h"
 #include "model/pair.h"
 
@@ -14,17 +15,19 @@ typedef struct dk_score_plan {
     double temperature;
     int kl;                 /* KL and log-probabilities of the next token */
     size_t top_k;           /* lists of the difference and vocabulary sums; 0: none */
+    size_t lens_k;          /* the likeliest next tokens of every lane; 0: none */
     size_t batch_rows;      /* tokens of one lane in a pass; longer documents go alone */
 } dk_score_plan;
 
 /* Results for all rows of the token file, by lane (lane 0, the base, has only
  * logp).  Owned; dk_score_free. */
 typedef struct dk_score {
-    size_t n_lanes, rows, k, vocab;
+    size_t n_lanes, rows, k, lens_k, vocab;
     float *kl[DK_MAX_LANES];            /* [rows] */
     float *logp[DK_MAX_LANES];          /* [rows]; NaN in a document's last row */
     dk_topk_lists topk[DK_MAX_LANES];   /* [rows, k] */
     dk_topk_vocab sums[DK_MAX_LANES];   /* [vocab] */
+    dk_lens_list lens[DK_MAX_LANES];    /* [rows, lens_k] */
     double seconds;                     /* of the passes alone */
 } dk_score;
 

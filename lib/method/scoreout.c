@@ -54,6 +54,22 @@ static int put_sums(dk_scores_writer *w, const dk_score *s, size_t l, const char
     return rc;
 }
 
+static int put_lens(dk_scores_writer *w, const dk_score *s, size_t l, const char *lane,
+                    const dk_score_attr *base, dk_err *err)
+{
+    dk_score_attr a = *base;
+    char name[256];
+    int rc;
+
+    a.unit = "nats";
+    a.what = lane;
+    a.end = "top";
+    snprintf(name, sizeof name, "lens/%s/index", lane);
+    rc = dk_scores_add_index(w, name, s->lens[l].id, s->lens_k, &a, err);
+    snprintf(name, sizeof name, "lens/%s/logp", lane);
+    return rc < 0 ? rc : dk_scores_add_dense(w, name, s->lens[l].logp, s->lens_k, &a, err);
+}
+
 int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, const char *path,
                    const dk_provenance *prov, dk_err *err)
 {
@@ -79,6 +95,8 @@ int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, c
             snprintf(name, sizeof name, "kl/%s", pair->lane[l].name);
             rc = dk_scores_add_dense(w, name, s->kl[l], 0, &a, err);
         }
+        if (rc == 0 && s->lens_k)
+            rc = put_lens(w, s, l, pair->lane[l].name, &base, err);
         if (rc == 0 && s->k && l > 0)
             rc = put_topk(w, s, l, pair->lane[l].name, &base, err);
         if (rc == 0 && s->k && l > 0)

@@ -1,74 +1,24 @@
-/* The top-k visitor: a threshold and a buffer of 2k per row and end.
- *
- * An entry is one integer whose order is the wanted order: the value's bits,
- * made monotone, above the id. */
+/* The top-k visitor: one heap per row and end. */
 #include "method/topk.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/thread.h"
 #include "num/simd.h"
-
-struct heap { uint64_t *entry; size_t n; float limit; };    /* limit: nothing beyond it enters */
+#include "num/topheap.h"
 
 struct sums { int64_t *diff; int32_t *positive; };  /* [V] of one thread and lane */
 
 struct dk_topk {
     size_t n_lanes, k, vocab, block, threads;
-    struct heap *heap;              /* [thread][lane][row][end] */
+    dk_heap *heap;              /* [thread][lane][row][end] */
     uint64_t *pool;
     struct sums *sums;              /* [thread][lane] */
     int64_t *top_count, *bottom_count;  /* [lane][V]; counted after a pass */
     int *bad;                       /* [thread][lane] */
     const dk_topk_lists *lists;
 };
-
-static uint32_t ordered(float v)        /* ascending with v; -0 before +0 */
-{
-    uint32_t b;
-
-    memcpy(&b, &v, 4);
-    return b & 0x80000000u ? ~b : b | 0x80000000u;
-}
-
-static float unordered(uint32_t o)
-{
-    const uint32_t b = o & 0x80000000u ? o & 0x7fffffffu : ~o;
-    float v;
-
-    memcpy(&v, &b, 4);
-    return v;
-}
-
-static int by_entry(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Keeps the best k; the limit becomes the k-th value. */
-static void compact(struct heap *h, size_t k, int bottom)
-{
-    qsort(h->entry, h->n, sizeof *h->entry, by_entry);
-    h->n = h->n < k ? h->n : k;
-    if (h->n == k) {
-        const uint32_t o = (uint32_t)(h->entry[k - 1] >> 32);
-
-        h->limit = unordered(bottom ? o : ~o);
-    }
-}
-
-static void offer(struct heap *h, size_t k, float v, uint32_t id, int bottom)
-{
-    const uint32_t o = ordered(v + 0.0f);       /* -0 and +0 are equal values */
-
-    h->entry[h->n++] = (uint64_t)(bottom ? o : ~o) << 32 | id;
-    if (h->n == 2 * k)
-        compact(h, k, bottom);
-}
 
 int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *err)
 {
@@ -124,7 +74,7 @@ void dk_topk_free(dk_topk **tp)
 
 void dk_topk_target(dk_topk *t, const dk_topk_lists *lists) { t->lists = lists; }
 
-static struct heap *heap_of(const dk_topk *t, const dk_tile *tile, size_t lane, size_t row, int end)
+static dk_heap *heap_of(const dk_topk *t, const dk_tile *tile, size_t lane, size_t row, int end)
 {
     return &t->heap[((((size_t)tile->thread * t->n_lanes + lane) * t->block) + row) * 2 + (size_t)end];
 }
@@ -135,11 +85,10 @@ static void begin(void *self, const dk_tile *tile)
 
     for (size_t l = 1; l < t->n_lanes; l++)
         for (size_t i = 0; i < tile->rows; i++) {
-            struct heap *top = heap_of(t, tile, l, i, 0), *bottom = heap_of(t, tile, l, i, 1);
+            dk_heap *top = heap_of(t, tile, l, i, 0), *bottom = heap_of(t, tile, l, i, 1);
 
-            top->n = bottom->n = 0;
-            top->limit = -__builtin_inff();
-            bottom->limit = __builtin_inff();
+            dk_heap_begin(top, 0);
+            dk_heap_begin(bottom, 1);
         }
 }
 
@@ -153,11 +102,11 @@ static int differences(float *restrict d, const float *restrict p, const float *
 
     for (size_t i = 0; i < n; i++) {
         const double fixed = ((double)p[i] - (double)q[i]) * 1073741824.0 + shift;
-        int64_t bits;
+        uint64_t bits;              /* unsigned: what is not usable may overflow */
 
         d[i] = p[i] - q[i];
         memcpy(&bits, &fixed, 8);
-        sum[i] += bits - 0x4338000000000000;
+        sum[i] = (int64_t)((uint64_t)sum[i] + bits - 0x4338000000000000u);
         positive[i] += d[i] > 0;
         ok &= d[i] < 1048576.0f && d[i] > -1048576.0f;
     }
@@ -165,7 +114,7 @@ static int differences(float *restrict d, const float *restrict p, const float *
 }
 
 DK_CLONES
-static void scan(const dk_topk *t, struct heap *top, struct heap *bottom, const float *restrict d,
+static void scan(const dk_topk *t, dk_heap *top, dk_heap *bottom, const float *restrict d,
                  size_t n, uint32_t v0)
 {
     for (size_t i = 0; i < n; i += 16) {
@@ -178,9 +127,9 @@ static void scan(const dk_topk *t, struct heap *top, struct heap *bottom, const 
             const float v = d[i + j];
 
             if (v > top->limit)
-                offer(top, t->k, v, v0 + (uint32_t)(i + j), 0);
+                dk_heap_offer(top, t->k, v, v0 + (uint32_t)(i + j), 0);
             if (v < bottom->limit)
-                offer(bottom, t->k, v, v0 + (uint32_t)(i + j), 1);
+                dk_heap_offer(bottom, t->k, v, v0 + (uint32_t)(i + j), 1);
         }
     }
 }
@@ -205,17 +154,6 @@ static void visit(void *self, const dk_tile *tile)
     }
 }
 
-static void unload(struct heap *h, size_t k, int bottom, uint32_t *id, float *value)
-{
-    compact(h, k, bottom);
-    for (size_t j = 0; j < h->n; j++) {
-        const uint32_t o = (uint32_t)(h->entry[j] >> 32);
-
-        id[j] = (uint32_t)h->entry[j];
-        value[j] = unordered(bottom ? o : ~o);
-    }
-}
-
 static void end(void *self, const dk_tile *tile)
 {
     dk_topk *t = self;
@@ -224,8 +162,8 @@ static void end(void *self, const dk_tile *tile)
         for (size_t i = 0; i < tile->rows; i++) {
             const size_t at = (tile->row0 + i) * t->k;
 
-            unload(heap_of(t, tile, l, i, 0), t->k, 0, t->lists[l].top_id + at, t->lists[l].top + at);
-            unload(heap_of(t, tile, l, i, 1), t->k, 1, t->lists[l].bottom_id + at, t->lists[l].bottom + at);
+            dk_heap_end(heap_of(t, tile, l, i, 0), t->k, 0, t->lists[l].top_id + at, t->lists[l].top + at);
+            dk_heap_end(heap_of(t, tile, l, i, 1), t->k, 1, t->lists[l].bottom_id + at, t->lists[l].bottom + at);
             for (size_t j = 0; j < t->k; j++) {
                 #pragma omp atomic
                 t->top_count[l * t->vocab + t->lists[l].top_id[at + j]]++;

@@ -88,5 +88,10 @@ int dk_pair_check_tokens(const dk_pair *p, const dk_tokens *t, const char *path,
         if (t->token[i] >= p->model->config.vocab)
             return dk_fail(err, DK_EDATA, "%s: token id %u is outside the model's %zu ids", path,
                            t->token[i], p->model->config.vocab);
+    for (size_t d = 0; d < t->docs; d++)
+        if (t->offset[d + 1] - t->offset[d] > p->model->config.max_positions)
+            return dk_fail(err, DK_EDATA, "%s: document %llu has %llu tokens, more than the model's context of %zu; "
+                           "cut it with --max-tokens", path, (unsigned long long)t->id[d],
+                           (unsigned long long)(t->offset[d + 1] - t->offset[d]), (size_t)p->model->config.max_positions);
     return check_tokenizer(p, t, path, err);
 }

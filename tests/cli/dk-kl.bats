@@ -357,6 +357,13 @@ max-samples=4
     [ "$(kl - < none)" = "$(kl - < "$IDS")" ]
 }
 
+@test "refused: a document longer than the model's context, with the remedy" {
+    dk-tokenize -m "$G" -n 1 -o long.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    run -1 --separate-stderr kl long.tok.h5
+    failed dk-kl "long.tok.h5: document 0 has 331 tokens" "context of 256" "--max-tokens"
+    run -0 kl --max-tokens 256 long.tok.h5
+}
+
 @test "a checkpoint without a tokenizer cannot be compared: a warning" {
     cp -r "$MINI/hf" hf && rm hf/tokenizer.json
     run -0 --separate-stderr dk-kl --dtype f32 -m hf -f "$PLAIN" "$T"

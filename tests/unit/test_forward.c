@@ -12,6 +12,7 @@
 #include "gold.h"
 #include "io/json.h"
 #include "method/kl.h"
+#include "method/lens.h"
 #include "method/topk.h"
 #include "model/lanes.h"
 #include "num/kernel_kl.h"
@@ -106,6 +107,7 @@ struct run {
     float *tap[LANES][64];          /* [layer + 1]: [rows, d] */
     struct keep keep;
     float *kl[LANES];
+    dk_lens_list likely[LANES];     /* [rows, 2] */
 };
 
 static void open_run(struct run *u, dk_dtype dtype)
@@ -142,7 +144,8 @@ static void forward_all(struct run *u)
     dk_tap *taps = zeros(LANES * (layers + 1), sizeof *taps);
     dk_pass pass = { .batch = { set.n_texts, set.offset, set.ids }, .last_layer = -1 };
     dk_kl *kl = NULL;
-    dk_visitor vis[2];
+    dk_lens *lens = NULL;
+    dk_visitor vis[3];
     dk_err err = {0};
     size_t n;
 
@@ -162,13 +165,18 @@ static void forward_all(struct run *u)
         u->keep.best[l] = zeros(set.rows, 4);
         u->keep.top[l] = zeros(set.rows, 4);
         u->kl[l] = zeros(set.rows, 4);
+        u->likely[l] = (dk_lens_list){ zeros(set.rows * 2, 4), zeros(set.rows * 2, 4) };
     }
     dk_kl_new(&kl, LANES, 1, &err);
     dk_kl_target(kl, u->kl, NULL, NULL);
     vis[0] = (dk_visitor){ &u->keep, keep_begin, keep_tile, keep_end };
     vis[1] = dk_kl_visitor(kl);
-    tap(dk_runner_head(u->r, NULL, 0, vis, 2, &err) == 0, "head %s", err.msg);
+    dk_lens_new(&lens, LANES, 2, u->m->config.vocab, &err);
+    dk_lens_target(lens, u->likely);
+    vis[2] = dk_lens_visitor(lens);
+    tap(dk_runner_head(u->r, NULL, 0, vis, 3, &err) == 0, "head %s", err.msg);
     dk_kl_free(&kl);
+    dk_lens_free(&lens);
     dk_free(taps);
 }
 
@@ -251,8 +259,9 @@ static void compare_logits(const struct run *u, size_t lane)
     const double *lse = lane_gold(lane, "lse64.f64", 8, set.rows);
     const int32_t *top = lane_gold(lane, "top1.i32", 4, set.rows);
     const float *margin = lane_gold(lane, "margin.f32", 4, set.rows);
-    double worst = 0, sum = 0, worst64 = 0, worst_lse = 0;
-    size_t differ = 0, far = 0;
+    const dk_lens_list *likely = &u->likely[lane];
+    double worst = 0, sum = 0, worst64 = 0, worst_lse = 0, worst_gap = 0;
+    size_t differ = 0, far = 0, other = 0;
 
     for (size_t i = 0; i < set.rows * FIXED; i++) {
         const double e = fabs((double)u->keep.at[lane][i] - hf[i]);
@@ -268,12 +277,17 @@ static void compare_logits(const struct run *u, size_t lane)
         worst_lse = e <= worst_lse ? worst_lse : e;
         differ += u->keep.top[lane][i] != (uint32_t)top[i];
         far += u->keep.top[lane][i] != (uint32_t)top[i] && margin[i] >= 1e-3f;
+        other += likely->id[2 * i] != u->keep.top[lane][i] ||
+                 !(fabs(likely->logp[2 * i] - (u->keep.best[lane][i] - u->keep.lse[lane][i])) <= 1e-5);
+        worst_gap = fmax(worst_gap, fabs((double)likely->logp[2 * i] - likely->logp[2 * i + 1] - margin[i]));
     }
     sum /= (double)(set.rows * FIXED);
     tap(worst <= 5e-4 && sum <= 3e-5, "%s: logits against HuggingFace f32: max %.1e, mean %.1e (against f64: max %.1e)",
         lane_name[lane], worst, sum, worst64);
     tap(worst64 <= 5e-4 && worst_lse <= 2e-4, "%s: logits against f64 max %.1e, log-sum-exp %.1e", lane_name[lane],
         worst64, worst_lse);
+    tap(other == 0 && worst_gap <= 1e-3, "%s: the lens lists the top-1 of every row; gap to the second within %.1e",
+        lane_name[lane], worst_gap);
     tap(far == 0, "%s: top-1 ids: %zu differ, all where the margin is < 1e-3", lane_name[lane], differ);
 }
 

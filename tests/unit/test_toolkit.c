@@ -66,7 +66,7 @@ static void kl_of(const char *set, const char *json_name, size_t texts)
     int32_t *ids, *ranges;
     float *want, *means;
     dk_tokens t = { .vocab = V };
-    const dk_score_plan plan = { 1, 1, 0, 1024 };
+    const dk_score_plan plan = { .temperature = 1, .kl = 1, .batch_rows = 1152 };
     dk_score s = {0};
     dk_err err = {0};
     double worst = 0, sum = 0, sum_want = 0;
@@ -213,7 +213,7 @@ static void mining(void)
     size_t n;
     const uint32_t *ids = gold_read("toolkit/mining_input_ids.i32", 4, &n);
     const float *want_sum = unpacked("mining_sum_logit_diff.f32.zst", V * 4);
-    const dk_score_plan plan = { 1, 0, K, 1024 };
+    const dk_score_plan plan = { .temperature = 1, .top_k = K, .batch_rows = 1152 };
     dk_tokens t = { .vocab = V };
     dk_score s = {0};
     dk_err err = {0};
