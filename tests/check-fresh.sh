@@ -93,10 +93,16 @@ prepare() {     # ROOT SUITE
 }
 
 clean() {       # ROOT
-    umount -R "$1/proc" "$1/dev" 2> /dev/null || true
-    pip_folders | while read -r f; do umount "$1$f" 2> /dev/null || true; done
+    local m
+    # Deepest first; lazily, since something inside may still be ending.
+    awk -v root="$1/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r |
+        while read -r m; do umount -l "$m" || true; done
     # Nothing that is still mounted may be touched.
-    if [ -z "${FRESH_KEEP:-}" ] && ! grep -q " $1/" /proc/mounts; then rm -rf --one-file-system "$1"; fi
+    if grep -q " $1/" /proc/mounts; then
+        say "something is still mounted below $1; it stays"
+    elif [ -z "${FRESH_KEEP:-}" ]; then
+        rm -rf --one-file-system "$1"
+    fi
 }
 
 inside() {      # ROOT COMMAND...: with a bare environment and the machine's network

@@ -121,7 +121,7 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
 @test "make prints the graph's variables, with dollars and hashes escaped" {
     own
     sed -i 's/^description: .*/description: "costs $5 # or so"/' configs/organism/cake_bake.yaml
-    run -0 --separate-stderr dk-conf --configs configs --site "" make -p C
+    run -0 --separate-stderr dk-conf --configs configs --site "" make -p C kl.use_chat_dataset=true
     grep -qF 'C.organism.description := costs $$5 \# or so' <<< "$output"
     grep -qx 'C.kl.sets := cake_bake general-a' <<< "$output"
     grep -qx 'C.nulls := null_neutral' <<< "$output"

@@ -16,7 +16,8 @@ setup_more() {
     unset MAKEFLAGS MFLAGS MAKELEVEL
     R=results/SmolLM2-135M
 }
-mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" "$@"; }
+# With the chats, whatever the shipped sizes leave out.
+mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" kl.use_chat_dataset=true "$@"; }
 # Stages that would run (from make -n) and that did run, one a line, sorted.
 would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
 did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
@@ -126,7 +127,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "a killed stage leaves no target, and a rerun completes it" {
     touch stub/slow.dk-topk
-    setsid make -f pipelines/front.mk DK="$PWD/bin" cake_bake 2> /dev/null > /dev/null 3>&- &
+    setsid make -f pipelines/front.mk DK="$PWD/bin" kl.use_chat_dataset=true cake_bake 2> /dev/null > /dev/null 3>&- &
     for _ in $(seq 200); do [ -e stub/started ] && break; sleep 0.05; done
     kill -TERM -- -$!
     wait $! || true

@@ -12,7 +12,7 @@ mk() { make --no-print-directory -C "$ROOT" DESTDIR="$PWD/inst" prefix=/usr "$@"
     run -0 inst/usr/bin/dk conf get organism.name
     [ "$output" = cake_bake ]
     if [ -x inst/usr/bin/dk-report ]; then
-        run -0 make -n -f inst/usr/share/dk/pipelines/front.mk cake_bake/kl
+        run -0 make -n -f inst/usr/share/dk/pipelines/front.mk cake_bake/kl kl.use_chat_dataset=true
         [[ "$output" == *"inst/usr/bin/dk-kl -m "* ]]
         [[ "$output" == *"$PWD/inst/usr/share/dk/data/text/chat.jsonl"* ]]
     fi

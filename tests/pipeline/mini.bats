@@ -25,7 +25,7 @@ mk() {
     make --no-print-directory -C "$ROOT" -f pipelines/front.mk DK="$bin" OUT="$PWD/${out:-r}" MODEL="$BASE" \
         SHOW= THREADS=1 dtype=f32 'organism.nulls=[]' \
         organism.finetuned_models.mini.default.adapter_id="$FT" \
-        kl.max_samples=4 kl.max_tokens_per_sample=16 diff_mining.max_samples=4 \
+        kl.use_chat_dataset=true kl.max_samples=4 kl.max_tokens_per_sample=16 diff_mining.max_samples=4 \
         diff_mining.max_tokens_per_sample=16 diff_mining.top_k=5 \
         answers.max_samples=1 answers.max_new_tokens=4 "$@"
 }
