@@ -123,7 +123,7 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
     sed -i 's/^description: .*/description: "costs $5 # or so"/' configs/organism/cake_bake.yaml
     run -0 --separate-stderr dk-conf --configs configs --site "" make -p C kl.use_chat_dataset=true
     grep -qF 'C.organism.description := costs $$5 \# or so' <<< "$output"
-    grep -qx 'C.kl.sets := cake_bake general-a' <<< "$output"
+    grep -qx 'C.kl.sets := cake_bake general-a chat' <<< "$output"
     grep -qx 'C.nulls := null_neutral' <<< "$output"
     grep -qx 'C.adapter := data/organisms/cake_bake/adapter' <<< "$output"
 }
