@@ -124,7 +124,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-generate", .purpose = "Answers of base and finetune to the same prompts.", .algo = 1,
+    .name = "dk-generate", .purpose = "answers of base and finetune to the same prompts", .algo = 1,
     .usage = "[options] -m MODEL [-f ADAPTER] [--prompts FILE] [PROMPT...]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = -1, .run = run,
 };

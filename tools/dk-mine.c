@@ -55,7 +55,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-mine", .purpose = "Ranked tokens that a finetune raises, from the lists of dk-topk.",
+    .name = "dk-mine", .purpose = "rank the tokens that a finetune raises, from the lists of dk-topk",
     .algo = 1, .usage = "[options] -m MODEL [-o FILE] SCORES", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
 };

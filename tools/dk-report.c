@@ -48,7 +48,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-report", .purpose = "What was compared and found, in one screen of text.",
+    .name = "dk-report", .purpose = "tell on one screen what was compared and found",
     .algo = 1, .usage = "[options] RESULTS", .opts = opts, .params_size = sizeof(struct params),
     .min_args = 1, .max_args = 1, .run = run,
 };

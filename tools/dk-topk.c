@@ -52,7 +52,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-topk", .purpose = "Top and bottom k of the logit difference finetune - base, at every token.",
+    .name = "dk-topk", .purpose = "top and bottom k of the logit difference finetune - base, at every token",
     .algo = 1, .usage = "[options] -m MODEL -f ADAPTER -o FILE [TOKENS]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 1, .run = run,
 };
