@@ -236,6 +236,9 @@ static void head(const dk_summary *s, dk_buf *out)
                 pair_str(s, "dtype"));
     if (s->check.n == 0)
         return;
+    for (size_t i = 0; i < s->check.n; i++)
+        if (strcmp(str(s->check.row[i], "check"), "A1") == 0 && strcmp(str(s->check.row[i], "lane"), "ft") == 0)
+            dk_buf_addf(out, "adapter %s\n", str(s->check.row[i], "detail"));
     count_checks(s, count);
     dk_buf_addf(out, "checks  %zu passed, %zu warning%s, %zu failed\n", count[0], count[1],
                 count[1] == 1 ? "" : "s", count[2]);

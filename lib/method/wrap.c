@@ -92,13 +92,15 @@ void dk_snippet_line(dk_buf *out, const char *before, const char *token, const c
                      const char *after, size_t width)
 {
     char *b = plain(before, false), *t = plain(token, false), *x = plain(next, false), *a = plain(after, false);
-    const size_t fixed = 4 + 12 + columns(t, strlen(t)) + columns(x, strlen(x));
+    const size_t fixed = 4 + 18 + columns(t, strlen(t)) + columns(x, strlen(x));
     const size_t room = width > fixed + 20 ? width - fixed : 20;
+    const char *from = end_of(b, room / 2), *to = a + strspn(a, " ");
+    const size_t n = start_of(to, room - room / 2);
 
-    dk_buf_addf(out, "    %s |%s%s >>%s%s | ", end_of(b, room / 2), *t == ' ' ? "" : " ", t,
+    dk_buf_addf(out, "    %s%s |%s%s >>%s%s | ", from > b ? "..." : "", from, *t == ' ' ? "" : " ", t,
                 *x == ' ' ? "" : " ", x);
-    dk_buf_add(out, a + strspn(a, " "), start_of(a + strspn(a, " "), room - room / 2));
-    dk_buf_addc(out, '\n');
+    dk_buf_add(out, to, n);
+    dk_buf_adds(out, to[n] ? "...\n" : "\n");
     dk_free(b);
     dk_free(t);
     dk_free(x);

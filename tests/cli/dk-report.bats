@@ -58,8 +58,9 @@ token() {
 @test "what was compared, and the checks" {
     run -0 dk-report $R
     [ "${lines[0]}" = "cake on mini, products in bf16" ]
-    [ "${lines[1]}" = "checks  1 passed, 1 warning, 0 failed" ]
-    [ "${lines[2]}" = "        warning A3 (ft): is small" ]
+    [[ "${lines[1]}" == "adapter "* ]]
+    [ "${lines[2]}" = "checks  1 passed, 1 warning, 0 failed" ]
+    [ "${lines[3]}" = "        warning A3 (ft): is small" ]
 }
 
 @test "KL of finetune and null on each set, and the ratio" {
