@@ -2,7 +2,7 @@
 
 rows.jsonl + rows.f32     a few rows of a handful of tensors of each type, library names and row order
 tensors.jsonl             sha256 of every dequantised (un-permuted) tensor as float32 little-endian
-blocks.jsonl + blocks.u8 + blocks.f32   synthetic blocks of Q4_0, Q4_1, Q8_0, F16, BF16 with values
+blocks.jsonl + blocks.u8 + blocks.f32   synthetic blocks of every quantised and half format with values
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PICK = {
 
 
 def synthetic():
-    """32 blocks of each format; random bytes, with the half-precision fields kept finite. The F16 and
+    """Blocks of each format; random bytes, with the half-precision fields kept finite. The F16 and
     BF16 sets also hold subnormals, zeros of both signs, infinities and the largest finite values."""
     r = np.random.default_rng(11)
     for name, size in (("Q4_0", 18), ("Q4_1", 20), ("Q8_0", 34), ("F16", 64), ("BF16", 64)):
@@ -40,6 +40,15 @@ def synthetic():
             h = raw.view("<u2")[:, :2 if name == "Q4_1" else 1]
             h[(h & 0x7C00) == 0x7C00] ^= np.uint16(0x4000)
             h[0, 0], h[1, 0] = 0, 1
+        yield name, raw
+    # The half-precision fields of these, as 16-bit columns.
+    for name, size, halves in (("Q5_0", 22, [0]), ("Q5_1", 24, [0, 1]), ("Q4_K", 144, [0, 1]), ("Q5_K", 176, [0, 1]),
+                               ("Q6_K", 210, [104])):
+        raw = r.integers(0, 256, (16, size), dtype=np.uint8)
+        h = raw.view("<u2")
+        for c in halves:
+            h[:, c][(h[:, c] & 0x7C00) == 0x7C00] ^= np.uint16(0x4000)
+        h[0, halves[0]], h[1, halves[0]] = 0, 1
         yield name, raw
 
 
