@@ -14,8 +14,8 @@ typedef struct dk_pair_opts {
 #define DK_PAIR_OPTS(T) \
     DK_GROUP("the pair"), \
     DK_PATH(T, 'm', "model", pair.model, NULL, "the base: a GGUF file or a checkpoint directory"), \
-    DK_PATH(T, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory"), \
-    DK_LIST(T, 'n', "null", pair.nulls, NULL, "further lanes, NAME=ADAPTER (repeat the option)"), \
+    DK_PATH(T, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory, or a checkpoint with full weights"), \
+    DK_LIST(T, 'n', "null", pair.nulls, NULL, "further lanes, NAME=PATH (repeat the option)"), \
     DK_LIST(T, 0, "lanes", pair.lanes, NULL, "run these lanes, in this order (default: all)"), \
     DK_CHOICE(T, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"), \
     { DK_OPT_INT, 0, "batch-tokens", offsetof(T, pair.batch), "1152", 1, 1 << 20, NULL, \

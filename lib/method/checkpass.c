@@ -405,7 +405,7 @@ static int null_edits(dk_check *c, size_t lane, size_t rows, size_t bad[3], dk_e
     const size_t n_lanes = lane ? 3 : 1, layers = c->config.n_layers, d = c->config.d_model;
     const size_t each = (layers + 1) * rows * d;
     const dk_lane base = c->pair.lane[0], own = c->pair.lane[lane];
-    const dk_lane lanes[] = { base, { own.name, own.adapter, 0 }, own };
+    const dk_lane lanes[] = { base, { own.name, own.adapter, 0, NULL }, own };
     float *plain = NULL, *alone = NULL, *edited = NULL, *ones = dk_xcalloc(d, sizeof *ones);
     const dk_edit edits[] = {
         { -1, 0, ones, 0 }, { (int)layers / 2, 0, ones, 0 }, { (int)layers - 1, 0, ones, 0 },

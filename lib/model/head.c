@@ -28,7 +28,7 @@ static int head_room(dk_runner *r, dk_err *err)
 static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
                        const dk_visitor *vis, size_t n_vis, dk_err *err)
 {
-    const dk_weight *w = r->m->head;
+    const dk_weight *w = r->m->head;        /* all heads are cut alike */
     const size_t strip = dk_weight_strip_max(w), each = dk_block_rows() * strip;
     const float *logits[DK_MAX_LANES];
     float *buf = r->tiles + (size_t)dk_thread_id() * r->n_lanes * each;
@@ -46,7 +46,8 @@ static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
         u.logits = logits;
         dk_weight_strip(w, s, &u.v0, &u.n);
         for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
-            rc = dk_product_strip(buf + l * each, strip, r->head_lhs, l * blocks + blk, w, s, err);
+            rc = dk_product_strip(buf + l * each, strip, r->head_lhs, l * blocks + blk, r->model[l]->head, s,
+                                  err);
         for (size_t i = 0; rc == 0 && i < n_vis; i++)
             vis[i].tile(vis[i].self, &u);
     }
@@ -67,8 +68,8 @@ static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t per_lan
             float *to = r->head_in + (l * per_lane + i) * d;
 
             if (i < n)
-                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d, r->m->final_norm, d,
-                           r->m->config.rms_eps);
+                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d,
+                           r->model[l]->final_norm, d, r->m->config.rms_eps);
             else
                 memset(to, 0, d * sizeof *to);
         }
@@ -84,8 +85,13 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
     if (rc < 0 || n == 0)
         return rc;
     norm_rows(r, rows, n, n);
-    dk_lhs_set(r->head_lhs, r->head_in, d, r->n_lanes * n, d);
-    return dk_product(out, r->m->config.vocab, r->head_lhs, r->m->head, err);
+    for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
+        end = dk_runner_set_end(r, first);
+        dk_lhs_set(r->head_lhs, r->head_in + first * n * d, d, (end - first) * n, d);
+        rc = dk_product(out + first * n * r->m->config.vocab, r->m->config.vocab, r->head_lhs,
+                        r->model[first]->head, err);
+    }
+    return rc;
 }
 
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,

@@ -38,6 +38,12 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
     r->n_lanes = n_lanes;
     r->max_rows = max_rows;
     r->side = dk_xcalloc(n_lanes, sizeof(dk_sidepath *));
+    r->model = dk_xcalloc(n_lanes, sizeof(dk_model *));
+    for (size_t i = 0; rc == 0 && i < n_lanes; i++) {
+        r->model[i] = lanes[i].model ? lanes[i].model : m;
+        if (r->model[i] != m)
+            rc = dk_model_compatible(m, r->model[i], err);
+    }
     for (size_t i = 0; rc == 0 && i < n_lanes; i++)
         if (lanes[i].adapter) {
             rc = dk_sidepath_new(&r->side[i], lanes[i].adapter, c, lanes[i].factor, err);
@@ -69,6 +75,7 @@ void dk_runner_free(dk_runner **rp)
     for (size_t i = 0; i < r->n_lanes; i++)
         dk_sidepath_free(&r->side[i]);
     dk_free(r->side);
+    dk_free(r->model);
     dk_lhs_free(&r->lhs);
     dk_lhs_free(&r->head_lhs);
     dk_free(r->x);
@@ -109,7 +116,7 @@ static int rope_tables(dk_runner *r, size_t n, dk_err *err)
     if (rc < 0)
         return rc;
     for (size_t t = 0; t < half; t++) {
-        const float freq = (float)(1.0 / pow(c->rope_theta, 2.0 * (double)t / (double)c->head_dim));
+        const float freq = r->m->rope[t];
 
         for (size_t p = 0; p < n; p++) {
             const float angle = (float)p * freq;
@@ -167,38 +174,58 @@ static void attention(dk_runner *r, const dk_pass *p, size_t layer)
             }
 }
 
-/* y = lhs W^T, then each lane's side path. */
-static int project(dk_runner *r, const dk_weight *w, size_t layer, enum dk_side_group g, float *y,
-                   const float *x, size_t k, dk_err *err)
+size_t dk_runner_set_end(const dk_runner *r, size_t first)
 {
-    const size_t n = dk_weight_rows(w);
-    int rc;
+    size_t l = first + 1;
 
-    dk_lhs_set(r->lhs, x, k, r->n_lanes * r->rows, k);
-    rc = dk_product(y, n, r->lhs, w, err);
-    for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
-        if (r->side[l])
-            dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, x + l * r->rows * k, k,
-                              r->rows, r->low);
-    return rc;
+    while (l < r->n_lanes && r->model[l] == r->model[first])
+        l++;
+    return l;
 }
 
-static void norm_rows(float *y, const float *x, const float *w, size_t rows, const dk_model_config *c)
+static const dk_weight *weight_of(const dk_layer *l, enum dk_side_group g)
 {
-    #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < rows; i++)
-        dk_rmsnorm(y + i * c->d_model, x + i * c->d_model, w, c->d_model, c->rms_eps);
+    switch (g) {
+    case DK_SIDE_QKV: return l->qkv;
+    case DK_SIDE_O: return l->o;
+    case DK_SIDE_GATE_UP: return l->gate_up;
+    default: return l->down;
+    }
+}
+
+/* y = x W^T, the lanes of a weight set together, then each lane's side path.
+ * A product writes whole blocks: what goes beyond its lanes is written again by
+ * the next ones. */
+static int project(dk_runner *r, size_t layer, enum dk_side_group g, float *y, const float *x,
+                   dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
+        const dk_weight *w = weight_of(&r->model[first]->layer[layer], g);
+        const size_t n = dk_weight_rows(w), k = dk_weight_cols(w);
+
+        end = dk_runner_set_end(r, first);
+        dk_lhs_set(r->lhs, x + first * r->rows * k, k, (end - first) * r->rows, k);
+        rc = dk_product(y + first * r->rows * n, n, r->lhs, w, err);
+        for (size_t l = first; rc == 0 && l < end; l++)
+            if (r->side[l])
+                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, x + l * r->rows * k, k,
+                                  r->rows, r->low);
+    }
+    return rc;
 }
 
 static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     const dk_model_config *c = &r->m->config;
-    const dk_layer *l = &r->m->layer[i];
-    const size_t rows = r->n_lanes * r->rows, half = c->head_dim / 2, ld = qkv_width(c);
+    const size_t rows = r->n_lanes * r->rows, half = c->head_dim / 2, ld = qkv_width(c), d = c->d_model;
     int rc;
 
-    norm_rows(r->norm, r->x, l->attn_norm, rows, c);
-    rc = project(r, l->qkv, i, DK_SIDE_QKV, r->qkv, r->norm, c->d_model, err);
+    #pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < rows; row++)
+        dk_rmsnorm(r->norm + row * d, r->x + row * d, r->model[row / r->rows]->layer[i].attn_norm, d, c->rms_eps);
+    rc = project(r, i, DK_SIDE_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -208,17 +235,17 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
         dk_rope(r->qkv + row * ld, c->n_heads + c->n_kv_heads, c->head_dim, r->cosines + at, r->sines + at);
     }
     attention(r, p, i);
-    rc = project(r, l->o, i, DK_SIDE_O, r->out, r->att, c->n_heads * c->head_dim, err);
+    rc = project(r, i, DK_SIDE_O, r->out, r->att, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
-        float *x = r->x + row * c->d_model;
+        float *x = r->x + row * d;
 
-        dk_add(x, r->out + row * c->d_model, c->d_model);
-        dk_rmsnorm(r->norm + row * c->d_model, x, l->mlp_norm, c->d_model, c->rms_eps);
+        dk_add(x, r->out + row * d, d);
+        dk_rmsnorm(r->norm + row * d, x, r->model[row / r->rows]->layer[i].mlp_norm, d, c->rms_eps);
     }
-    rc = project(r, l->gate_up, i, DK_SIDE_GATE_UP, r->gate_up, r->norm, c->d_model, err);
+    rc = project(r, i, DK_SIDE_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -227,28 +254,28 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 
         dk_silu_mul(r->act + row * c->d_ff, g, g + c->d_ff, c->d_ff);
     }
-    rc = project(r, l->down, i, DK_SIDE_DOWN, r->out, r->act, c->d_ff, err);
+    rc = project(r, i, DK_SIDE_DOWN, r->out, r->act, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
-        dk_add(r->x + row * c->d_model, r->out + row * c->d_model, c->d_model);
+        dk_add(r->x + row * d, r->out + row * d, d);
     return 0;
 }
 
-/* What enters the first block.  Lanes that read the same ids share the work. */
+/* What enters the first block.  Lanes that read the same ids from the same
+ * weights share the work. */
 static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
 {
     const size_t each = r->rows * r->m->config.d_model;
     int rc = 0;
 
-    for (size_t l = 0; rc == 0 && p->lane_ids && l < r->n_lanes; l++)
-        rc = dk_model_embed(r->m, r->x + l * each, p->lane_ids[l], r->rows, err);
-    if (p->lane_ids)
-        return rc;
-    rc = dk_model_embed(r->m, r->x, p->batch.ids, r->rows, err);
-    for (size_t l = 1; rc == 0 && l < r->n_lanes; l++)
-        memcpy(r->x + l * each, r->x, each * sizeof(float));
+    for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
+        if (l > 0 && !p->lane_ids && r->model[l] == r->model[l - 1])
+            memcpy(r->x + l * each, r->x + (l - 1) * each, each * sizeof(float));
+        else
+            rc = dk_model_embed(r->model[l], r->x + l * each, p->lane_ids ? p->lane_ids[l] : p->batch.ids,
+                                r->rows, err);
     return rc;
 }
 

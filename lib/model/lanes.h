@@ -1,7 +1,8 @@
 /* The forward pass in lanes: the same tokens through several variants of one
  * weight set, stacked as rows of the same products.
  *
- * A lane is the base, or the base with a LoRA adapter at a factor.  Rows are
+ * A lane is the base, the base with a LoRA adapter at a factor, or a finetune
+ * with weights of its own (a second weight set: its products are its own).  Rows are
  * the tokens of several sequences laid end to end (no padding); lane l of a
  * pass over R rows is rows l R .. (l + 1) R - 1.  A row's numbers do not
  * depend on what else is in the batch. */
@@ -23,6 +24,8 @@ typedef struct dk_lane {
     const char *name;
     const dk_adapter *adapter;      /* NULL: the base; borrowed */
     float factor;                   /* of the adapter: 1 is the finetune, 0 the base */
+    const dk_model *model;          /* NULL: the runner's; else a finetune's own weights, compatible
+                                     * with them; neighbours of one weight set share products */
 } dk_lane;
 
 typedef struct dk_batch {

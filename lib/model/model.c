@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/rope.h"
 #include "num/half.h"
 
 enum { MAX_PARTS = 3 };
@@ -82,6 +83,23 @@ static int check_supported(const dk_model *m, dk_err *err)
     return what ? dk_fail(err, DK_EDATA, "%s: %s are not supported yet", dk_checkpoint_path(m->file), what) : 0;
 }
 
+static int load_rope(dk_model *m, dk_err *err)
+{
+    float *factors = NULL;
+    const size_t half = m->config.head_dim / 2;
+    int rc = dk_alloc(&m->rope, half, sizeof *m->rope, "rotary frequencies", err);
+
+    if (rc == 0 && m->config.rope_kind == DK_ROPE_FACTORS) {
+        rc = dk_alloc(&factors, half, sizeof *factors, "rotary factors", err);
+        if (rc == 0)
+            rc = dk_checkpoint_rows(m->file, "rope_freqs.weight", factors, 0, 1, err);
+    }
+    if (rc == 0)
+        dk_rope_frequencies(m->rope, &m->config, factors);
+    dk_free(factors);
+    return rc;
+}
+
 static int load_layer(dk_model *m, int i, dk_err *err)
 {
     static const char *const qkv[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj" };
@@ -127,6 +145,8 @@ int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_hea
         m->head_name = dk_checkpoint_find(m->file, "lm_head.weight", &rows, &cols) &&
                        !m->config.tied ? "lm_head.weight" : m->embed_name;
         rc = vector(&m->final_norm, m, "model.norm.weight", err);
+        if (rc == 0)
+            rc = load_rope(m, err);
     }
     for (size_t i = 0; rc == 0 && i < m->config.n_layers; i++)
         rc = load_layer(m, (int)i, err);
@@ -159,10 +179,33 @@ void dk_model_free(dk_model **mp)
     }
     dk_free(m->layer);
     dk_free(m->final_norm);
+    dk_free(m->rope);
     dk_weight_free(&m->head);
     dk_checkpoint_close(&m->file);
     dk_free(m);
     *mp = NULL;
+}
+
+int dk_model_compatible(const dk_model *a, const dk_model *b, dk_err *err)
+{
+    const dk_model_config *x = &a->config, *y = &b->config;
+    const struct { const char *name; size_t x, y; } size[] = {
+        { "layers", x->n_layers, y->n_layers }, { "residual width", x->d_model, y->d_model },
+        { "heads", x->n_heads, y->n_heads }, { "key/value heads", x->n_kv_heads, y->n_kv_heads },
+        { "head width", x->head_dim, y->head_dim }, { "MLP width", x->d_ff, y->d_ff },
+        { "vocabulary", x->vocab, y->vocab }
+    };
+    const char *pa = dk_checkpoint_path(a->file), *pb = dk_checkpoint_path(b->file);
+
+    if (x->arch != y->arch || a->dtype != b->dtype)
+        return dk_fail(err, DK_EDATA, "%s and %s differ in architecture", pa, pb);
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (size[i].x != size[i].y)
+            return dk_fail(err, DK_EDATA, "%s and %s cannot be compared: %s %zu and %zu", pa, pb, size[i].name,
+                           size[i].x, size[i].y);
+    if (x->rms_eps != y->rms_eps || memcmp(a->rope, b->rope, x->head_dim / 2 * sizeof *a->rope) != 0)
+        return dk_fail(err, DK_EDATA, "%s and %s differ in norm epsilon or rotary frequencies", pa, pb);
+    return 0;
 }
 
 int dk_model_embed(const dk_model *m, float *out, const uint32_t *ids, size_t n, dk_err *err)

@@ -24,6 +24,7 @@ typedef struct dk_model {
     dk_dtype dtype;
     dk_layer *layer;
     float *final_norm;              /* [d] */
+    float *rope;                    /* [head_dim / 2] rotary frequencies */
     dk_weight *head;                /* [V, d] */
     const char *embed_name, *head_name;
 } dk_model;
@@ -32,6 +33,10 @@ typedef struct dk_model {
  * taps alone), which saves its memory and loading. */
 int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err);
 void dk_model_free(dk_model **m);
+
+/* Whether lanes of both can run side by side: the same architecture and sizes
+ * (and dtype); otherwise one sentence that names the first difference. */
+int dk_model_compatible(const dk_model *a, const dk_model *b, dk_err *err);
 
 /* Embedding rows of the ids, rounded as the dtype wants: out [n, d]. */
 int dk_model_embed(const dk_model *m, float *out, const uint32_t *ids, size_t n, dk_err *err);

@@ -2,7 +2,9 @@
 #include "model/pair.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
 
@@ -85,6 +87,40 @@ int dk_pair_name(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     return rc;
 }
 
+bool dk_is_adapter(const char *path)
+{
+    char *config = dk_xasprintf("%s/adapter_config.json", path);
+    const bool there = access(config, F_OK) == 0;
+
+    dk_free(config);
+    return there;
+}
+
+/* A finetune with weights of its own, in the base's dtype. */
+static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
+{
+    const dk_model_config *base = &p->model->config;
+    dk_model **m = &p->full[lane];
+    char a[65], b[65];
+    int rc = dk_model_load(m, p->path[lane], p->model->dtype, with_head, err);
+
+    if (rc == 0)
+        rc = dk_model_compatible(p->model, *m, err);
+    if (rc == 0)
+        rc = dk_checkpoint_sha256(p->model->file, a, err);
+    if (rc == 0)
+        rc = dk_checkpoint_sha256((*m)->file, b, err);
+    if (rc < 0)
+        return rc;
+    p->lane[lane].model = *m;
+    if (strcmp(a, b) == 0)
+        dk_log(DK_WARN, "%s: the same weights as the base: identical", p->path[lane]);
+    else if (strcmp(base->dtype, (*m)->config.dtype) != 0)
+        dk_log(DK_WARN, "%s is stored as %s, the base as %s: part of the difference is rounding", p->path[lane],
+               (*m)->config.dtype, base->dtype);
+    return 0;
+}
+
 int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
     dk_model_config cfg;
@@ -102,12 +138,15 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
         dk_checkpoint_close(&peek);
     }
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
-        if (p->path[i]) {
+        if (p->path[i] && dk_is_adapter(p->path[i])) {
             rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
             p->lane[i].adapter = p->adapter[i];
         }
     if (rc == 0)
         rc = dk_model_load(&p->model, s->base, dtype, s->with_head, err);
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
+        if (p->path[i] && !p->adapter[i])
+            rc = open_full(p, i, s->with_head, err);
     if (rc < 0)
         dk_pair_close(p);
     return rc;
@@ -118,6 +157,7 @@ void dk_pair_close(dk_pair *p)
     for (size_t i = 0; i < p->n_lanes; i++) {
         dk_free((void *)(size_t)p->lane[i].name);
         dk_adapter_close(&p->adapter[i]);
+        dk_model_free(&p->full[i]);
     }
     dk_model_free(&p->model);
     *p = (dk_pair){0};

@@ -3,6 +3,7 @@
 #ifndef DK_MODEL_PAIR_H
 #define DK_MODEL_PAIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -14,11 +15,13 @@ typedef struct dk_pair {
     dk_model *model;
     size_t n_lanes;
     dk_lane lane[DK_MAX_LANES];         /* names are owned here */
-    dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base */
-    const char *path[DK_MAX_LANES];     /* of the adapter; borrowed */
+    dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base and for full weights */
+    dk_model *full[DK_MAX_LANES];       /* of the lane, where it has weights of its own */
+    const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
 } dk_pair;
 
-/* What to open.  Strings are borrowed for the life of the pair. */
+/* A path with adapter_config.json is an adapter on the base; anything else is a
+ * checkpoint with full weights.  Strings of the spec are borrowed for the life of the pair. */
 typedef struct dk_pair_spec {
     const char *base, *ft;              /* ft NULL: no finetune */
     char *const *nulls;                 /* "NAME=PATH" each */
@@ -30,6 +33,7 @@ typedef struct dk_pair_spec {
 } dk_pair_spec;
 
 /* Lane names: "base", "ft", then the nulls' names. */
+bool dk_is_adapter(const char *path);
 int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 /* Only the lanes' names, factors and paths; adapters and model stay NULL. */
 int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);

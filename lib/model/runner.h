@@ -9,6 +9,7 @@
 struct dk_runner {
     const dk_model *m;
     size_t n_lanes, max_rows, rows;
+    const dk_model **model;     /* [lane]: whose weights */
     dk_sidepath **side;         /* [lane], NULL for the base */
     dk_lhs *lhs, *head_lhs;
     /* rows x width, room for padded rows: */
@@ -21,6 +22,9 @@ struct dk_runner {
     float *tiles;               /* logits tiles, per thread */
     size_t *pos;                /* [rows] of one lane */
 };
+
+/* One behind the last of the lanes from first on that share its weights. */
+size_t dk_runner_set_end(const dk_runner *r, size_t first);
 
 /* Room for rows x width values and what products write beyond. */
 int dk_rows_alloc(float **out, size_t rows, size_t width, dk_err *err);

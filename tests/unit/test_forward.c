@@ -113,7 +113,7 @@ struct run {
 static void open_run(struct run *u, dk_dtype dtype)
 {
     const char *path = getenv("DK_TEST_MODEL");
-    dk_lane lanes[LANES] = { { "base", NULL, 0 } };
+    dk_lane lanes[LANES] = { { .name = "base" } };
     dk_err err = {0};
     int rc = path ? dk_model_load(&u->m, path, dtype, 1, &err)
                   : dk_fail(&err, DK_EUSAGE, "DK_TEST_MODEL is not set");
@@ -123,7 +123,7 @@ static void open_run(struct run *u, dk_dtype dtype)
 
         snprintf(dir, sizeof dir, "%s/data/organisms/%s/adapter", gold_root(), lane_name[l]);
         rc = dk_adapter_open(&u->adapter[l], dir, &u->m->config, &err);
-        lanes[l] = (dk_lane){ lane_name[l], u->adapter[l], 1 };
+        lanes[l] = (dk_lane){ .name = lane_name[l], .adapter = u->adapter[l], .factor = 1 };
     }
     if (rc == 0)
         rc = dk_runner_new(&u->r, u->m, lanes, LANES, set.rows, &err);
