@@ -87,13 +87,18 @@ int dk_pair_name(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     return rc;
 }
 
+static bool holds(const char *folder, const char *name)
+{
+    char *path = dk_xasprintf("%s/%s", folder, name);
+    const bool there = access(path, F_OK) == 0;
+
+    dk_free(path);
+    return there;
+}
+
 bool dk_is_adapter(const char *path)
 {
-    char *config = dk_xasprintf("%s/adapter_config.json", path);
-    const bool there = access(config, F_OK) == 0;
-
-    dk_free(config);
-    return there;
+    return holds(path, "adapter_config.json") || holds(path, "adapter_model.safetensors");
 }
 
 /* A finetune with weights of its own, in the base's dtype. */
@@ -102,7 +107,12 @@ static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
     const dk_model_config *base = &p->model->config;
     dk_model **m = &p->full[lane];
     char a[65], b[65];
-    int rc = dk_model_load(m, p->path[lane], p->model->dtype, with_head, err);
+    int rc;
+
+    if (holds(p->path[lane], ".") && !holds(p->path[lane], "config.json"))
+        return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
+                       "(adapter_config.json)", p->path[lane]);
+    rc = dk_model_load(m, p->path[lane], p->model->dtype, with_head, err);
 
     if (rc == 0)
         rc = dk_model_compatible(p->model, *m, err);

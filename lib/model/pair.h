@@ -20,7 +20,7 @@ typedef struct dk_pair {
     const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
 } dk_pair;
 
-/* A path with adapter_config.json is an adapter on the base; anything else is a
+/* A folder with an adapter's files is an adapter on the base; anything else is a
  * checkpoint with full weights.  Strings of the spec are borrowed for the life of the pair. */
 typedef struct dk_pair_spec {
     const char *base, *ft;              /* ft NULL: no finetune */
