@@ -249,6 +249,7 @@ help:
 	@echo 'make ORGANISM            every method and the summary: $(ORGANISM_NAMES)'
 	@echo 'make ORGANISM/METHOD     one of kl, diff_mining, answers, check, summary'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
+	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
 	@echo 'make bench               measure speed and agreement'

@@ -32,6 +32,11 @@ plan:
 list: $(if $B,$B/bin/dk-conf)
 	@$(DK)/dk-conf --configs $(CONFIGS) list
 
-ifneq ($(ORGANISMS),)
+# `diff` compares any pair, by paths.
+DIFF := $(filter diff,$(MAKECMDGOALS))
+ifneq ($(ORGANISMS)$(DIFF),)
 include $(HERE)dk.mk
+endif
+ifneq ($(DIFF),)
+include $(HERE)diff.mk
 endif
