@@ -491,3 +491,19 @@ x.jsonl" ]
     [[ "$output" == "usage: dk-kl [options] -m MODEL -f ADAPTER [-o FILE] [TOKENS]"* ]]
     [[ "$output" == *"--max-tokens N"*"[1024]"* ]]
 }
+
+@test "a finetune with full weights; one that is the base says so" {
+    run -0 --separate-stderr dk-kl -m "$MINI/hf" -f "$MINI/hf" --table - "$T"
+    [[ "$stderr" == "dk-kl: warning: "*"hf: the same weights as the base: identical" ]]
+    [ "$(jq .value <<< "$output")" = 0 ]
+    # The same values in another file form: no difference, but a warning that there could be one.
+    run -0 --separate-stderr dk-kl --dtype f32 -m "$MINI/hf" -f "$G" -n p="$PLAIN" -o x.score.h5 --table - "$T"
+    [[ "$stderr" == *"is stored as "*"part of the difference is rounding" ]]
+    [ "$(jq -r 'select(.lane == "ft").value' <<< "$output")" = 0 ]
+    kl --table - "$T" > adapter.jsonl
+    [ "$(jq -r 'select(.lane == "p").value' <<< "$output")" = "$(jq .value adapter.jsonl)" ]
+    dk-info x.score.h5 | grep -q '/models/ft .*kind=full'
+    mkdir empty
+    run -1 --separate-stderr dk-kl -m "$G" -f empty "$T"
+    failed dk-kl "empty holds neither a checkpoint"
+}
