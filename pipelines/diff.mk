@@ -28,6 +28,9 @@ diff.name := $(call bare,$(diff.ft))
 D := $(if $(filter command,$(firstword $(origin OUT))),$(OUT),$(OUT)/diff/$(call bare,$(diff.base))/$(diff.name))
 
 diff.lanes := -f $(diff.ft) $(if $(diff.null),-n $(call bare,$(diff.null))=$(diff.null))
+# What dk-check looks into: adapters; full weights are opened by the tools themselves.
+diff.adapter = $(if $(wildcard $1/adapter_config.json),$2 $1)
+diff.check := $(call diff.adapter,$(diff.ft),-f) $(if $(diff.null),$(call diff.adapter,$(diff.null),-n $(call bare,$(diff.null))=))
 diff.pair  := -m $(diff.base) $(diff.lanes) --dtype $(DTYPE)
 diff.parts := $(foreach p,$(diff.base) $(diff.ft) $(diff.null),$(call files,$p))
 diff.set   := $(firstword $(subst ., ,$(notdir $(TEXT))))
@@ -36,7 +39,7 @@ diff.goals := $(if $(filter kl,$(DIFF_METHODS)),$D/kl/$(diff.set).score.h5) \
               $(if $(filter diff_mining,$(DIFF_METHODS)),$D/diff_mining/$(diff.set).top_k_occurring.jsonl)
 
 $(call printed,pair $(diff.name),$D/pair.json,$(diff.json),printf '%s\n' $(call quote,$(diff.json)),)
-$(call stage,check $(diff.name),$D/check.jsonl,dk-check $(diff.pair),,$(diff.parts))
+$(call stage,check $(diff.name),$D/check.jsonl,dk-check -m $(diff.base) $(subst = ,=,$(diff.check)) --dtype $(DTYPE),,$(diff.parts))
 $(call stage,tokens $(diff.set),$D/tokens/$(diff.set).tok.h5,dk-tokenize -m $(diff.base) --format $(FORMAT) --column $(COLUMN) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
 $(call stage,kl $(diff.set),$D/kl/$(diff.set).score.h5 $D/kl/$(diff.set).jsonl,dk-kl $(diff.pair) --max-samples 0 --max-tokens 0 --table $D/kl/$(diff.set).jsonl,$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
 $(call stage,topk $(diff.set),$D/diff_mining/$(diff.set).topk.score.h5,dk-topk $(diff.pair) --max-samples 0 --max-tokens 0 -k $(TOP),$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)

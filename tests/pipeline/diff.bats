@@ -62,6 +62,13 @@ did() { compare "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort | tr '\n' ' '; }
     cmp m/diff_mining/t.top_k_occurring.jsonl r/diff_mining/t.top_k_occurring.jsonl
 }
 
+@test "full weights: the base as its own finetune is identical" {
+    run -0 --separate-stderr dk-diff -t 1 base ./base --text t.jsonl -o f --null other/adapter --methods kl
+    [[ "$stderr" == *": the same weights as the base: identical"* ]]
+    [ "$(jq -c 'select(.lane == "ft").value' f/kl/t.jsonl)" = 0 ]
+    [ "$(jq -r .lane f/check.jsonl | sort -u | tr '\n' ' ')" = "base other " ]
+}
+
 @test "misuse says what is missing" {
     run -2 dk-diff base
     run -2 dk-diff "a b" mine
