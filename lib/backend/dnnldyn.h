@@ -18,7 +18,7 @@
 #if DNNL_VERSION_MAJOR >= 3
 #define DK_DNNL_VERSION(X) \
     X(dnnl_memory_desc_create_with_strides) X(dnnl_memory_desc_create_with_tag) \
-    X(dnnl_matmul_primitive_desc_create)
+    X(dnnl_matmul_primitive_desc_create) X(dnnl_memory_desc_destroy)
 #else
 #define DK_DNNL_VERSION(X) \
     X(dnnl_memory_desc_init_by_strides) X(dnnl_memory_desc_init_by_tag) \
@@ -58,6 +58,7 @@ int dk_dnnl_load(dk_err *err);      /* before any use */
 #define dnnl_memory_desc_create_with_strides (dk_dnnl.dnnl_memory_desc_create_with_strides)
 #define dnnl_memory_desc_create_with_tag (dk_dnnl.dnnl_memory_desc_create_with_tag)
 #define dnnl_matmul_primitive_desc_create (dk_dnnl.dnnl_matmul_primitive_desc_create)
+#define dnnl_memory_desc_destroy (dk_dnnl.dnnl_memory_desc_destroy)
 #define dnnl_memory_desc_init_by_strides (dk_dnnl.dnnl_memory_desc_init_by_strides)
 #define dnnl_memory_desc_init_by_tag (dk_dnnl.dnnl_memory_desc_init_by_tag)
 #define dnnl_matmul_desc_init (dk_dnnl.dnnl_matmul_desc_init)

@@ -95,6 +95,18 @@ static dnnl_status_t md_any(md_t *md, size_t rows, size_t cols, dnnl_data_type_t
 #endif
 }
 
+/* From version 3 on descriptors are objects. */
+static void md_free(md_t *md)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    if (*md)
+        dnnl_memory_desc_destroy(*md);
+    *md = NULL;
+#else
+    (void)md;
+#endif
+}
+
 static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *pd, const_md_t x, const_md_t w, const_md_t y,
                                dnnl_primitive_attr_t attr)
 {
@@ -118,7 +130,7 @@ static int make_kernel(struct kernel *kern, const_md_t layout, dk_err *err)
 {
     const dnnl_data_type_t t = in_type(kern->dtype);
     dnnl_primitive_attr_t attr = NULL;
-    md_t w_md;
+    md_t w_md = {0};
     const_md_t scratch;
     const int threads = omp_get_max_threads();
     int rc;
@@ -143,6 +155,7 @@ static int make_kernel(struct kernel *kern, const_md_t layout, dk_err *err)
         kern->scratch = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
         rc = check(dnnl_primitive_create(&kern->prim, kern->pd), "making a kernel", err);
     }
+    md_free(&w_md);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     omp_set_num_threads(threads);
@@ -270,12 +283,8 @@ static void drop_kernel(struct kernel *kern)
         dnnl_primitive_destroy(kern->prim);
     if (kern->pd)
         dnnl_primitive_desc_destroy(kern->pd);
-#if DNNL_VERSION_MAJOR >= 3
-    if (kern->x_md)
-        dnnl_memory_desc_destroy(kern->x_md);
-    if (kern->y_md)
-        dnnl_memory_desc_destroy(kern->y_md);
-#endif
+    md_free(&kern->x_md);
+    md_free(&kern->y_md);
     kern->prim = NULL;
     kern->pd = NULL;
 }
@@ -336,7 +345,7 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
     dnnl_primitive_t reorder = NULL;
     dnnl_memory_t from = NULL;
     dnnl_stream_t stream = NULL;
-    md_t src;
+    md_t src = {0};
     int rc;
 
     if (kern->dtype == DK_BF16)
@@ -361,6 +370,7 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
         if (rc == 0)
             rc = check(dnnl_stream_wait(stream), "packing weights", err);
     }
+    md_free(&src);
     if (stream) dnnl_stream_destroy(stream);
     if (reorder) dnnl_primitive_destroy(reorder);
     if (rpd) dnnl_primitive_desc_destroy(rpd);
