@@ -115,10 +115,10 @@ static int all_finite(const float *p, size_t n)
 static void with_infinities(dk_kl_row *r, const float *p, const float *q, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (isfinite(q[i]))
+            lse_chunk(&r->q, q + i, 1);         /* the base's own sum, whatever the finetune is */
         if (isnan(p[i]) || isnan(q[i]) || p[i] == INFINITY || q[i] == INFINITY)
             r->bad = 1;
-        else if (p[i] == -INFINITY && q[i] != -INFINITY)
-            lse_chunk(&r->q, q + i, 1);
         else if (p[i] != -INFINITY && q[i] == -INFINITY)
             r->base_inf = 1;
         else if (p[i] != -INFINITY) {
@@ -126,7 +126,6 @@ static void with_infinities(dk_kl_row *r, const float *p, const float *q, size_t
                 r->d0 = (double)p[i] - (double)q[i];
             r->started = 1;
             kl_chunk(r, p + i, q + i, 1);
-            lse_chunk(&r->q, q + i, 1);
         }
     }
     if (r->p.m > -INFINITY && r->widest <= 20)

@@ -105,6 +105,14 @@ static void infinities(void)
     tap(isinf(in_tiles(p, q, 4, 3, 1, NULL)), "an id that only the base excludes is infinite");
     p[3] = NAN;
     tap(isnan(in_tiles(p, q, 4, 3, 1, NULL)), "NaN stays NaN");
+    q[3] = 1;
+    p[1] = NAN;
+    {
+        double lse;
+
+        in_tiles(p, q, 4, 2, 1, &lse);
+        tap(fabs(lse - (1 + log(4))) <= 1e-6, "... and does not touch the base's normaliser");
+    }
 }
 
 struct pair { float v; uint32_t id; };
