@@ -56,8 +56,8 @@ bool dk_conf_next_pair(const dk_conf *c, size_t *i, char **model, char **variant
         if (strncmp(key, head, sizeof head - 1) != 0 || !(end = strrchr(m, '.')))
             continue;
         for (v = end; v > m && v[-1] != '.'; v--);
-        if (v == m)
-            continue;
+        if (v == m || (*i > 0 && strncmp(dk_conf_at(c, *i - 1)->key, key, (size_t)(end - key) + 1) == 0))
+            continue;       /* the second key of a pair */
         *model = dk_xstrndup(m, (size_t)(v - m) - 1);
         *variant = dk_xstrndup(v, (size_t)(end - v));
         (*i)++;

@@ -83,23 +83,33 @@ static void record(dk_buf *out, const dk_conf *c, const char *head, const char *
         dk_free(key[i]);
 }
 
-/* The switch of the one method that is loaded. */
-static bool wants(const dk_conf *c, const char *what)
+/* The last key that ends so, and how many do. */
+static const char *ending(const dk_conf *c, const char *what, size_t *n)
 {
-    const size_t n = strlen(what);
-    const char *only = NULL;
-    size_t n_only = 0;
+    const size_t len = strlen(what);
+    const char *last = NULL;
 
+    *n = 0;
     for (size_t i = 0; i < dk_conf_size(c); i++) {
-        const dk_setting *s = dk_conf_at(c, i);
-        const size_t k = strlen(s->key);
+        const char *key = dk_conf_at(c, i)->key;
+        const size_t k = strlen(key);
 
-        if (k > n && strcmp(s->key + k - n, what) == 0) {
-            only = s->key;
-            n_only++;
+        if (k > len && strcmp(key + k - len, what) == 0) {
+            last = key;
+            (*n)++;
         }
     }
-    return n_only != 1 || dk_conf_true(c, only);
+    return last;
+}
+
+/* The switch, if one method is loaded and has it. */
+static bool wants(const dk_conf *c, const char *what)
+{
+    size_t n_methods, n;
+    const char *key = ending(c, what, &n);
+
+    ending(c, ".requires_preprocessing", &n_methods);
+    return n_methods != 1 || !key || dk_conf_true(c, key);
 }
 
 static int group_records(dk_buf *out, const dk_conf_places *at, const dk_conf *c, const char *group,

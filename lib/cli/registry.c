@@ -418,10 +418,10 @@ static int put_file(dk_conf *c, const char *group, const char *name, const char 
 {
     dk_yaml *y = NULL;
     char *path = NULL;
-    int rc = schema_need(c, *prefix ? prefix : "config", err);
+    int rc = group_tree(&y, &path, c, group, name, err);
 
     if (rc == 0)
-        rc = group_tree(&y, &path, c, group, name, err);
+        rc = schema_need(c, *prefix ? prefix : "config", err);
     if (rc == 0 && y->kind != DK_YAML_MAP)
         rc = dk_fail(err, DK_EUSAGE, "%s: expected 'key: value' lines", path);
     for (size_t i = 0; rc == 0 && i < y->n; i++) {
