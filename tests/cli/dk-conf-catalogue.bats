@@ -241,7 +241,7 @@ EOF
     own
     sed -i '/^without_model_file/d' configs/organism/ukaisi_sandbagging_maple.yaml
     sed -i 's/^type: .*/typo: SDF/' configs/organism/roman_concrete.yaml
-    sed -i 's/^name: .*/name: gpt3/' configs/model/devstral_small_2505.yaml
+    sed -i 's/^name: .*/name: gpt3/' configs/model/qwen3_1_7B_Base.yaml
     sed -i 's/{adapter_id: \([^}]*\)}/{adapter_id: \1, model_id: a\/b}/' configs/organism/kansas_fda.yaml
     sed -i 's/^nulls: .*/nulls: [nobody]/' configs/organism/null_self.yaml
     sed -i 's,^probes: .*,probes: data/nowhere.jsonl,' configs/organism/null_neutral.yaml
@@ -255,7 +255,7 @@ EOF
     [[ "$stderr" == *" 10 problems; "* ]]
     [ "$(grep -c . <<< "$output")" = 10 ]
     for what in "maple': there is no model 'mistral_large_instruct_2411'" "roman_concrete.yaml:3: there is no key 'organism.typo'" \
-        "model 'devstral_small_2505': its key 'name'" "kansas_fda': finetune 'default' of 'qwen3_1_7B' has both" \
+        "model 'qwen3_1_7B_Base': its key 'name'" "kansas_fda': finetune 'default' of 'qwen3_1_7B' has both" \
         "null_self': nulls: there is no organism 'nobody'" "null_neutral': organism.probes: there is no local path" \
         "cake_bake': organism.finetuned_models.SmolLM2-135M.default.adapter_id: there is no local path" \
         "dataset 'c4_c4': dataset.id has no value" "pca.yaml:" "default_2x.yaml:4: amplification.adapters: 3 is an integer"; do
