@@ -113,7 +113,7 @@ $1/check: $R/check.jsonl
 $1/answers: $(if $(C.probes),$R/answers.jsonl)
 $(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
 $(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
-	@$(call conf,make,$1) method=$m > /dev/null$(nl))
+	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
 
 organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)

@@ -99,6 +99,7 @@ static int names(dk_buf *out, const char *dir, const char *group, dk_err *err)
     char *path = dk_xasprintf("%s/%s", dir, group);
     struct dirent **list = NULL;
     const int n = scandir(path, &list, is_yaml, by_name);
+    int rc = 0;
 
     for (int i = 0; i < n; i++) {
         dk_buf_add(out, list[i]->d_name, strlen(list[i]->d_name) - 5);
@@ -106,10 +107,12 @@ static int names(dk_buf *out, const char *dir, const char *group, dk_err *err)
         free(list[i]);
     }
     free(list);
-    if (n < 0)
-        dk_fail_errno(err, "cannot list %s", path);
+    if (n < 0 && errno == ENOENT && access(dir, F_OK) == 0)
+        rc = 0;         /* a group that this folder does without */
+    else if (n < 0)
+        rc = dk_fail_errno(err, "cannot list %s", path);
     dk_free(path);
-    return n < 0 ? DK_EIO : 0;
+    return rc;
 }
 
 int dk_conf_names(dk_buf *out, const dk_conf_places *at, const char *group, dk_err *err)

@@ -281,6 +281,17 @@ EOF
     run ! grep -q 'finetuned_models\|description_long :=' <<< "$output"
 }
 
+@test "a group that is not there is empty; a folder that is not there is an error" {
+    own
+    rm -r configs/amplification
+    run -0 $mine "" check
+    run -0 $mine "" list amplifications
+    [ -z "$output" ]
+    run -1 --separate-stderr dk-conf --configs nowhere --site "" list
+    one_error dk-conf
+    run ! dk-conf --configs nowhere --site "" check
+}
+
 # ---- add -----------------------------------------------------------------------
 
 adapter() {
