@@ -18,7 +18,7 @@ function quote(s,    t) {
     return "\"" t "\""
 }
 # A default of methods.tsv: lists are JSON, which is YAML.
-function value(s) { return s ~ /^(\[.*\]|{}|true|false|null|-?[0-9][0-9.e-]*)$/ ? s : quote(s) }
+function value(s) { return s ~ /^(\[.*\]|[{][}]|true|false|null|-?[0-9][0-9.e-]*)$/ ? s : quote(s) }
 function put(indent, key, s) {
     if (s != "-")
         print indent key ": " (s ~ /^(null|true|false|[0-9]+)$/ ? s : quote(s)) > out
