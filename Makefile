@@ -227,7 +227,7 @@ $B/completions/%: $B/bin/%
 
 VERSION = $(shell sed -n 's/^.define DK_VERSION "\(.*\)"/\1/p' lib/cli/tool.h)
 DIR     = $(DESTDIR)$(prefix)
-SHARED  = $(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f)
+SHARED  = $(filter-out configs/tools/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
 
 install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
@@ -246,7 +246,7 @@ help:
 	@echo 'make demo                install what is missing, build, fetch the model, compare, report'
 	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
 	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
-	@echo 'make ORGANISM            every method and the summary: $(ORGANISM_NAMES)'
+	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
 	@echo 'make ORGANISM/METHOD     one of kl, diff_mining, answers, check, summary'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
 	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='

@@ -102,6 +102,8 @@ tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3).tok.h5
 tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)))
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
+# Methods of the catalogue that have no graph: dk-conf says so.
+UNBUILT := $(filter-out $(METHODS),$(basename $(notdir $(wildcard $(CONFIGS)/method/*.yaml))))
 
 define organism_goals
 .PHONY: $1 $(METHODS:%=$1/%) $1/check $1/answers $1/summary
@@ -110,6 +112,8 @@ $1/summary: $R/summary.txt
 $1/check: $R/check.jsonl
 $1/answers: $(if $(C.probes),$R/answers.jsonl)
 $(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
+$(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
+	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
 
 organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)

@@ -7,25 +7,33 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/confadd.h"
+#include "cli/confcheck.h"
 #include "cli/confmake.h"
+#include "cli/confpair.h"
+#include "cli/confsets.h"
 #include "cli/registry.h"
 #include "cli/suggest.h"
 #include "cli/tool.h"
 #include "io/json.h"
 
-struct params { const char *configs, *site, *prefix; };
+struct params { const char *configs, *site, *prefix, *adapter, *name, *dir; };
 
 static const dk_opt opts[] = {
     DK_PATH(struct params, 0, "configs", configs, NULL, "read configurations from this folder"),
     DK_PATH(struct params, 0, "site", site, NULL,
             "read this site file (\"\" for none) instead of ~/.config/dk/site.yaml"),
     DK_STR(struct params, 'p', "prefix", prefix, "conf", "make: begin every variable with TEXT."),
+    DK_PATH(struct params, 0, "adapter", adapter, NULL, "add: the folder of a PEFT adapter"),
+    DK_STR(struct params, 0, "name", name, NULL, "add: what to call the organism [the folder's name]"),
+    DK_PATH(struct params, 0, "dir", dir, NULL,
+            "add: write NAME.yaml to this folder instead of organism/ of the configurations"),
     DK_END
 };
 
 /* ---- list and check ---------------------------------------------------- */
 
-static const char *const groups[] = { "organism", "model", "method", "dataset" };
+static const char *const groups[] = { "organism", "model", "method", "dataset", "amplification" };
 enum { N_GROUPS = sizeof groups / sizeof *groups };
 
 /* "organisms" or "organism"; NULL if there is no such group. */
@@ -40,18 +48,21 @@ static const char *group_named(const char *word)
     return NULL;
 }
 
-static void list_line(const dk_conf_places *at, const char *group, const char *name)
+static void list_line(const dk_conf_places *at, const char *group, const char *name, int width)
 {
     dk_conf *c = NULL;
     char key[64];
     const char *text = NULL;
 
-    snprintf(key, sizeof key, "%s.%s", group,
-             strcmp(group, "organism") == 0 ? "description" : strcmp(group, "model") == 0 ? "model_id" : "id");
-    if (strcmp(group, "method") != 0 && dk_conf_load_one(&c, at, group, name, NULL) == 0)
-        text = dk_conf_text(c, key);
+    snprintf(key, sizeof key, "%s.%s", group, strcmp(group, "model") == 0 ? "model_id"
+             : strcmp(group, "dataset") == 0 ? "id" : "description");
+    if (dk_conf_load_one(&c, at, group, name, NULL) == 0)
+        text = strcmp(group, "method") != 0 ? dk_conf_text(c, key)
+            : dk_conf_unbuilt(c) ? "(not built yet)" : NULL;
+    if (text && strcmp(text, "???") == 0)
+        text = "(the first that the organism has a finetune of)";
     if (text)
-        printf("  %-16s %s\n", name, text);
+        printf("  %-*s %s\n", width, name, text);
     else
         printf("  %s\n", name);
     dk_conf_free(&c);
@@ -62,11 +73,11 @@ static int list(const dk_conf_places *at, int n, char **words, dk_err *err)
     const char *only = n > 0 ? group_named(words[0]) : NULL;
 
     if (n > 1 || (n == 1 && !only))
-        return dk_fail(err, DK_EUSAGE, "list takes one of organisms, models, methods, datasets; "
-                       "not '%s'", words[n - 1]);
+        return dk_fail(err, DK_EUSAGE, "list takes one of organisms, models, methods, datasets, "
+                       "amplifications; not '%s'", words[n - 1]);
     for (size_t i = 0; i < N_GROUPS; i++) {
         dk_buf names = {0};
-        int rc;
+        int rc, width = 0;
 
         if (only && only != groups[i])
             continue;
@@ -74,43 +85,86 @@ static int list(const dk_conf_places *at, int n, char **words, dk_err *err)
             return rc;
         if (!only)
             printf("%ss\n", groups[i]);
+        for (const char *p = names.s; p && *p; p += strcspn(p, "\n") + 1)
+            if ((int)strcspn(p, "\n") > width)
+                width = (int)strcspn(p, "\n");
         for (char *p = names.s ? strtok(names.s, "\n") : NULL; p; p = strtok(NULL, "\n"))
             if (only)
                 puts(p);
             else
-                list_line(at, groups[i], p);
+                list_line(at, groups[i], p, width);
         dk_buf_free(&names);
     }
     return 0;
 }
 
-/* Every organism with each of its models, and every data set. */
+/* Known gaps and problems, one a line. */
 static int check(const dk_conf_places *at, dk_err *err)
 {
-    static const char *const group[] = { "organism", "dataset", "model" };
-    size_t n_ok = 0;
+    dk_confcheck k;
+    int rc = dk_conf_check(&k, at, err);
+
+    if (rc == 0) {
+        fputs(k.notes.s ? k.notes.s : "", stdout);
+        fputs(k.problems.s ? k.problems.s : "", stdout);
+        if (k.n_problems)
+            rc = dk_fail(err, DK_EUSAGE, "%zu problem%s; %zu configurations are valid", k.n_problems,
+                         k.n_problems == 1 ? "" : "s", k.n_valid);
+        else
+            printf("%zu configurations are valid\n", k.n_valid);
+    }
+    dk_confcheck_free(&k);
+    return rc;
+}
+
+/* ---- pairs, records and add --------------------------------------------- */
+
+/* The named organisms, or all. */
+static int pairs(const dk_conf_places *at, int n, char **words, dk_err *err)
+{
+    dk_buf names = {0}, out = {0};
+    char *save = NULL;
     int rc = 0;
 
-    for (size_t g = 0; rc == 0 && g < 3; g++) {
-        dk_buf names = {0};
-        char *save = NULL;
-
-        rc = dk_conf_names(&names, at, group[g], err);
-        for (char *p = names.s ? strtok_r(names.s, "\n", &save) : NULL; rc == 0 && p;
-             p = strtok_r(NULL, "\n", &save)) {
-            dk_conf *c = NULL;
-            char *word = dk_xasprintf("organism=%s", p);
-
-            rc = g == 0 ? dk_conf_load(&c, at, 1, &word, err)
-                        : dk_conf_load_one(&c, at, group[g], p, err);
-            dk_conf_free(&c);
-            dk_free(word);
-            n_ok += rc == 0;
-        }
-        dk_buf_free(&names);
-    }
+    for (int i = 0; i < n; i++)
+        dk_buf_addf(&names, "%s\n", words[i]);
+    if (n == 0)
+        rc = dk_conf_names(&names, at, "organism", err);
+    dk_buf_adds(&out, "organism\tmodel\tvariant\tkind\tbase\trepository\tsubfolder\n");
+    for (char *p = names.s ? strtok_r(names.s, "\n", &save) : NULL; rc == 0 && p;
+         p = strtok_r(NULL, "\n", &save))
+        rc = dk_conf_pairs(at, p, &out, err);
     if (rc == 0)
-        printf("%zu configurations are valid\n", n_ok);
+        fputs(out.s, stdout);
+    dk_buf_free(&names);
+    dk_buf_free(&out);
+    return rc;
+}
+
+static int records(const dk_conf_places *at, const dk_conf *c, dk_err *err)
+{
+    dk_buf out = {0};
+    int rc;
+
+    dk_buf_adds(&out, "group\tname\tsplit\tid\tsubset\tcolumn\n");
+    rc = dk_conf_records(at, c, &out, err);
+    if (rc == 0)
+        fputs(out.s, stdout);
+    dk_buf_free(&out);
+    return rc;
+}
+
+static int add(const dk_conf_places *at, const struct params *p, dk_err *err)
+{
+    char *path = NULL;
+    int rc;
+
+    if (!p->adapter)
+        return dk_fail(err, DK_EUSAGE, "add needs --adapter PATH");
+    rc = dk_conf_add(&path, at, p->adapter, p->name, p->dir, err);
+    if (rc == 0)
+        puts(path);
+    dk_free(path);
     return rc;
 }
 
@@ -173,6 +227,13 @@ static void json_value(dk_jw *w, const dk_yaml *y)
         for (size_t i = 0; i < y->n; i++)
             json_value(w, &y->item[i]);
         dk_jw_arr_end(w);
+    } else if (y->kind == DK_YAML_MAP && y->n) {
+        dk_jw_obj_begin(w);
+        for (size_t i = 0; i < y->n; i++) {
+            dk_jw_key(w, y->item[i].key);
+            json_value(w, &y->item[i]);
+        }
+        dk_jw_obj_end(w);
     } else if (y->kind == DK_YAML_NULL)
         dk_jw_null(w);
     else if (y->kind == DK_YAML_BOOL)
@@ -220,15 +281,16 @@ static int make(const dk_conf_places *at, const char *prefix, const dk_conf *c, 
 
 static int unknown_verb(const char *verb, dk_err *err)
 {
-    static const char *const verbs[] = { "list", "show", "get", "json", "make", "check" };
+    static const char *const verbs[] = { "list", "show", "get", "json", "make", "check", "pairs",
+                                          "records", "add" };
     dk_suggest s;
     char buf[192];
 
     dk_suggest_begin(&s, verb);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         dk_suggest_try(&s, verbs[i]);
-    return dk_fail(err, DK_EUSAGE, "'%s' is none of list, show, get, json, make, check%s", verb,
-                   dk_suggest_text(&s, buf, sizeof buf));
+    return dk_fail(err, DK_EUSAGE, "'%s' is none of list, show, get, json, make, check, pairs, records, "
+                   "add%s", verb, dk_suggest_text(&s, buf, sizeof buf));
 }
 
 static int get(const dk_conf *c, const char *key, dk_err *err)
@@ -252,20 +314,27 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     (void)ctx;
     if (strcmp(verb, "list") == 0)
         return list(&at, n - 1, args + 1, err);
-    if (strcmp(verb, "check") == 0 && n == 1)
+    if (strcmp(verb, "pairs") == 0)
+        return pairs(&at, n - 1, args + 1, err);
+    if ((strcmp(verb, "check") == 0 || strcmp(verb, "add") == 0) && n > 1)
+        return dk_fail(err, DK_EUSAGE, "%s takes no arguments; not '%s'", verb, args[1]);
+    if (strcmp(verb, "check") == 0)
         return check(&at, err);
-    if (strcmp(verb, "get") == 0 && n > 1) {
+    if (strcmp(verb, "add") == 0)
+        return add(&at, p, err);
+    if (strcmp(verb, "get") == 0) {
+        if (n == 1)
+            return dk_fail(err, DK_EUSAGE, "get takes a key first");
         key = args[1];
         n--;
         args++;
-    } else if (strcmp(verb, "show") != 0 && strcmp(verb, "json") != 0 && strcmp(verb, "make") != 0)
-        return strcmp(verb, "check") == 0 || strcmp(verb, "get") == 0
-            ? dk_fail(err, DK_EUSAGE, "check takes no arguments; get takes a key first")
-            : unknown_verb(verb, err);
+    } else if (strcmp(verb, "show") != 0 && strcmp(verb, "json") != 0 && strcmp(verb, "make") != 0 &&
+               strcmp(verb, "records") != 0)
+        return unknown_verb(verb, err);
     rc = dk_conf_load(&c, &at, n - 1, args + 1, err);
     if (rc == 0)
         rc = key ? get(c, key, err) : verb[0] == 's' ? show(c) : verb[0] == 'j' ? json(c)
-            : make(&at, p->prefix, c, err);
+            : verb[0] == 'r' ? records(&at, c, err) : make(&at, p->prefix, c, err);
     dk_conf_free(&c);
     return rc;
 }
@@ -274,6 +343,6 @@ const dk_tool dk_this_tool = {
     .name = "dk-conf",
     .purpose = "resolve configurations; list organisms, models, methods and data sets",
     .algo = 1,
-    .usage = "[options] list [GROUP] | check | show|json|make [KEY=VALUE...] | get KEY [KEY=VALUE...]",
+    .usage = "[options] list|check|show|json|make|get|records|pairs|add [WORD...]",
     .opts = opts, .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/confsets.h"
 
 static void make_value(const char *s, dk_buf *out)
 {
@@ -72,19 +73,25 @@ struct sets { dk_buf known; };
 
 /* Appends the names listed at KEY to *list and describes each new one. */
 static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_conf_places *at,
-                      const char *prefix, const dk_conf *c, const char *key, dk_err *err)
+                      const char *prefix, const dk_conf *c, const char *key, const char *group,
+                      dk_err *err)
 {
     const dk_setting *s = dk_conf_find(c, key);
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && s && s->list && i < s->list->n; i++) {
-        const char *name = s->list->item[i].text;
-        char *mark = dk_xasprintf(" %s ", name ? name : "");
+        const char *entry = s->list->item[i].text;
+        char *name = NULL, *mark;
         dk_conf *d = NULL;
 
+        if (!entry)
+            return dk_fail(err, DK_EUSAGE, "%s: expected names of data sets (dk-conf list datasets)", key);
+        if (dk_conf_set_named(&name, at, group, entry, err) < 0)
+            return dk_err_prefix(err, "%s", key);
         if (!name)
-            rc = dk_fail(err, DK_EUSAGE, "%s: expected names of data sets (dk-conf list datasets)", key);
-        else if (!sets->known.s || !strstr(sets->known.s, mark)) {
+            continue;
+        mark = dk_xasprintf(" %s ", name);
+        if (!sets->known.s || !strstr(sets->known.s, mark)) {
             dk_buf_adds(&sets->known, mark);
             if ((rc = dk_conf_load_one(&d, at, "dataset", name, err)) < 0)
                 dk_err_prefix(err, "%s", key);
@@ -95,6 +102,7 @@ static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_con
             dk_buf_addf(list, "%s%s", list->n ? " " : "", name);
         dk_conf_free(&d);
         dk_free(mark);
+        dk_free(name);
     }
     return rc;
 }
@@ -112,9 +120,9 @@ static int kl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, con
         dk_buf_adds(&list, name);
     }
     if (rc == 0 && dk_conf_true(c, "kl.datasets.use_pretraining_dataset"))
-        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.pretraining", err);
+        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.pretraining", "pretraining", err);
     if (rc == 0 && dk_conf_true(c, "kl.datasets.use_chat_dataset"))
-        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.chat", err);
+        rc = named_sets(out, &list, sets, at, prefix, c, "datasets.chat", "chat", err);
     if (rc == 0)
         var(out, prefix, "kl.sets", list.s);
     dk_buf_free(&list);
@@ -126,7 +134,7 @@ static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at,
 {
     const dk_setting *o = dk_conf_find(c, "diff_mining.token_ordering.method");
     dk_buf list = {0}, orders = {0};
-    int rc = named_sets(out, &list, sets, at, prefix, c, "diff_mining.datasets", err);
+    int rc = named_sets(out, &list, sets, at, prefix, c, "diff_mining.datasets", "pretraining", err);
 
     for (size_t i = 0; o && o->list && i < o->list->n; i++)
         dk_buf_addf(&orders, "%s%s", i ? " " : "", o->list->item[i].text);
@@ -202,16 +210,26 @@ static int model_vars(dk_buf *out, const char *prefix, const dk_conf *c, dk_err 
     return rc;
 }
 
+/* Long texts, and the pairs that were not chosen. */
+static bool unused(const char *key)
+{
+    return strcmp(key, "organism.description_long") == 0 ||
+           strncmp(key, "organism.finetuned_models.", 26) == 0;
+}
+
 int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c, dk_buf *result,
                  dk_err *err)
 {
     struct sets sets = {0};
     dk_buf out = {0};
-    const char *probes = dk_conf_text(c, "organism.probes");
+    const char *probes = dk_conf_text(c, "organism.probes"), *unbuilt = dk_conf_unbuilt(c);
     int rc;
 
+    if (unbuilt)
+        return dk_fail(err, DK_EUSAGE, "method '%s' is not built yet", unbuilt);
     for (size_t i = 0; i < dk_conf_size(c); i++)
-        var(&out, prefix, dk_conf_at(c, i)->key, dk_conf_at(c, i)->text);
+        if (!unused(dk_conf_at(c, i)->key))
+            var(&out, prefix, dk_conf_at(c, i)->key, dk_conf_at(c, i)->text);
     rc = model_vars(&out, prefix, c, err);
     if (rc == 0)
         rc = null_vars(&out, at, prefix, c, err);

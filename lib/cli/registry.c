@@ -13,8 +13,11 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/confword.h"
 #include "cli/schema.h"
 #include "cli/suggest.h"
+
+#define UNSET "???"     /* must be given a value before it is read */
 
 struct schema { char *group; dk_yaml *tree; };
 
@@ -96,6 +99,7 @@ static int names(dk_buf *out, const char *dir, const char *group, dk_err *err)
     char *path = dk_xasprintf("%s/%s", dir, group);
     struct dirent **list = NULL;
     const int n = scandir(path, &list, is_yaml, by_name);
+    int rc = 0;
 
     for (int i = 0; i < n; i++) {
         dk_buf_add(out, list[i]->d_name, strlen(list[i]->d_name) - 5);
@@ -103,10 +107,12 @@ static int names(dk_buf *out, const char *dir, const char *group, dk_err *err)
         free(list[i]);
     }
     free(list);
-    if (n < 0)
-        dk_fail_errno(err, "cannot list %s", path);
+    if (n < 0 && errno == ENOENT && access(dir, F_OK) == 0)
+        rc = 0;         /* a group that this folder does without */
+    else if (n < 0)
+        rc = dk_fail_errno(err, "cannot list %s", path);
     dk_free(path);
-    return n < 0 ? DK_EIO : 0;
+    return rc;
 }
 
 int dk_conf_names(dk_buf *out, const dk_conf_places *at, const char *group, dk_err *err)
@@ -116,6 +122,14 @@ int dk_conf_names(dk_buf *out, const dk_conf_places *at, const char *group, dk_e
 
     dk_free(dir);
     return rc;
+}
+
+char *dk_conf_group_dir(const dk_conf_places *at, const char *group)
+{
+    char *dir = configs_dir(at), *sub = dk_xasprintf("%s/%s", dir, group);
+
+    dk_free(dir);
+    return sub;
 }
 
 /* ---- schema ------------------------------------------------------------ */
@@ -136,6 +150,26 @@ static int schema_need(dk_conf *c, const char *group, dk_err *err)
     if (rc == 0)
         c->schema[c->n_schema++].group = dk_xstrdup(group);
     return rc;
+}
+
+/* Has the graph of this method been written?  Its schema must be loaded. */
+static bool is_built(const dk_conf *c, const char *method)
+{
+    for (size_t i = 0; i < c->n_schema; i++)
+        if (strcmp(c->schema[i].group, method) == 0) {
+            const char *b = dk_schema_text(dk_yaml_get(c->schema[i].tree, "name"), "built");
+
+            return !b || strcmp(b, "false") != 0;
+        }
+    return true;
+}
+
+static void schema_drop_last(dk_conf *c)
+{
+    struct schema *s = &c->schema[--c->n_schema];
+
+    dk_free(s->group);
+    dk_yaml_free(&s->tree);
 }
 
 /* The key without its group's name; NULL when it belongs to another group. */
@@ -215,7 +249,8 @@ static int put(const struct source *src, const char *key, const dk_yaml *v, cons
     char *where = src->file ? dk_xasprintf("%s:%zu", src->file, v->line) : dk_xstrdup("");
     const char *fixed = dk_schema_text(rule, "fixed");
     dk_setting fresh = {0};
-    int rc = dk_schema_check(rule, v, key, src->err);
+    int rc = v->kind == DK_YAML_STR && strcmp(v->text, UNSET) == 0
+        ? 0 : dk_schema_check(rule, v, key, src->err);
 
     value_of(&fresh, v);
     if (rc == 0 && fixed && src->origin != DK_FROM_DEFAULT && s && !same_value(s->text, fresh.text))
@@ -272,11 +307,33 @@ static void offer(const dk_conf *c, dk_suggest *s)
         }
 }
 
+/* Is the first part of the key a method that was not asked for? */
+static bool of_other_method(const dk_conf *c, const char *key)
+{
+    const size_t n = strcspn(key, ".");
+    char *path;
+    bool is;
+
+    if (!key[n] || memchr(key, '/', n))
+        return false;
+    path = dk_xasprintf("%s/method/%.*s.yaml", c->dir, (int)n, key);
+    is = access(path, F_OK) == 0;
+    for (size_t i = 0; is && i < c->n_schema; i++)
+        is = strncmp(c->schema[i].group, key, n) != 0 || c->schema[i].group[n] != 0;
+    dk_free(path);
+    return is;
+}
+
 static int unknown(const struct source *src, const char *key, size_t line)
 {
     dk_suggest s;
     char buf[192];
 
+    if (src->file && of_other_method(src->c, key))
+        return 0;       /* a value for another run */
+    if (of_other_method(src->c, key))
+        return dk_fail(src->err, DK_EUSAGE, "'%s' belongs to a method that is not built yet or not "
+                       "chosen; method=%.*s shows it", key, (int)strcspn(key, "."), key);
     dk_suggest_begin(&s, key);
     offer(src->c, &s);
     dk_suggest_text(&s, buf, sizeof buf);
@@ -364,10 +421,10 @@ static int put_file(dk_conf *c, const char *group, const char *name, const char 
 {
     dk_yaml *y = NULL;
     char *path = NULL;
-    int rc = schema_need(c, *prefix ? prefix : "config", err);
+    int rc = group_tree(&y, &path, c, group, name, err);
 
     if (rc == 0)
-        rc = group_tree(&y, &path, c, group, name, err);
+        rc = schema_need(c, *prefix ? prefix : "config", err);
     if (rc == 0 && y->kind != DK_YAML_MAP)
         rc = dk_fail(err, DK_EUSAGE, "%s: expected 'key: value' lines", path);
     for (size_t i = 0; rc == 0 && i < y->n; i++) {
@@ -393,14 +450,6 @@ static int put_file(dk_conf *c, const char *group, const char *name, const char 
 
 struct choice { char *organism, *model, *method; };
 
-/* "diffing.method.kl.x" and "diffing/method" are what users carry over. */
-static const char *strip(const char *key)
-{
-    if (strncmp(key, "diffing.method.", 15) == 0 || strncmp(key, "diffing/method=", 15) == 0)
-        return key + (key[7] == '.' ? 15 : 8);
-    return key;
-}
-
 static void choose(struct choice *ch, const char *key, const char *value)
 {
     char **slot = strcmp(key, "organism") == 0 ? &ch->organism
@@ -420,35 +469,46 @@ static int choices(struct choice *ch, const dk_yaml *site, int n, char *const *w
         if (site->item[i].kind == DK_YAML_STR)
             choose(ch, site->item[i].key, site->item[i].text);
     for (int i = 0; i < n; i++) {
-        const char *w = strip(words[i]), *eq = strchr(w, '=');
-        char *key;
+        dk_confword w;
 
-        if (!eq || eq == w)
-            return dk_fail(err, DK_EUSAGE, "'%s' is not KEY=VALUE", words[i]);
-        if (w[0] == '+' || w[0] == '~')
-            return dk_fail(err, DK_EUSAGE, "'%s': keys are neither added nor deleted here; write "
-                           "KEY=VALUE", words[i]);
-        key = dk_xstrndup(w, (size_t)(eq - w));
-        choose(ch, key, eq + 1);
-        dk_free(key);
+        if (dk_confword_parse(&w, words[i], err) < 0)
+            return err ? err->code : DK_EUSAGE;
+        if (w.value)
+            choose(ch, w.key, w.value);
+        dk_confword_free(&w);
     }
     return 0;
 }
 
-static int put_methods(dk_conf *c, const char *wanted_methods, dk_err *err)
+/* Those named, "all", or (NULL) those whose graphs are built. */
+static int put_methods(dk_conf *c, const char *wanted, dk_err *err)
 {
+    const bool all = wanted && strcmp(wanted, "all") == 0;
     dk_buf list = {0};
+    char *save = NULL;
     int rc = 0;
 
-    if (wanted_methods)
-        dk_buf_adds(&list, wanted_methods);
+    if (wanted && !all)
+        dk_buf_adds(&list, wanted);
     else
         rc = names(&list, c->dir, "method", err);
-    for (char *p = list.s ? strtok(list.s, ",\n") : NULL; rc == 0 && p; p = strtok(NULL, ",\n")) {
-        rc = put_file(c, "method", p, p, DK_FROM_DEFAULT, err);
+    for (char *p = list.s ? strtok_r(list.s, ",\n", &save) : NULL; rc == 0 && p;
+         p = strtok_r(NULL, ",\n", &save)) {
+        if (!wanted && (rc = schema_need(c, p, err)) == 0 && !is_built(c, p))
+            schema_drop_last(c);
+        else if (rc == 0)
+            rc = put_file(c, "method", p, p, DK_FROM_DEFAULT, err);
     }
     dk_buf_free(&list);
     return rc;
+}
+
+const char *dk_conf_unbuilt(const dk_conf *c)
+{
+    for (size_t i = 0; i < c->n_schema; i++)
+        if (!is_built(c, c->schema[i].group))
+            return c->schema[i].group;
+    return NULL;
 }
 
 /* model=PATH: a model that has no file in configs/. */
@@ -508,46 +568,131 @@ static int put_model(dk_conf *c, const char *asked, dk_err *err)
     return rc;
 }
 
+/* Is setting i KEY, or something below it? */
+static bool is_under(const dk_conf *c, const char *key, size_t i)
+{
+    const size_t n = strlen(key);
+
+    return strncmp(c->item[i].key, key, n) == 0 && (c->item[i].key[n] == 0 || c->item[i].key[n] == '.');
+}
+
+static void setting_free(dk_setting *s)
+{
+    dk_free(s->key);
+    dk_free(s->text);
+    dk_free(s->where);
+    dk_yaml_free(&s->list);
+}
+
+/* What organism and model need not have can be dropped; the rest has a value. */
+static int drop(const struct source *src, const char *key)
+{
+    static const char *const keep[] = { "organism.name", "organism.finetuned_models", "model.name",
+                                        "model.model_id" };
+    dk_conf *c = src->c;
+    size_t n = 0;
+    bool may = strncmp(key, "organism.", 9) == 0 || strncmp(key, "model.", 6) == 0;
+
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++)
+        may = may && strcmp(key, keep[i]) != 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += is_under(c, key, i);
+    if (n == 0)
+        return unknown(src, key, 0);
+    if (!may)
+        return dk_fail(src->err, DK_EUSAGE, "'%s' must have a value and cannot be dropped", key);
+    n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (is_under(c, key, i))
+            setting_free(&c->item[i]);
+        else
+            c->item[n++] = c->item[i];
+    c->n = n;
+    return 0;
+}
+
+static int not_set_yet(const struct source *src, const char *key)
+{
+    char *full = NULL;
+    int rc = expand(src->c, key, &full, src->err);
+
+    for (size_t i = 0; rc >= 0 && i < src->c->n; i++)
+        if (is_under(src->c, full ? full : key, i))
+            rc = dk_fail(src->err, DK_EUSAGE, "'%s' is set already; write %s=VALUE or ++%s=VALUE", key,
+                         key, key);
+    dk_free(full);
+    return rc < 0 ? rc : 0;
+}
+
 static int put_words(dk_conf *c, int n, char *const *words, dk_err *err)
 {
     const struct source src = { c, DK_FROM_COMMAND, NULL, "", err };
     int rc = 0;
 
     for (int i = 0; rc == 0 && i < n; i++) {
-        const char *w = strip(words[i]), *eq = strchr(w, '=');
-        char *key = dk_xstrndup(w, (size_t)(eq - w));
+        dk_confword w;
         dk_yaml *v = NULL;
 
-        if (strcmp(key, "method") != 0) {
-            rc = dk_yaml_parse(&v, eq + 1, strlen(eq + 1), key, err);
+        if ((rc = dk_confword_parse(&w, words[i], err)) < 0)
+            break;
+        if (w.how == DK_DROP)
+            rc = drop(&src, w.key);
+        else if (strcmp(w.key, "method") != 0) {
+            if (w.how == DK_ADD)
+                rc = not_set_yet(&src, w.key);
             if (rc == 0)
-                rc = put_tree(&src, v, key, true);
+                rc = dk_yaml_parse(&v, w.value, strlen(w.value), w.key, err);
+            if (rc == 0)
+                rc = put_tree(&src, v, w.key, true);
         }
         dk_yaml_free(&v);
-        dk_free(key);
+        dk_confword_free(&w);
     }
     return rc;
 }
 
-/* The organism must have what the pair needs. */
+/* Appends MODEL.VARIANT (brief: each MODEL once) of the organism's finetunes
+ * whose key begins with HEAD; returns how many. */
+static size_t finetunes(const dk_conf *c, const char *head, bool brief, dk_buf *out)
+{
+    const char *last = "";
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        const char *k = c->item[i].key + sizeof "organism.finetuned_models." - 1, *end;
+
+        if (strncmp(c->item[i].key, head, strlen(head)) != 0)
+            continue;
+        end = brief ? k + strcspn(k, ".") : strrchr(k, '.');
+        if (brief && strncmp(k, last, (size_t)(end - k) + 1) == 0)
+            continue;
+        last = k;
+        dk_buf_addf(out, "%s%.*s", n++ ? ", " : "", (int)(end - k), k);
+    }
+    return n;
+}
+
+/* The organism must have what the pair needs, and nothing may be missing. */
 static int check_pair(const dk_conf *c, dk_err *err)
 {
     const char *model = dk_conf_text(c, "model.name"), *variant = dk_conf_text(c, "organism_variant");
-    char *key = dk_xasprintf("organism.finetuned_models.%s.%s.", model ? model : "", variant);
+    char *of_model = dk_xasprintf("organism.finetuned_models.%s.", model ? model : "");
+    char *key = dk_xasprintf("%s%s.", of_model, variant);
     dk_buf have = {0};
-    int rc = DK_EUSAGE;
+    int rc = 0;
 
-    for (size_t i = 0; i < c->n; i++)
-        if (strncmp(c->item[i].key, key, strlen(key)) == 0)
-            rc = 0;
-        else if (strncmp(c->item[i].key, "organism.finetuned_models.", 26) == 0)
-            dk_buf_addf(&have, "%s%.*s", have.n ? ", " : "",
-                        (int)(strrchr(c->item[i].key, '.') - c->item[i].key - 26),
-                        c->item[i].key + 26);
-    if (rc < 0)
-        dk_fail(err, DK_EUSAGE, "organism '%s' has no finetune '%s' of model '%s'; it has %s",
-                dk_conf_text(c, "organism.name"), variant, model, have.s ? have.s : "none");
+    if (finetunes(c, key, false, &have) == 0) {
+        if (finetunes(c, of_model, false, &have) == 0)
+            finetunes(c, "organism.finetuned_models.", true, &have);
+        rc = dk_fail(err, DK_EUSAGE, "organism '%s' has no finetune '%s' of model '%s'; it has %s",
+                     dk_conf_text(c, "organism.name"), variant, model, have.s ? have.s : "none");
+    }
+    for (size_t i = 0; rc == 0 && i < c->n; i++)
+        if (c->item[i].text && strcmp(c->item[i].text, UNSET) == 0)
+            rc = dk_fail(err, DK_EUSAGE, "'%s' has no value; write %s=VALUE", c->item[i].key,
+                         c->item[i].key);
     dk_buf_free(&have);
+    dk_free(of_model);
     dk_free(key);
     return rc;
 }
@@ -608,7 +753,8 @@ int dk_conf_load_one(dk_conf **out, const dk_conf_places *at, const char *group,
 
     *out = dk_xcalloc(1, sizeof **out);
     (*out)->dir = configs_dir(at);
-    if ((rc = put_file(*out, group, name, group, DK_FROM_DEFAULT, err)) < 0)
+    rc = put_file(*out, group, name, strcmp(group, "method") == 0 ? name : group, DK_FROM_DEFAULT, err);
+    if (rc < 0)
         dk_conf_free(out);
     return rc;
 }
@@ -617,12 +763,8 @@ void dk_conf_free(dk_conf **c)
 {
     if (!*c)
         return;
-    for (size_t i = 0; i < (*c)->n; i++) {
-        dk_free((*c)->item[i].key);
-        dk_free((*c)->item[i].text);
-        dk_free((*c)->item[i].where);
-        dk_yaml_free(&(*c)->item[i].list);
-    }
+    for (size_t i = 0; i < (*c)->n; i++)
+        setting_free(&(*c)->item[i]);
     for (size_t i = 0; i < (*c)->n_schema; i++) {
         dk_free((*c)->schema[i].group);
         dk_yaml_free(&(*c)->schema[i].tree);

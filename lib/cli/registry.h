@@ -40,10 +40,11 @@ typedef struct dk_conf_places {
 } dk_conf_places;
 
 /* Everything for one pair.  words: "organism=NAME", "model=NAME|auto|PATH",
- * "method=NAME[,NAME]" (default: all), "KEY=VALUE". */
+ * "method=NAME[,NAME]" or "method=all" (default: those that are built), and
+ * "KEY=VALUE", "+KEY=VALUE", "++KEY=VALUE", "~KEY" (cli/confword.h). */
 int dk_conf_load(dk_conf **out, const dk_conf_places *at, int n, char *const *words, dk_err *err);
 /* One file of a group ("model", "dataset", ...), checked, keys with the
- * group's name in front. */
+ * group's name (of a method: its own) in front. */
 int dk_conf_load_one(dk_conf **out, const dk_conf_places *at, const char *group, const char *name,
                      dk_err *err);
 void dk_conf_free(dk_conf **c);
@@ -53,6 +54,8 @@ const dk_setting *dk_conf_at(const dk_conf *c, size_t i);
 const dk_setting *dk_conf_find(const dk_conf *c, const char *key);     /* NULL: none */
 /* The value as text; NULL when the key is absent or null. */
 const char *dk_conf_text(const dk_conf *c, const char *key);
+/* A loaded method that no graph runs yet; NULL: there is none. */
+const char *dk_conf_unbuilt(const dk_conf *c);
 bool dk_conf_true(const dk_conf *c, const char *key);
 const char *dk_conf_origin_name(enum dk_origin o);
 
@@ -64,6 +67,8 @@ char *dk_conf_path(const dk_conf *c, const char *text);
 int dk_conf_model_path(const dk_conf *c, const char *dir, char **path, bool *must_fetch,
                        dk_err *err);
 
+/* The folder of a group's files.  The caller frees it. */
+char *dk_conf_group_dir(const dk_conf_places *at, const char *group);
 /* The names in a group, sorted, one a line. */
 int dk_conf_names(dk_buf *out, const dk_conf_places *at, const char *group, dk_err *err);
 

@@ -179,11 +179,18 @@ lines() { printf '%s\n' "$@" | sort; }
     mkdir m
     echo model > m/other.gguf
     run -2 --separate-stderr mk cake_bake MODEL=m/other.gguf
-    [[ "$stderr" == *"it has SmolLM2-135M.default"* ]]
+    [[ "$stderr" == *"it has SmolLM2-135M, gemma3_1B, "* ]]
     stages cake_bake/kl MODEL=m/other.gguf OUT=o \
         organism.finetuned_models.other.default.adapter_id=data/organisms/cake_bake/adapter
     [ -f o/other/cake_bake/kl/chat.score.h5 ]
     grep -q -- '-m m/other.gguf' stub/log
+}
+
+@test "a method of the catalogue without a graph is refused by name" {
+    run -2 --separate-stderr mk cake_bake/pca
+    [[ "$stderr" == "dk-conf: error: method 'pca' is not built yet"* ]]
+    run -2 --separate-stderr mk cake_bake/kl pca.layers=[1]
+    [[ "$stderr" == *"'pca.layers' belongs to a method that is not built yet"* ]]
 }
 
 @test "plan says what would run, and why; list what there is" {
