@@ -218,11 +218,12 @@ static int take(struct transfer *t, const char *p, size_t n)
 {
     struct body *b = t->b;
     const long status = status_of(t->h);
+    int rc;
 
     if (b->head || (!b->text && (status < 200 || status > 299)))
         return 0;                               /* an error page says nothing that we print */
-    if (!b->text && !b->started && begin_file(t, status) < 0)
-        return DK_EIO;
+    if (!b->text && !b->started && (rc = begin_file(t, status)) < 0)
+        return rc;
     if ((int64_t)n > b->max - b->have)
         return dk_fail(b->err, DK_EFORMAT, "%s: the server sends more than the %lld bytes that were "
                        "%s", t->h->name, (long long)b->max, b->text ? "allowed" : "announced");
@@ -237,8 +238,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
 
-    if (t->b->rc == 0 && take(t, p, n * size) < 0)
-        t->b->rc = DK_EIO;
+    if (t->b->rc == 0)
+        t->b->rc = take(t, p, n * size);
     return t->b->rc == 0 ? n * size : 0;
 }
 
