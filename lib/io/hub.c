@@ -427,7 +427,7 @@ static int read_index(hub *h, dk_hubpick *p, dk_err *err)
     return rc;
 }
 
-/* Is all of it here?  *tokenizer: is there something to tokenize with too? */
+/* Are the weights here, and what they need?  *tokenizer: and what chats and texts need? */
 static int in_cache(hub *h, bool *tokenizer, dk_err *err)
 {
     const dk_hubwish w = wish_of(h);

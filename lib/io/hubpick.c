@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "io/json.h"
@@ -66,7 +67,7 @@ static bool is_pickle(const char *path)
     static const char *const end[] = { ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib" };
 
     for (size_t i = 0; i < sizeof end / sizeof *end; i++)
-        if (ends_with(path, end[i]))
+        if (strlen(path) >= strlen(end[i]) && strcasecmp(path + strlen(path) - strlen(end[i]), end[i]) == 0)
             return true;
     return false;
 }
@@ -181,7 +182,9 @@ static int pick_weights(dk_hubpick *p, const dk_hublist *files, const dk_hubwish
 static int pick_usual(dk_hubpick *p, const dk_hublist *files, const dk_hubwish *w, dk_err *err)
 {
     p->adapter = listed(files, w->inside, "adapter_config.json");
-    p->tokenizer = listed(files, w->inside, "tokenizer.json") || listed(files, w->inside, "tekken.json");
+    p->tokenizer = listed(files, w->inside, "tekken.json") ||
+                   (listed(files, w->inside, "tokenizer.json") &&
+                    listed(files, w->inside, "tokenizer_config.json"));
     for (size_t i = 0; i < files->n; i++) {
         const char *name = name_in(files->v[i], w->inside);
 

@@ -28,7 +28,7 @@ typedef struct dk_hubwish {
 typedef struct dk_hubpick {
     dk_hublist small, weights;  /* paths in the repository, in the order to fetch */
     char *index;                /* NULL, or the one of small that names the weights */
-    bool adapter, tokenizer;    /* a PEFT adapter; something to tokenize with is there */
+    bool adapter, tokenizer;    /* a PEFT adapter; all to tokenize with is there */
 } dk_hubpick;
 
 /* files: all that the repository holds.  DK_EDATA with the reason when that
