@@ -354,7 +354,7 @@ static int redirected(dk_http *h, const struct body *b, const dk_http_answer *a,
         return 0;
     if (strncasecmp(next, "http", 4) != 0 || (strncasecmp(h->url, "https:", 6) == 0 &&
                                               strncasecmp(next, "https:", 6) != 0))
-        return dk_fail(err, DK_EIO, "%s: the server leads away from https", h->name);
+        return dk_fail(err, DK_EIO, "%s: the server leads to a protocol that is not followed", h->name);
     next = dk_xstrdup(next);
     dk_free(h->url);
     h->url = next;

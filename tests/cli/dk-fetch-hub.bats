@@ -18,7 +18,7 @@ setup_more() {
     echo "not wanted" > "$tiny/README.md"
     "$bin/hub-server" "$PWD/srv" 3>&- &
     server=$!
-    for _ in {1..100}; do [ -s srv/ports ] && break; sleep 0.05; done
+    for _ in {1..400}; do [ -s srv/ports ] && break; sleep 0.05; done
     read -r hub_port cdn_port < srv/ports
     export HF_ENDPOINT=http://127.0.0.1:$hub_port HF_HOME=$PWD/hf no_proxy=127.0.0.1
     cache=$HF_HOME/hub/models--acme--tiny
@@ -301,7 +301,7 @@ fails() {
     SECONDS=0
     fails --retries 4 acme/tiny
     [[ "$stderr" == *"busy (429)"*"100000 s" ]]
-    [ "$SECONDS" -le 5 ]
+    [ "$SECONDS" -lt 30 ]
     fault hub 1 429
     fails acme/tiny
     [[ "$stderr" == *"too many requests"*"HF_TOKEN"* ]]
@@ -340,11 +340,11 @@ fails() {
 }
 
 @test "many cuts in a row: every mebibyte earns new tries" {
-    head -c 9000000 /dev/urandom > "$tiny/model.safetensors"
-    fault cut 6 1300000
+    head -c 5000000 /dev/urandom > "$tiny/model.safetensors"
+    fault cut 3 1300000
     run -0 dk-fetch --retries 1 acme/tiny
     whole
-    [ "$(asked ^cdn)" = 7 ]
+    [ "$(asked ^cdn)" = 4 ]
 }
 
 @test "a server without ranges, or with a changed file, sends all of it" {
@@ -389,11 +389,11 @@ fails() {
 }
 
 @test "a silent server ends in an error after --timeout" {
-    fault stall 1 4
+    fault stall 1 20
     SECONDS=0
     fails --timeout 1 acme/tiny
     [[ "$stderr" == *"too slow"* ]]
-    [ "$SECONDS" -le 4 ]
+    [ "$SECONDS" -lt 15 ]
     no_weights
     run -0 fetch acme/tiny
     whole
@@ -477,10 +477,10 @@ fails() {
 }
 
 @test "an interrupted fetch goes on" {
-    fault slow 1 20000
+    fault slow 1 8000
     env --default-signal=INT dk-fetch acme/tiny > out 2> err 3>&- &
     pid=$!
-    for _ in {1..100}; do [ -s "$(incomplete)" ] && break; sleep 0.05; done
+    for _ in {1..400}; do [ -s "$(incomplete)" ] && break; sleep 0.05; done
     kill -INT $pid
     wait $pid && status=0 || status=$?
     [ "$status" = 130 ]
