@@ -268,6 +268,16 @@ fails() {
     [[ "$stderr" == *"leads in circles" ]]
 }
 
+@test "a redirect to another protocol is not followed" {
+    fetch --include '*.json' acme/tiny
+    for to in "file://$PWD/$tiny/model.safetensors" ftp://127.0.0.1/x; do
+        fault away 1 "$to"
+        fails acme/tiny
+        [[ "$stderr" == *"a protocol that is not followed" ]]
+        no_weights
+    done
+}
+
 @test "401, 403 and 404, each in a sentence" {
     fails acme/nobody
     [[ "$stderr" == *"no local path acme/nobody"*"HF_TOKEN"* ]]

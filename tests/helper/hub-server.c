@@ -21,7 +21,8 @@
  *   stall               the store says nothing for VALUE seconds
  *   norange             the store knows no ranges
  *   badrange            the store sends another range than was asked for
- *   loop                the hub sends its client in circles */
+ *   loop                the hub sends its client in circles
+ *   away                the hub sends its client to VALUE instead of the store */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -336,6 +337,8 @@ static enum MHD_Result on_resolve(conn *c, const char *method, const char *url)
         rc = failure(c, 404, "EntryNotFound");
     else if (fault("loop", value))
         rc = redirect(c, text(""), url);
+    else if (strcmp(method, "GET") == 0 && fault("away", value))
+        rc = redirect(c, text(""), value);
     else if (store) {
         r = text("Found. Redirecting");
         describe(r, path, commit, true, etag);
