@@ -60,6 +60,7 @@ $B/%.o: %.c $B/flags
 $B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
 
 $B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"'
+$B/lib/io/http.o: DEFS = -DDK_CURL_SONAME='"$(call soname,-lcurl,libcurl)"'
 $B/lib/backend/dnnldyn.o: DEFS = -DDK_DNNL_SONAME='"$(call soname,-ldnnl,libdnnl)"'
 
 $B/libdk.a: $(LIB_OBJ)
@@ -89,7 +90,8 @@ SEEDS_tokenizer      = tests/golden/mini/hf/tokenizer.json
 SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
 
 fuzz_build = clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=$1 -fno-sanitize-recover=all \
-    $(PKG_CFLAGS) -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"' -o $@ $^ $(PKG_LIBS) -lm
+    $(PKG_CFLAGS) -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"' \
+    -DDK_CURL_SONAME='"$(call soname,-lcurl,libcurl)"' -o $@ $^ $(PKG_LIBS) -lm
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $@"
@@ -117,6 +119,9 @@ $B/helper/%: $B/tests/helper/%.o $B/libdk.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# A hub on this machine.
+$B/helper/hub-server: LIBS += -lmicrohttpd
 
 # It makes files that the layer would not, with the library itself; -fPIC: or the
 # library's variables would be copied into the program, where the layer does not look.

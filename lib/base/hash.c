@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -58,24 +59,55 @@ void dk_sha256_mem(const void *p, size_t n, char hex[65])
     dk_sha256_free(&h);
 }
 
-int dk_sha256_file(const char *path, char hex[65], dk_err *err)
+/* Adds the rest of the file. */
+static int add_file(EVP_MD_CTX *ctx, int fd, const char *path, dk_err *err)
 {
     static char block[1 << 18];
-    dk_sha256 *h;
     ssize_t n;
-    int rc = 0;
+
+    while ((n = read(fd, block, sizeof block)) > 0)
+        DK_ASSERT(EVP_DigestUpdate(ctx, block, (size_t)n) == 1);
+    return n < 0 ? dk_fail_errno(err, "cannot read %s", path) : 0;
+}
+
+int dk_sha256_file(const char *path, char hex[65], dk_err *err)
+{
+    dk_sha256 *h;
+    int rc;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return dk_fail_errno(err, "cannot open %s", path);
     h = dk_sha256_new();
-    while ((n = read(fd, block, sizeof block)) > 0)
-        dk_sha256_add(h, block, (size_t)n);
-    if (n < 0)
-        rc = dk_fail_errno(err, "cannot read %s", path);
-    else
+    if ((rc = add_file(h->ctx, fd, path, err)) == 0)
         dk_sha256_hex(h, hex);
     dk_sha256_free(&h);
     close(fd);
+    return rc;
+}
+
+int dk_gitblob_file(const char *path, char hex[41], dk_err *err)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t raw[20];
+    char head[32];
+    struct stat st;
+    int rc, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    DK_ASSERT(ctx && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        rc = dk_fail_errno(err, "cannot open %s", path);
+    else {
+        const int n = snprintf(head, sizeof head, "blob %lld", (long long)st.st_size);
+
+        DK_ASSERT(EVP_DigestUpdate(ctx, head, (size_t)n + 1) == 1);
+        rc = add_file(ctx, fd, path, err);
+    }
+    DK_ASSERT(EVP_DigestFinal_ex(ctx, raw, NULL) == 1);
+    for (int i = 0; i < 20; i++)
+        snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+    EVP_MD_CTX_free(ctx);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }

@@ -18,4 +18,7 @@ void dk_sha256_free(dk_sha256 **h);
 void dk_sha256_mem(const void *p, size_t n, char hex[65]);
 int dk_sha256_file(const char *path, char hex[65], dk_err *err);
 
+/* What git calls a file of these bytes: SHA-1 of "blob SIZE", a zero and the file. */
+int dk_gitblob_file(const char *path, char hex[41], dk_err *err);
+
 #endif
