@@ -191,7 +191,7 @@ enum { EPOCHS = 12 };
 /* One text: ids and, of each, the final norm of its last residual. */
 static size_t states(uint32_t *ids, float *h, const dk_model *m, dk_tokenizer *tok, const char *text)
 {
-    const dk_lane base = { "base", NULL, 1 };
+    const dk_lane base = { .name = "base", .factor = 1 };
     const size_t d = m->config.d_model;
     float *x = dk_xcalloc(DK_PROBE_TOKENS * d, sizeof *x);
     const dk_tap tap = { (int)m->config.n_layers - 1, 0, x };
