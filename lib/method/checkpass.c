@@ -103,7 +103,8 @@ static dk_tap *tap_all(const dk_check *c, float *out, size_t n_lanes, size_t row
     dk_tap *taps = dk_xcalloc(n_lanes * steps, sizeof *taps);
 
     for (size_t i = 0; i < n_lanes * steps; i++)
-        taps[i] = (dk_tap){ (int)(i % steps) - 1, i / steps, out + i * rows * c->config.d_model };
+        taps[i] = (dk_tap){ .layer = (int)(i % steps) - 1, .lane = i / steps,
+                             .out = out + i * rows * c->config.d_model };
     return taps;
 }
 
@@ -408,8 +409,9 @@ static int null_edits(dk_check *c, size_t lane, size_t rows, size_t bad[3], dk_e
     const dk_lane lanes[] = { base, { own.name, own.adapter, 0 }, own };
     float *plain = NULL, *alone = NULL, *edited = NULL, *ones = dk_xcalloc(d, sizeof *ones);
     const dk_edit edits[] = {
-        { -1, 0, ones, 0 }, { (int)layers / 2, 0, ones, 0 }, { (int)layers - 1, 0, ones, 0 },
-        { -1, n_lanes - 1, ones, 0 }, { (int)layers / 2, n_lanes - 1, ones, 0 },
+        { -1, 0, ones, 0, 0, 0 }, { (int)layers / 2, 0, ones, 0, 0, 0 },
+        { (int)layers - 1, 0, ones, 0, 0, 0 }, { -1, n_lanes - 1, ones, 0, 0, 0 },
+        { (int)layers / 2, n_lanes - 1, ones, 0, 0, 0 },
     };
     int rc;
 
