@@ -32,7 +32,7 @@ typedef struct dk_check_report {    /* zero-initialise; dk_check_free */
 
 typedef struct dk_check_spec {
     dk_pair_spec pair;              /* lanes: all */
-    char *const *only;              /* ids of the checks to run; NULL: all */
+    char *const *only;              /* ids of the checks to run, "all"; NULL: the usual ones */
     size_t n_only;
     bool expect_null;               /* an adapter without effect is no failure */
 } dk_check_spec;
