@@ -22,23 +22,6 @@ static size_t first_tokens(const dk_check *c, uint32_t *ids, size_t *offset)
     return offset[DK_PROBE_TEXTS];
 }
 
-static int logits_of(float **out, const dk_model *m, const dk_lane *lane, const dk_batch *b, dk_err *err)
-{
-    const size_t rows = b->offset[b->n_seq];
-    const dk_pass pass = { .batch = *b, .last_layer = -1 };
-    dk_runner *r = NULL;
-    int rc = dk_alloc(out, dk_padded_rows(rows) * m->config.vocab, sizeof **out, "logits", err);
-
-    if (rc == 0)
-        rc = dk_runner_new(&r, m, lane, 1, rows, err);
-    if (rc == 0)
-        rc = dk_runner_forward(r, &pass, err);
-    if (rc == 0)
-        rc = dk_runner_logits(r, NULL, 0, *out, err);
-    dk_runner_free(&r);
-    return rc;
-}
-
 static double log_sum_exp(const float *x, size_t n)
 {
     double top = -INFINITY, sum = 0;
@@ -78,10 +61,10 @@ static int merged_kl(dk_check *c, size_t lane, double *kl, size_t *rows, dk_err 
     int rc = dk_model_load_merged(&merged, c->spec->pair.base, m->dtype, c->pair.adapter[lane], err);
 
     if (rc == 0)
-        rc = logits_of(&side, m, &c->pair.lane[lane], &b, err);
+        rc = dk_check_logits(&side, m, &c->pair.lane[lane], &b, err);
     if (rc == 0) {
         merged->head = m->head;
-        rc = logits_of(&own, merged, &base, &b, err);
+        rc = dk_check_logits(&own, merged, &base, &b, err);
         merged->head = NULL;
     }
     *kl = 0;

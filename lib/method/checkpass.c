@@ -398,15 +398,15 @@ static uint32_t most_likely(const float *x, size_t n, double *logp)
     return (uint32_t)top;
 }
 
-static int logits_of(dk_check *c, float **out, const uint32_t *ids, size_t n, dk_err *err)
+int dk_check_logits(float **out, const dk_model *m, const dk_lane *lane, const dk_batch *b, dk_err *err)
 {
-    const size_t offset[] = { 0, n };
-    const dk_pass pass = { .batch = { 1, offset, ids }, .last_layer = -1 };
+    const size_t rows = b->offset[b->n_seq];
+    const dk_pass pass = { .batch = *b, .last_layer = -1 };
     dk_runner *r = NULL;
-    int rc = dk_alloc(out, dk_padded_rows(n) * c->config.vocab, sizeof **out, "logits", err);
+    int rc = dk_alloc(out, dk_padded_rows(rows) * m->config.vocab, sizeof **out, "logits", err);
 
     if (rc == 0)
-        rc = dk_runner_new(&r, c->pair.model, &c->pair.lane[0], 1, n, err);
+        rc = dk_runner_new(&r, m, lane, 1, rows, err);
     if (rc == 0)
         rc = dk_runner_forward(r, &pass, err);
     if (rc == 0)
@@ -455,7 +455,10 @@ int dk_check_g1(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     }
     rc = dk_check_gold_of(&gold, c->pair.model->file, err);
     if (rc == 0 && gold) {
-        rc = logits_of(c, &logits, gold->id, gold->n, err);
+        const size_t offset[] = { 0, gold->n };
+        const dk_batch b = { 1, offset, gold->id };
+
+        rc = dk_check_logits(&logits, c->pair.model, &c->pair.lane[0], &b, err);
         if (rc == 0)
             compare_gold(c, gold, logits, row);
     } else if (rc == 0) {

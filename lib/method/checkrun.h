@@ -92,6 +92,8 @@ int dk_check_try_engine(dk_check *c, dk_err *err);
 const char *dk_check_unfit(const dk_check *c, size_t lane);
 /* The same, and why its adapter can have no effect. */
 const char *dk_check_powerless(const dk_check *c, size_t lane);
+/* Logits of every row of a batch, in one lane. */
+int dk_check_logits(float **out, const dk_model *m, const dk_lane *lane, const dk_batch *b, dk_err *err);
 /* How many values differ in any bit. */
 size_t dk_check_differing(const float *x, const float *y, size_t n);
 

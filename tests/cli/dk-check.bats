@@ -213,6 +213,17 @@ warns() {
     warns "A3 ft" "scale is 0" --expect-null -m "$BASE" -f ft
 }
 
+# --- A5 ---
+@test "A5: whichever map is the first that the adapter changes" {
+    local ops=()
+    for m in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do
+        adapter scale lora_B 1 "${ops[@]}"
+        run -0 --separate-stderr check -m "$BASE" -f ft --checks A5 --dtype f32
+        [[ "$output" == *'"status":"pass"'*"model.layers.0.$m adds "* ]]
+        ops+=(scale "layers.0.$m.lora_B" 0)
+    done
+}
+
 # --- A7 ---
 @test "A7: an update that a merge in bf16 would lose" {
     adapter scale lora_B 0.001
