@@ -22,7 +22,7 @@ static const dk_opt opts[] = {
     DK_LIST  (P, 'n', "null", pair.nulls, NULL, "further lanes, NAME=ADAPTER (repeat the option)"),
     DK_CHOICE(P, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"),
     DK_GROUP("what to check"),
-    DK_LIST  (P, 0, "checks", checks, NULL, "run only the checks with these ids"),
+    DK_LIST  (P, 0, "checks", checks, NULL, "run only these checks; all: A6, A7 and A8 too"),
     DK_FLAG  (P, 0, "expect-null", expect_null, "adapters are meant to have no effect: none is no failure"),
     DK_GROUP("output"),
     DK_OUT   (P, out, "-", "write the results to FILE (JSON lines)"),
@@ -96,7 +96,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-check", .purpose = "check that a pair is fit to be compared: adapter, loss, tokenizer, edits",
-    .algo = 1, .usage = "[options] -m MODEL [-f ADAPTER] [-n NAME=ADAPTER]...", .opts = opts,
+    .name = "dk-check", .purpose = "check that a pair is fit to be compared: adapter, loss, tokenizer, engine",
+    .algo = 2, .usage = "[options] -m MODEL [-f ADAPTER] [-n NAME=ADAPTER]...", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 0, .run = run,
 };

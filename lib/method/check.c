@@ -9,22 +9,38 @@
 #include "io/json.h"
 
 enum { BASE = 1, ADAPTERS = 2 };            /* lanes that a check looks at */
-enum { WEIGHTS = 1, PASS = 2 | WEIGHTS };   /* what must be there before */
+enum {                                      /* what must be there before */
+    WEIGHTS = 1, PASS = 2 | WEIGHTS, ENGINE = 4 | PASS
+};
 
 static const struct check {
     const char *id, *title;
     unsigned lanes, needs;
     dk_check_fn *run;
+    bool asked;             /* runs only when asked for */
 } checks[] = {
-    { "T1", "texts begin with the promised BOS", BASE, 0, dk_check_t1 },
-    { "T2", "chats can be rendered, prompts begin what follows", BASE, 0, dk_check_t2 },
-    { "T3", "tokenizers of base and finetune are the same", BASE | ADAPTERS, 0, dk_check_t3 },
-    { "A1", "every adapter tensor has a home", ADAPTERS, 0, dk_check_a1 },
-    { "A2", "the adapter is not empty", ADAPTERS, 0, dk_check_a2 },
-    { "A3", "the adapter's scale and rank are sound", ADAPTERS, 0, dk_check_a3 },
-    { "A4", "the adapter is applied, where it should be", ADAPTERS, PASS, dk_check_a4 },
-    { "G2", "the loss on English text is sane", BASE | ADAPTERS, PASS, dk_check_g2 },
-    { "S1", "edits of strength 0 change nothing", BASE | ADAPTERS, WEIGHTS, dk_check_s1 },
+    { "T1", "texts begin with the promised BOS", BASE, 0, dk_check_t1, false },
+    { "T2", "chats can be rendered, prompts begin what follows", BASE, 0, dk_check_t2, false },
+    { "T3", "tokenizers of base and finetune are the same", BASE | ADAPTERS, 0, dk_check_t3, false },
+    { "T4", "text survives encoding", BASE, 0, dk_check_t4, false },
+    { "A1", "every adapter tensor has a home", ADAPTERS, 0, dk_check_a1, false },
+    { "A2", "the adapter is not empty", ADAPTERS, 0, dk_check_a2, false },
+    { "A3", "the adapter's scale and rank are sound", ADAPTERS, 0, dk_check_a3, false },
+    { "A4", "the adapter is applied, where it should be", ADAPTERS, PASS, dk_check_a4, false },
+    { "A5", "the adapter is applied to the right size", ADAPTERS, ENGINE, dk_check_a5, false },
+    { "A6", "side path and merged weights agree", ADAPTERS, PASS, dk_check_a6, true },
+    { "A7", "the adapter survives a merge in bf16", ADAPTERS, 0, dk_check_a7, true },
+    { "A8", "a full finetune differs from its base", ADAPTERS, 0, dk_check_a8, true },
+    { "G1", "the base gives the stored numbers", BASE, PASS, dk_check_g1, false },
+    { "G2", "the loss on English text is sane", BASE | ADAPTERS, PASS, dk_check_g2, false },
+    { "L1", "a block reads what the last one left", BASE | ADAPTERS, ENGINE, dk_check_l1, false },
+    { "L2", "a block adds its attention and its MLP", BASE | ADAPTERS, ENGINE, dk_check_l2, false },
+    { "L3", "the last tap gives the logits", BASE | ADAPTERS, ENGINE, dk_check_l3, false },
+    { "L4", "an edit lands where it says", BASE | ADAPTERS, ENGINE, dk_check_l4, false },
+    { "L5", "relative depths are the right layers", BASE, 0, dk_check_l5, false },
+    { "E1", "a row does not depend on its batch", BASE | ADAPTERS, ENGINE, dk_check_e1, false },
+    { "E2", "decoding with a cache equals the whole prompt", BASE | ADAPTERS, ENGINE, dk_check_e2, false },
+    { "S1", "edits of strength 0 change nothing", BASE | ADAPTERS, WEIGHTS, dk_check_s1, false },
 };
 enum { N_CHECKS = sizeof checks / sizeof *checks };
 
@@ -47,9 +63,9 @@ void dk_check_say(dk_check_row *row, dk_check_status status, const char *fmt, ..
 static bool wanted(const dk_check_spec *s, const struct check *k)
 {
     for (size_t i = 0; i < s->n_only; i++)
-        if (strcmp(s->only[i], k->id) == 0)
+        if (strcmp(s->only[i], k->id) == 0 || strcmp(s->only[i], "all") == 0)
             return true;
-    return s->n_only == 0;
+    return s->n_only == 0 && !k->asked;
 }
 
 static int known_ids(const dk_check_spec *s, dk_err *err)
@@ -58,14 +74,14 @@ static int known_ids(const dk_check_spec *s, dk_err *err)
     int rc = 0;
 
     for (size_t k = 0; k < N_CHECKS; k++)
-        dk_buf_addf(&all, "%s%s", k ? ", " : "", checks[k].id);
+        dk_buf_addf(&all, "%s, ", checks[k].id);
     for (size_t i = 0; rc == 0 && i < s->n_only; i++) {
         size_t k = 0;
 
         while (k < N_CHECKS && strcmp(checks[k].id, s->only[i]) != 0)
             k++;
-        if (k == N_CHECKS)
-            rc = dk_fail(err, DK_EUSAGE, "there is no check '%s': they are %s", s->only[i], all.s);
+        if (k == N_CHECKS && strcmp(s->only[i], "all") != 0)
+            rc = dk_fail(err, DK_EUSAGE, "there is no check '%s': they are %sall", s->only[i], all.s);
     }
     dk_buf_free(&all);
     return rc;
@@ -119,6 +135,8 @@ static int open_parts(dk_check *c, dk_err *err)
         rc = load_weights(c, dtype, (needs(c->spec) & PASS) == PASS, err);
     if (rc == 0 && c->pair.model && (needs(c->spec) & PASS) == PASS)
         rc = dk_check_pass(c, err);
+    if (rc == 0 && c->pair.model && (needs(c->spec) & ENGINE) == ENGINE)
+        rc = dk_check_try_engine(c, err);
     return rc;
 }
 

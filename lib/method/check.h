@@ -1,7 +1,8 @@
 /* Checks of a pair before anything is computed with it: does every part of the
  * adapter have a place, does it change the model, are texts and chats encoded
- * as promised.  What they find would otherwise pass silently: a finetune that
- * is not applied still writes fluent text. */
+ * as promised, do taps, edits, batches and caches do what they say.  What they
+ * find would otherwise pass silently: a finetune that is not applied still
+ * writes fluent text. */
 #ifndef DK_METHOD_CHECK_H
 #define DK_METHOD_CHECK_H
 
@@ -32,7 +33,7 @@ typedef struct dk_check_report {    /* zero-initialise; dk_check_free */
 
 typedef struct dk_check_spec {
     dk_pair_spec pair;              /* lanes: all */
-    char *const *only;              /* ids of the checks to run; NULL: all */
+    char *const *only;              /* ids of the checks to run, "all"; NULL: the usual ones */
     size_t n_only;
     bool expect_null;               /* an adapter without effect is no failure */
 } dk_check_spec;

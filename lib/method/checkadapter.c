@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "method/checkrun.h"
 
@@ -39,18 +40,39 @@ static void look_at_modules(dk_check_lane *l, const dk_adapter *a)
         finite = finite && isfinite(m->scale);
         l->no_scale = l->no_scale && m->scale == 0;
         l->empty = l->empty && zero;
-        if (!zero && m->scale != 0 && l->first < 0)
+        if (!zero && m->scale != 0 && l->first < 0) {
             l->first = m->layer;
+            l->module = m;
+        }
     }
     l->usable = finite && dk_adapter_misfit(a)->n == 0;
+}
+
+/* A model where an adapter is expected. */
+static bool is_full(const char *path)
+{
+    char *config = dk_xasprintf("%s/adapter_config.json", path);
+    dk_checkpoint *file = NULL;
+    const bool full = access(config, F_OK) != 0 && dk_checkpoint_open(&file, path, NULL) == 0;
+
+    dk_checkpoint_close(&file);
+    dk_free(config);
+    return full;
 }
 
 int dk_check_inspect(dk_check *c, size_t lane, dk_err *err)
 {
     dk_check_lane *l = &c->lane[lane];
     dk_err why = {0};
-    const int rc = dk_adapter_inspect(&c->pair.adapter[lane], c->pair.path[lane], &c->config, &why);
+    int rc;
 
+    if (is_full(c->pair.path[lane])) {
+        l->full = true;
+        l->refused = dk_xasprintf("%.300s is a whole model, not an adapter, and only adapters can run beside "
+                                  "the base (check A8 compares the weights)", c->pair.path[lane]);
+        return 0;
+    }
+    rc = dk_adapter_inspect(&c->pair.adapter[lane], c->pair.path[lane], &c->config, &why);
     /* Sound files that this model cannot use are a finding, not an error. */
     if (rc == DK_EDATA || rc == DK_ENUM)
         l->refused = dk_xstrdup(why.msg);

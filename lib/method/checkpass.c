@@ -1,5 +1,5 @@
-/* Checks by running the model: A4 and G2 on one pass over the probe texts, S1
- * on a few tokens of its own. */
+/* Checks by running the model: A4 and G2 on one pass over the probe texts, G1
+ * and S1 on a few tokens of their own. */
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,7 +103,8 @@ static dk_tap *tap_all(const dk_check *c, float *out, size_t n_lanes, size_t row
     dk_tap *taps = dk_xcalloc(n_lanes * steps, sizeof *taps);
 
     for (size_t i = 0; i < n_lanes * steps; i++)
-        taps[i] = (dk_tap){ (int)(i % steps) - 1, i / steps, out + i * rows * c->config.d_model };
+        taps[i] = (dk_tap){ .layer = (int)(i % steps) - 1, .lane = i / steps,
+                             .out = out + i * rows * c->config.d_model };
     return taps;
 }
 
@@ -245,8 +246,18 @@ int dk_check_pass(dk_check *c, dk_err *err)
     return rc;
 }
 
+size_t dk_check_differing(const float *x, const float *y, size_t n)
+{
+    size_t bad = 0;
+
+    if (memcmp(x, y, n * sizeof *x) != 0)
+        for (size_t i = 0; i < n; i++)
+            bad += memcmp(&x[i], &y[i], sizeof *x) != 0;
+    return bad;
+}
+
 /* --- A4 ------------------------------------------------------------------------------ */
-static const char *cannot_run(const dk_check *c, size_t lane)
+const char *dk_check_unfit(const dk_check *c, size_t lane)
 {
     const dk_check_probe *base = &c->probe[0], *own = &c->probe[lane];
 
@@ -262,17 +273,24 @@ static const char *cannot_run(const dk_check *c, size_t lane)
     return NULL;
 }
 
+const char *dk_check_powerless(const dk_check *c, size_t lane)
+{
+    const dk_check_lane *l = &c->lane[lane];
+    const char *why = dk_check_unfit(c, lane);
+
+    return why ? why : l->empty ? "the adapter is empty, see A2"
+         : l->no_scale ? "the adapter's scale is 0, see A3" : NULL;
+}
+
 int dk_check_a4(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
 {
     const dk_check_lane *l = &c->lane[lane];
     const dk_check_probe *p = &c->probe[lane];
-    const char *why = cannot_run(c, lane);
+    const char *why = c->spec->expect_null ? dk_check_unfit(c, lane) : dk_check_powerless(c, lane);
     double least = INFINITY, most = 0;
     int silent = -1;
 
     (void)err;
-    if (!why && !c->spec->expect_null && (l->no_scale || l->empty))
-        why = l->empty ? "the adapter is empty, see A2" : "the adapter's scale is 0, see A3";
     if (why) {
         dk_check_say(row, DK_CHECK_SKIP, "%s", why);
         return 0;
@@ -334,7 +352,7 @@ int dk_check_g2(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
 
     (void)err;
     if (lane > 0 && (!c->lane[lane].usable || base_bad)) {
-        dk_check_say(row, DK_CHECK_SKIP, "%s", cannot_run(c, lane));
+        dk_check_say(row, DK_CHECK_SKIP, "%s", dk_check_unfit(c, lane));
         return 0;
     }
     if (c->weights_refused) {
@@ -365,6 +383,93 @@ int dk_check_g2(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     return 0;
 }
 
+/* --- G1 ------------------------------------------------------------------------------ */
+/* Most likely id of a row of logits, and its log-probability. */
+static uint32_t most_likely(const float *x, size_t n, double *logp)
+{
+    size_t top = 0;
+    double sum = 0;
+
+    for (size_t v = 1; v < n; v++)
+        top = x[v] > x[top] ? v : top;
+    for (size_t v = 0; v < n; v++)
+        sum += exp((double)x[v] - (double)x[top]);
+    *logp = -log(sum);
+    return (uint32_t)top;
+}
+
+int dk_check_logits(float **out, const dk_model *m, const dk_lane *lane, const dk_batch *b, dk_err *err)
+{
+    const size_t rows = b->offset[b->n_seq];
+    const dk_pass pass = { .batch = *b, .last_layer = -1 };
+    dk_runner *r = NULL;
+    int rc = dk_alloc(out, dk_padded_rows(rows) * m->config.vocab, sizeof **out, "logits", err);
+
+    if (rc == 0)
+        rc = dk_runner_new(&r, m, lane, 1, rows, err);
+    if (rc == 0)
+        rc = dk_runner_forward(r, &pass, err);
+    if (rc == 0)
+        rc = dk_runner_logits(r, NULL, 0, *out, err);
+    dk_runner_free(&r);
+    return rc;
+}
+
+static void compare_gold(dk_check *c, const dk_check_gold *gold, const float *logits, dk_check_row *row)
+{
+    const size_t v = c->config.vocab;
+    size_t other = 0, at = 0;
+
+    row->value = 0;
+    row->limit = c->pair.model->dtype == DK_BF16 ? 5e-2 : 2e-3;
+    for (size_t i = gold->n; i-- > 0;) {
+        double logp;
+        const bool bad = most_likely(logits + i * v, v, &logp) != gold->top[i];
+
+        other += bad;
+        at = bad ? i : at;
+        if (!bad)
+            row->value = fmax(row->value, fabs(logp - (double)gold->logp[i]));
+    }
+    if (other)
+        dk_check_say(row, DK_CHECK_FAIL, "after %zu of %zu tokens another id is the most likely one than is "
+                     "stored for these weights, first at token %zu", other, gold->n, at);
+    else if (row->value <= row->limit)
+        dk_check_say(row, DK_CHECK_PASS, "the most likely ids after %zu tokens are those that are stored, "
+                     "log-probabilities within %.2g", gold->n, row->value);
+    else
+        dk_check_say(row, DK_CHECK_FAIL, "log-probabilities differ by up to %.2g from those that are stored "
+                     "for these weights", row->value);
+}
+
+int dk_check_g1(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
+{
+    const char *why = dk_check_unfit(c, lane);
+    const dk_check_gold *gold = NULL;
+    float *logits = NULL;
+    int rc;
+
+    if (why) {
+        dk_check_say(row, DK_CHECK_SKIP, "%s", why);
+        return 0;
+    }
+    rc = dk_check_gold_of(&gold, c->pair.model->file, err);
+    if (rc == 0 && gold) {
+        const size_t offset[] = { 0, gold->n };
+        const dk_batch b = { 1, offset, gold->id };
+
+        rc = dk_check_logits(&logits, c->pair.model, &c->pair.lane[0], &b, err);
+        if (rc == 0)
+            compare_gold(c, gold, logits, row);
+    } else if (rc == 0) {
+        row->value = c->probe[0].nll;
+        dk_check_say(row, DK_CHECK_SKIP, "recorded, not verified: no numbers are stored for these weights; "
+                     "mean loss %.6f nats on %zu tokens", c->probe[0].nll, c->probe[0].n_nll);
+    }
+    dk_free(logits);
+    return rc;
+}
+
 /* --- S1 ------------------------------------------------------------------------------ */
 /* The first tokens through lanes of their own: out as tap_all. */
 static int trace(dk_check *c, float **out, const dk_lane *lanes, size_t n_lanes, const dk_edit *edits,
@@ -388,17 +493,6 @@ static int trace(dk_check *c, float **out, const dk_lane *lanes, size_t n_lanes,
     return rc;
 }
 
-/* How many values differ in any bit. */
-static size_t differing(const float *x, const float *y, size_t n)
-{
-    size_t bad = 0;
-
-    if (memcmp(x, y, n * sizeof *x) != 0)
-        for (size_t i = 0; i < n; i++)
-            bad += memcmp(&x[i], &y[i], sizeof *x) != 0;
-    return bad;
-}
-
 /* Edited lanes against the same alone: 0 the base, 1 the adapter at 0, 2 at 1. */
 static int null_edits(dk_check *c, size_t lane, size_t rows, size_t bad[3], dk_err *err)
 {
@@ -408,8 +502,9 @@ static int null_edits(dk_check *c, size_t lane, size_t rows, size_t bad[3], dk_e
     const dk_lane lanes[] = { base, { own.name, own.adapter, 0, NULL }, own };
     float *plain = NULL, *alone = NULL, *edited = NULL, *ones = dk_xcalloc(d, sizeof *ones);
     const dk_edit edits[] = {
-        { -1, 0, ones, 0 }, { (int)layers / 2, 0, ones, 0 }, { (int)layers - 1, 0, ones, 0 },
-        { -1, n_lanes - 1, ones, 0 }, { (int)layers / 2, n_lanes - 1, ones, 0 },
+        { -1, 0, ones, 0, 0, 0 }, { (int)layers / 2, 0, ones, 0, 0, 0 },
+        { (int)layers - 1, 0, ones, 0, 0, 0 }, { -1, n_lanes - 1, ones, 0, 0, 0 },
+        { (int)layers / 2, n_lanes - 1, ones, 0, 0, 0 },
     };
     int rc;
 
@@ -421,9 +516,9 @@ static int null_edits(dk_check *c, size_t lane, size_t rows, size_t bad[3], dk_e
     if (rc == 0 && lane)
         rc = trace(c, &alone, &own, 1, NULL, 0, rows, err);
     if (rc == 0) {
-        bad[0] = differing(edited, plain, each);
-        bad[1] = lane ? differing(edited + each, plain, each) : 0;
-        bad[2] = lane ? differing(edited + 2 * each, alone, each) : 0;
+        bad[0] = dk_check_differing(edited, plain, each);
+        bad[1] = lane ? dk_check_differing(edited + each, plain, each) : 0;
+        bad[2] = lane ? dk_check_differing(edited + 2 * each, alone, each) : 0;
     }
     dk_free(plain);
     dk_free(alone);
@@ -438,7 +533,7 @@ int dk_check_s1(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
         "an edit of strength 0 changes the base", "the adapter at factor 0 is not the base",
         "the adapter at factor 1 beside other lanes is not what it is alone"
     };
-    const char *why = cannot_run(c, lane);
+    const char *why = dk_check_unfit(c, lane);
     const size_t rows = c->offset[1] < EDIT_TOKENS ? c->offset[1] : EDIT_TOKENS;
     size_t bad[3] = {0}, worst = 0;
     int rc;

@@ -1,4 +1,4 @@
-/* Checks of what texts become: T1, T2, T3. */
+/* Checks of what texts become: T1 .. T4. */
 #include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
@@ -441,5 +441,41 @@ int dk_check_t3(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     }
     dk_buf_free(&d.text);
     dk_free(path);
+    return rc;
+}
+
+/* --- T4 ------------------------------------------------------------------------------ */
+static const char many_tongues[] =
+    "Ça coûte déjà 12,50 € à Zürich, naïve œuvre. Größe: ½ Å.\n"
+    "Привет, мир! Ελληνικά: καλημέρα.\n\n"
+    "你好,世界。日本語のテキスト。한국어 문장.\n"
+    "שלום עולם; مرحبا بالعالم; नमस्ते दुनिया; ภาษาไทย\n"
+    "\tTabs,  two spaces, 1234567 and \"quotes\" \xf0\x9f\x99\x82\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd.";
+
+int dk_check_t4(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
+{
+    dk_buf want = {0}, back = {0};
+    dk_ids ids = {0};
+    int rc;
+
+    (void)lane;
+    if (no_tokenizer(c, row))
+        return 0;
+    dk_buf_adds(&want, many_tongues);
+    rc = dk_tokenizer_encode(c->tokenizer, want.s, want.n, DK_ENCODE_NO_SPECIAL, &ids, NULL, err);
+    if (rc == 0) {
+        dk_tokenizer_decode(c->tokenizer, ids.id, ids.n, false, &back);
+        row->value = (double)(want.n - first_difference(&want, &back));
+        row->limit = 0;
+        if (want.n == back.n && row->value == 0)
+            dk_check_say(row, DK_CHECK_PASS, "%zu bytes of eleven scripts, %zu tokens, the same bytes again",
+                         want.n, ids.n);
+        else
+            dk_check_say(row, DK_CHECK_FAIL, "decoding what was encoded gives another text, from byte %zu of "
+                         "%zu on", first_difference(&want, &back), want.n);
+    }
+    dk_buf_free(&want);
+    dk_buf_free(&back);
+    dk_free(ids.id);
     return rc;
 }

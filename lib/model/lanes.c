@@ -174,6 +174,31 @@ static void attention(dk_runner *r, const dk_pass *p, size_t layer)
             }
 }
 
+size_t dk_site_width(const dk_model_config *c, dk_site site)
+{
+    switch (site) {
+    case DK_SITE_QKV:       return qkv_width(c);
+    case DK_SITE_O_IN:      return c->n_heads * c->head_dim;
+    case DK_SITE_GATE_UP:   return 2 * c->d_ff;
+    case DK_SITE_DOWN_IN:   return c->d_ff;
+    default:                return c->d_model;
+    }
+}
+
+int dk_layer_at(const dk_model_config *c, double depth)
+{
+    return (int)(depth * (double)(c->n_layers - 1));
+}
+
+static void tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x)
+{
+    const size_t lane = r->rows * dk_site_width(&r->m->config, site);
+
+    for (size_t t = 0; t < p->n_taps; t++)
+        if (p->taps[t].layer == layer && p->taps[t].site == site)
+            memcpy(p->taps[t].out, x + p->taps[t].lane * lane, lane * sizeof(float));
+}
+
 size_t dk_runner_set_end(const dk_runner *r, size_t first)
 {
     size_t l = first + 1;
@@ -196,8 +221,8 @@ static const dk_weight *weight_of(const dk_layer *l, enum dk_side_group g)
 /* y = x W^T, the lanes of a weight set together, then each lane's side path.
  * A product writes whole blocks: what goes beyond its lanes is written again by
  * the next ones. */
-static int project(dk_runner *r, size_t layer, enum dk_side_group g, float *y, const float *x,
-                   dk_err *err)
+static int project(dk_runner *r, const dk_pass *p, size_t layer, enum dk_side_group g, float *y,
+                   const float *x, dk_err *err)
 {
     int rc = 0;
 
@@ -213,6 +238,10 @@ static int project(dk_runner *r, size_t layer, enum dk_side_group g, float *y, c
                 dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, x + l * r->rows * k, k,
                                   r->rows, r->low);
     }
+    if (rc == 0) {
+        tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), x);
+        tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV + 2 * (int)g), y);
+    }
     return rc;
 }
 
@@ -222,10 +251,11 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     const size_t rows = r->n_lanes * r->rows, half = c->head_dim / 2, ld = qkv_width(c), d = c->d_model;
     int rc;
 
+    tap(r, p, (int)i, DK_SITE_IN, r->x);
     #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
         dk_rmsnorm(r->norm + row * d, r->x + row * d, r->model[row / r->rows]->layer[i].attn_norm, d, c->rms_eps);
-    rc = project(r, i, DK_SIDE_QKV, r->qkv, r->norm, err);
+    rc = project(r, p, i, DK_SIDE_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -235,7 +265,7 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
         dk_rope(r->qkv + row * ld, c->n_heads + c->n_kv_heads, c->head_dim, r->cosines + at, r->sines + at);
     }
     attention(r, p, i);
-    rc = project(r, i, DK_SIDE_O, r->out, r->att, err);
+    rc = project(r, p, i, DK_SIDE_O, r->out, r->att, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -245,7 +275,7 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
         dk_add(x, r->out + row * d, d);
         dk_rmsnorm(r->norm + row * d, x, r->model[row / r->rows]->layer[i].mlp_norm, d, c->rms_eps);
     }
-    rc = project(r, i, DK_SIDE_GATE_UP, r->gate_up, r->norm, err);
+    rc = project(r, p, i, DK_SIDE_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -254,7 +284,7 @@ static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 
         dk_silu_mul(r->act + row * c->d_ff, g, g + c->d_ff, c->d_ff);
     }
-    rc = project(r, i, DK_SIDE_DOWN, r->out, r->act, err);
+    rc = project(r, p, i, DK_SIDE_DOWN, r->out, r->act, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
@@ -286,16 +316,16 @@ static void edits_and_taps(dk_runner *r, const dk_pass *p, int layer)
 
     for (size_t e = 0; e < p->n_edits; e++) {
         const dk_edit *ed = &p->edits[e];
+        const size_t end = ed->n_rows ? ed->row0 + ed->n_rows : r->rows;
 
         if (ed->layer != layer || ed->strength == 0)
             continue;
-        for (size_t i = 0; i < r->rows; i++)
+        DK_ASSERT(end <= r->rows);
+        for (size_t i = ed->row0; i < end; i++)
             for (size_t j = 0; j < d; j++)
                 r->x[ed->lane * lane + i * d + j] += ed->strength * ed->vector[j];
     }
-    for (size_t t = 0; t < p->n_taps; t++)
-        if (p->taps[t].layer == layer)
-            memcpy(p->taps[t].out, r->x + p->taps[t].lane * lane, lane * sizeof(float));
+    tap(r, p, layer, DK_SITE_OUT, r->x);
 }
 
 /* Positions of the rows; the longest key list and position. */

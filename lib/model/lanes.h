@@ -34,19 +34,33 @@ typedef struct dk_batch {
     const uint32_t *ids;            /* [offset[n_seq]] */
 } dk_batch;
 
-/* What enters or leaves between blocks.  layer -1 is the embedding output,
- * layer l the residual stream after block l. */
+/* Where in a block.  OUT is the residual stream behind it (layer -1: the
+ * embedding), IN the same as the block reads it.  The others are what goes into
+ * its products and what comes out, the adapter's part included; what O and DOWN
+ * give is added to the residual stream. */
+typedef enum dk_site {
+    DK_SITE_OUT, DK_SITE_IN,
+    DK_SITE_QKV_IN, DK_SITE_QKV, DK_SITE_O_IN, DK_SITE_O,
+    DK_SITE_GATE_UP_IN, DK_SITE_GATE_UP, DK_SITE_DOWN_IN, DK_SITE_DOWN
+} dk_site;
+
+size_t dk_site_width(const dk_model_config *c, dk_site site);
+/* The layer at a relative depth in [0, 1]: trunc(depth (layers - 1)), in double. */
+int dk_layer_at(const dk_model_config *c, double depth);
+
 typedef struct dk_tap {
     int layer;
     size_t lane;
-    float *out;                     /* [R, d] */
+    float *out;                     /* [R, width of the site] */
+    dk_site site;
 } dk_tap;
 
-typedef struct dk_edit {            /* residual += strength * vector on all rows of a lane */
+typedef struct dk_edit {            /* residual += strength * vector on rows of a lane */
     int layer;
     size_t lane;
     const float *vector;            /* [d] */
     float strength;                 /* 0 changes no bit */
+    size_t row0, n_rows;            /* n_rows 0: all from row0 on */
 } dk_edit;
 
 typedef struct dk_pass {

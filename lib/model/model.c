@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "model/rope.h"
 #include "num/half.h"
+#include "num/kernels.h"
 
 enum { MAX_PARTS = 3 };
 
@@ -17,7 +18,14 @@ struct parts {
     size_t n;
     char name[MAX_PARTS][128];
     size_t rows[MAX_PARTS];
+    const dk_adapter_module *merge[MAX_PARTS];  /* NULL: nothing */
 };
+
+/* rows += s B A, for n rows from row0 on. */
+static void merge_rows(float *rows, const dk_adapter_module *m, size_t row0, size_t n)
+{
+    dk_lowrank_out(rows, m->in, m->b + row0 * m->r, m->r, m->a, n, m->r, m->in, m->scale);
+}
 
 static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
 {
@@ -33,6 +41,8 @@ static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
             const size_t take = n < left ? n : left;
 
             rc = dk_checkpoint_rows(p->file, p->name[i], out, skip, take, err);
+            if (rc == 0 && p->merge[i])
+                merge_rows(out, p->merge[i], skip, take);
             out += take * cols;
             row0 += take;
             n -= take;
@@ -42,26 +52,45 @@ static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
     return rc;
 }
 
-static int pack(dk_weight **w, dk_model *m, int layer, const char *const *names, size_t n, dk_err *err)
+static int pack_parts(dk_weight **w, dk_model *m, struct parts *p, dk_err *err)
 {
-    struct parts p = { .file = m->file, .n = n };
     size_t rows = 0, cols = 0;
     int rc;
 
-    for (size_t i = 0; i < n; i++) {
-        if (layer < 0)
-            snprintf(p.name[i], sizeof p.name[i], "%s", names[i]);
-        else
-            snprintf(p.name[i], sizeof p.name[i], "model.layers.%d.%s.weight", layer, names[i]);
-        if (!dk_checkpoint_find(m->file, p.name[i], &p.rows[i], &cols))
-            return dk_fail(err, DK_EFORMAT, "%s: no tensor %s", dk_checkpoint_path(m->file), p.name[i]);
-        rows += p.rows[i];
+    p->file = m->file;
+    for (size_t i = 0; i < p->n; i++) {
+        if (!dk_checkpoint_find(m->file, p->name[i], &p->rows[i], &cols))
+            return dk_fail(err, DK_EFORMAT, "%s: no tensor %s", dk_checkpoint_path(m->file), p->name[i]);
+        rows += p->rows[i];
     }
-    rc = dk_weight_pack(w, rows, cols, m->dtype, part_rows, &p, err);
+    rc = dk_weight_pack(w, rows, cols, m->dtype, part_rows, p, err);
     if (rc < 0)
-        dk_err_prefix(err, "%s: %s", dk_checkpoint_path(m->file), p.name[0]);
+        dk_err_prefix(err, "%s: %s", dk_checkpoint_path(m->file), p->name[0]);
     dk_checkpoint_drop(m->file);
     return rc;
+}
+
+/* n linear maps of a layer, from the first on; a: what to merge, or NULL. */
+static int pack(dk_weight **w, dk_model *m, int layer, dk_linear first, size_t n, const dk_adapter *a,
+                dk_err *err)
+{
+    struct parts p = { .n = n };
+
+    for (size_t i = 0; i < n; i++) {
+        const dk_linear which = (dk_linear)((size_t)first + i);
+
+        snprintf(p.name[i], sizeof p.name[i], "model.layers.%d.%s.weight", layer, dk_linear_path(which));
+        p.merge[i] = a ? dk_adapter_find(a, layer, which) : NULL;
+    }
+    return pack_parts(w, m, &p, err);
+}
+
+static int pack_head(dk_model *m, dk_err *err)
+{
+    struct parts p = { .n = 1 };
+
+    snprintf(p.name[0], sizeof p.name[0], "%s", m->head_name);
+    return pack_parts(&m->head, m, &p, err);
 }
 
 static int vector(float **out, dk_model *m, const char *name, dk_err *err)
@@ -100,12 +129,8 @@ static int load_rope(dk_model *m, dk_err *err)
     return rc;
 }
 
-static int load_layer(dk_model *m, int i, dk_err *err)
+static int load_layer(dk_model *m, int i, const dk_adapter *a, dk_err *err)
 {
-    static const char *const qkv[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj" };
-    static const char *const o[] = { "self_attn.o_proj" };
-    static const char *const gate_up[] = { "mlp.gate_proj", "mlp.up_proj" };
-    static const char *const down[] = { "mlp.down_proj" };
     dk_layer *l = &m->layer[i];
     char name[128];
     int rc;
@@ -116,17 +141,18 @@ static int load_layer(dk_model *m, int i, dk_err *err)
     if (rc == 0)
         rc = vector(&l->mlp_norm, m, name, err);
     if (rc == 0)
-        rc = pack(&l->qkv, m, i, qkv, 3, err);
+        rc = pack(&l->qkv, m, i, DK_LINEAR_Q, 3, a, err);
     if (rc == 0)
-        rc = pack(&l->o, m, i, o, 1, err);
+        rc = pack(&l->o, m, i, DK_LINEAR_O, 1, a, err);
     if (rc == 0)
-        rc = pack(&l->gate_up, m, i, gate_up, 2, err);
+        rc = pack(&l->gate_up, m, i, DK_LINEAR_GATE, 2, a, err);
     if (rc == 0)
-        rc = pack(&l->down, m, i, down, 1, err);
+        rc = pack(&l->down, m, i, DK_LINEAR_DOWN, 1, a, err);
     return rc;
 }
 
-int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err)
+static int load(dk_model **out, const char *path, dk_dtype dtype, int with_head, const dk_adapter *a,
+                dk_err *err)
 {
     dk_model *m = dk_xcalloc(1, sizeof *m);
     const double t0 = dk_now();
@@ -149,9 +175,9 @@ int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_hea
             rc = load_rope(m, err);
     }
     for (size_t i = 0; rc == 0 && i < m->config.n_layers; i++)
-        rc = load_layer(m, (int)i, err);
+        rc = load_layer(m, (int)i, a, err);
     if (rc == 0 && with_head)
-        rc = pack(&m->head, m, -1, &m->head_name, 1, err);
+        rc = pack_head(m, err);
     if (rc == 0)
         dk_log(DK_INFO, "%s: %zu layers, %s, loaded in %.2f s, kernel %s", path, m->config.n_layers,
                dk_dtype_name(dtype), dk_now() - t0, dk_weight_kernel(m->layer[0].qkv));
@@ -159,6 +185,16 @@ int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_hea
         dk_model_free(&m);
     *out = m;
     return rc;
+}
+
+int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err)
+{
+    return load(out, path, dtype, with_head, NULL, err);
+}
+
+int dk_model_load_merged(dk_model **out, const char *path, dk_dtype dtype, const dk_adapter *a, dk_err *err)
+{
+    return load(out, path, dtype, 0, a, err);
 }
 
 void dk_model_free(dk_model **mp)

@@ -7,6 +7,7 @@
 
 #include "backend/product.h"
 #include "base/err.h"
+#include "model/adapter.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 
@@ -32,6 +33,10 @@ typedef struct dk_model {
 /* path: what dk_checkpoint_open takes.  with_head false: no unembedding (for
  * taps alone), which saves its memory and loading. */
 int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err);
+/* The blocks with an adapter merged into them, in f32 and then rounded as dtype
+ * wants; without unembedding. */
+int dk_model_load_merged(dk_model **out, const char *path, dk_dtype dtype, const dk_adapter *a,
+                         dk_err *err);
 void dk_model_free(dk_model **m);
 
 /* Whether lanes of both can run side by side: the same architecture and sizes

@@ -77,10 +77,19 @@ warns() {
 @test "a sound pair passes everything, in every lane" {
     run -0 --separate-stderr check -m "$BASE" -f "$MINI/lora-plain" -n "pattern=$MINI/lora-pattern"
     [ -z "$stderr" ]
-    [ "$(rows skip)" = $'T3 ft\nT3 pattern' ]
-    [ "$(rows pass | wc -l)" = 17 ]
-    [ "${#lines[@]}" = 19 ]
+    [ "$(rows skip)" = $'T3 ft\nT3 pattern\nG1 base' ]
+    [ "$(rows pass | wc -l)" = 39 ]
+    [ "${#lines[@]}" = 42 ]
     [[ "$output" == *'"check":"A4","lane":"pattern"'*'every layer from 1 on'* ]]
+    [[ "$output" == *'"check":"A5","lane":"pattern"'*'"detail":"model.layers.1.self_attn.q_proj adds '* ]]
+    [[ "$output" == *'"check":"G1","lane":"base","status":"skip"'*'"detail":"recorded, not verified: '* ]]
+}
+
+@test "--checks all: those that are dear or rarely wanted too" {
+    run -0 --separate-stderr check -m "$BASE" -f "$MINI/lora-plain" --checks all
+    [ -z "$stderr" ]
+    [ "$(rows skip)" = $'T3 ft\nA8 ft\nG1 base' ]
+    [ "$(rows pass | sed 's/ .*//' | uniq | tr '\n' ' ')" = "T1 T2 T3 T4 A1 A2 A3 A4 A5 A6 A7 G2 L1 L2 L3 L4 L5 E1 E2 S1 " ]
 }
 
 @test "rows are valid JSON with the promised keys" {
@@ -93,12 +102,14 @@ warns() {
 
 @test "the base alone: model and tokenizer" {
     run -0 --separate-stderr check -m "$BASE"
-    [ "$(rows pass)" = $'T1 base\nT2 base\nT3 base\nG2 base\nS1 base' ]
-    [ "${#lines[@]}" = 5 ]
+    [ "$(rows pass)" = "$(printf '%s base\n' T1 T2 T3 T4 G2 L1 L2 L3 L4 L5 E1 E2 S1)" ]
+    [ "$(rows skip)" = "G1 base" ]
+    [ "${#lines[@]}" = 14 ]
 }
 
 @test "bf16 products pass too" {
-    run -0 --separate-stderr check -m "$BASE" -f "$MINI/lora-plain" --dtype bf16
+    run -0 --separate-stderr check -m "$BASE" -f "$MINI/lora-plain" --dtype bf16 --checks all
+    [ -z "$stderr" ]
 }
 
 # --- A1 ---
@@ -200,6 +211,41 @@ warns() {
     warns "A2 ft" "all zero" --expect-null -m "$BASE" -f ft
     config 's/"lora_alpha": 8/"lora_alpha": 0/'
     warns "A3 ft" "scale is 0" --expect-null -m "$BASE" -f ft
+}
+
+# --- A5 ---
+@test "A5: whichever map is the first that the adapter changes" {
+    local ops=()
+    for m in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do
+        adapter scale lora_B 1 "${ops[@]}"
+        run -0 --separate-stderr check -m "$BASE" -f ft --checks A5 --dtype f32
+        [[ "$output" == *'"status":"pass"'*"model.layers.0.$m adds "* ]]
+        ops+=(scale "layers.0.$m.lora_B" 0)
+    done
+}
+
+# --- A7 ---
+@test "A7: an update that a merge in bf16 would lose" {
+    adapter scale lora_B 0.001
+    warns "A7 ft" "most of the update would be lost in rounding" -m "$BASE" -f ft --checks all
+}
+
+# --- A8 ---
+@test "A8: a full finetune that is the base" {
+    fails "A8 ft" "all 21 tensors are equal" -m "$BASE" -f "$BASE" --checks A8
+}
+
+@test "A8: only norms or embeddings differ, then more" {
+    cp -r "$BASE" full
+    dk-fixture edit "$BASE/model.safetensors" full/model.safetensors scale layers.1.input_layernorm 2 scale embed_tokens 2
+    warns "A8 ft" "only embeddings or norms differ: 19 of 21" -m "$BASE" -f full --checks A8
+    dk-fixture edit "$BASE/model.safetensors" full/model.safetensors scale layers.1.mlp.up_proj 2
+    run -0 --separate-stderr check -m "$BASE" -f full --checks A8
+    [[ "$output" == *'"status":"pass"'*"20 of 21 tensors are equal"* ]]
+}
+
+@test "A1: a whole model where an adapter should be" {
+    fails "A1 ft" "is a whole model, not an adapter" -m "$BASE" -f "$BASE"
 }
 
 # --- G2 ---
@@ -330,6 +376,12 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
     warns "T3 ft" "PAD" -m "$BASE" -f ft
 }
 
+# --- T4 ---
+@test "T4: a vocabulary without one of the bytes" {
+    base 's/"Ñ":145/"ÑÑ":145/' tokenizer.json
+    fails "T4 base" "gives another text, from byte" -m base -f "$MINI/lora-plain"
+}
+
 # --- the tool ---
 @test "several failures: a line each, and the table is written" {
     adapter scale lora_B 0
@@ -384,7 +436,8 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
         -n "null_neutral=$organisms/null_neutral/adapter" -n "null_self=$organisms/null_self/adapter"
     [ -z "$stderr" ]
     [ -z "$(rows warn)$(rows fail)" ]
-    [ "$(rows pass | wc -l)" = 23 ]
+    [ "$(rows pass | wc -l)" = 53 ]
+    [[ "$output" == *'"check":"G1","lane":"base","status":"pass"'* ]]
 }
 
 @test "an adapter of another model on the real one: one sentence, at once" {

@@ -194,7 +194,7 @@ static size_t states(uint32_t *ids, float *h, const dk_model *m, dk_tokenizer *t
     const dk_lane base = { .name = "base", .factor = 1 };
     const size_t d = m->config.d_model;
     float *x = dk_xcalloc(DK_PROBE_TOKENS * d, sizeof *x);
-    const dk_tap tap = { (int)m->config.n_layers - 1, 0, x };
+    const dk_tap tap = { .layer = (int)m->config.n_layers - 1, .out = x };
     size_t offset[2] = {0};
     dk_pass pass = { .batch = { 1, offset, ids }, .taps = &tap, .n_taps = 1, .last_layer = -1 };
     dk_runner *r = NULL;

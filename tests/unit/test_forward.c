@@ -152,7 +152,7 @@ static void forward_all(struct run *u)
     for (size_t l = 0; l < LANES; l++)
         for (size_t i = 0; i <= layers; i++) {
             u->tap[l][i] = zeros(set.rows * d, sizeof(float));
-            taps[l * (layers + 1) + i] = (dk_tap){ (int)i - 1, l, u->tap[l][i] };
+            taps[l * (layers + 1) + i] = (dk_tap){ .layer = (int)i - 1, .lane = l, .out = u->tap[l][i] };
         }
     pass.taps = taps;
     pass.n_taps = LANES * (layers + 1);
@@ -369,7 +369,7 @@ static void alone(struct run *u, size_t text)
 
     for (size_t l = 0; l < LANES; l++) {
         out[l] = zeros(rows * d, 4);
-        taps[l] = (dk_tap){ (int)last - 1, l, out[l] };
+        taps[l] = (dk_tap){ .layer = (int)last - 1, .lane = l, .out = out[l] };
     }
     dk_threads_set(1);
     same = dk_runner_forward(u->r, &pass, &err) == 0;
