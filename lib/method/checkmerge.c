@@ -51,7 +51,7 @@ static double kl_of(const float *p, const float *q, size_t n)
 static int merged_kl(dk_check *c, size_t lane, double *kl, size_t *rows, dk_err *err)
 {
     const dk_model *m = c->pair.model;
-    const dk_lane base = { "merged", NULL, 1 };
+    const dk_lane base = { .name = "merged", .factor = 1 };
     uint32_t ids[DK_PROBE_TEXTS * TOKENS];
     size_t offset[DK_PROBE_TEXTS + 1];
     const size_t n = first_tokens(c, ids, offset);
