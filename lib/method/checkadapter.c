@@ -68,8 +68,8 @@ int dk_check_inspect(dk_check *c, size_t lane, dk_err *err)
 
     if (is_full(c->pair.path[lane])) {
         l->full = true;
-        l->refused = dk_xasprintf("%.300s is a whole model, not an adapter, and only adapters can run beside "
-                                  "the base (check A8 compares the weights)", c->pair.path[lane]);
+        l->refused = dk_xasprintf("%.300s is a whole model, not an adapter; these checks look into "
+                                  "adapters (check A8 compares the weights)", c->pair.path[lane]);
         return 0;
     }
     rc = dk_adapter_inspect(&c->pair.adapter[lane], c->pair.path[lane], &c->config, &why);
