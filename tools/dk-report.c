@@ -1,16 +1,21 @@
-/* dk-report: what a run found, on one screen. */
+/* dk-report: what a run found, on one screen and as a page. */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/outfile.h"
 #include "cli/tool.h"
-#include "method/summary.h"
+#include "method/page.h"
 
-struct params { int64_t width; bool no_file; };
+struct params { int64_t width; bool no_file; const char *html, *model; };
 
 static const dk_opt opts[] = {
     DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
-    DK_FLAG(struct params, 0, "no-file", no_file, "do not write RESULTS/summary.json"),
+    DK_FLAG(struct params, 0, "no-file", no_file, "write neither RESULTS/summary.json nor the page"),
+    { DK_OPT_PATH, 0, "html", offsetof(struct params, html), NULL, 0, 0, NULL,
+      "write the page to FILE instead of RESULTS/index.html", DK_NOSTAMP, NULL },
+    DK_PATH(struct params, 'm', "model", model, NULL,
+            "the model whose tokenizer made the ids, if not that of RESULTS/pair.json"),
     DK_END
 };
 
@@ -27,6 +32,22 @@ static int write_json(const dk_summary *s, const char *dir, dk_err *err)
     return rc;
 }
 
+/* Both files, or none where either fails to be made. */
+static int write_files(const dk_summary *s, const char *dir, const struct params *p, dk_err *err)
+{
+    char *path = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", dir);
+    dk_buf page = {0};
+    int rc = dk_page_html(s, p->model, &page, err);
+
+    if (rc == 0)
+        rc = write_json(s, dir, err);
+    if (rc == 0)
+        rc = dk_outfile_write(path, page.s, page.n, err);
+    dk_buf_free(&page);
+    dk_free(path);
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
@@ -37,7 +58,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     (void)ctx;
     (void)n;
     if (rc == 0 && !p->no_file)
-        rc = write_json(s, args[0], err);
+        rc = write_files(s, args[0], p, err);
     if (rc == 0) {
         dk_summary_text(s, (size_t)p->width, &text);
         fputs(text.s, stdout);
@@ -48,7 +69,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-report", .purpose = "tell on one screen what was compared and found",
+    .name = "dk-report", .purpose = "tell on one screen, and on a page, what was compared and found",
     .algo = 1, .usage = "[options] RESULTS", .opts = opts, .params_size = sizeof(struct params),
     .min_args = 1, .max_args = 1, .run = run,
 };
