@@ -74,7 +74,7 @@ static void token_card(const dk_page *p, const dk_set *set)
 {
     dk_buf what = {0}, first = {0};
     size_t n = 0;
-    char value[32];
+    char value[64];
 
     for (size_t i = 0; i < set->rows.n; i++)
         if (dk_row_finding(set->rows.row[i])) {
@@ -83,8 +83,9 @@ static void token_card(const dk_page *p, const dk_set *set)
             if (n++ < 6)
                 dk_buf_addf(&first, "%s%s", first.n ? ", " : "", token + strspn(token, " "));
         }
-    dk_buf_addf(&what, "Tokens raised on %s", set->name);
-    snprintf(value, sizeof value, "%zu", n);
+    dk_buf_addf(&what, "Tokens raised on %s%s", set->name,
+                set->rows.n && dk_row_null(set->rows.row[0]) >= 0 ? ", and by no null" : "");
+    snprintf(value, sizeof value, "%zu of %zu", n, set->rows.n);
     card(p->h, what.s, value, first.s ? first.s : "");
     dk_buf_free(&what);
     dk_buf_free(&first);
@@ -99,9 +100,10 @@ static void link_to(dk_html *h, const char *id, const char *name)
     dk_html_text(h, " ");
 }
 
-void dk_page_head(const dk_page *p)
+static void head(const dk_page *p)
 {
     const dk_summary *s = p->s;
+    const char *id = dk_summary_pair(s, "model.model_id");
     dk_html *h = p->h;
     size_t count[4];
 
@@ -113,8 +115,8 @@ void dk_page_head(const dk_page *p)
     dk_html_close(h);
     dk_html_open_class(h, "p", "lead");
     dk_html_text(h, dk_summary_pair(s, "organism.description"));
-    dk_html_textf(h, " Base %s, products in %s.", *dk_summary_pair(s, "model.model_id")
-                  ? dk_summary_pair(s, "model.model_id") : dk_summary_pair(s, "model.name"), dk_summary_pair(s, "dtype"));
+    dk_html_textf(h, " Base %s, products in %s.", *id ? id : dk_summary_pair(s, "model.name"),
+                  dk_summary_pair(s, "dtype"));
     for (size_t i = 0; i < s->check.n; i++)
         if (strcmp(dk_row_str(s->check.row[i], "check"), "A1") == 0 &&
             strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0)
@@ -144,7 +146,7 @@ void dk_page_head(const dk_page *p)
     if (p->n_lanes) link_to(h, "divergence", "Divergence");
     if (p->n_ranked) link_to(h, "tokens", "Tokens");
     if (s->answers.n) link_to(h, "answers", "Answers");
-    if (p->n_lanes) link_to(h, "texts", "Texts");
+    if (p->has_texts) link_to(h, "texts", "Texts");
     if (s->check.n) link_to(h, "checks", "Checks");
     link_to(h, "files", "Files");
     dk_html_close(h);
@@ -169,13 +171,15 @@ static int open_tokenizer(dk_page *p, const char *model, dk_err *err)
     return model ? rc : 0;
 }
 
+/* The head comes first and is written last: it links to what there is. */
 static int parts(dk_page *p, dk_err *err)
 {
-    dk_html *h = p->h;
+    dk_buf rest = {0};
+    dk_html *h = p->h, below = { .out = &rest };
     int rc;
 
     dk_html_open(h, "main");
-    dk_page_head(p);
+    p->h = &below;
     rc = dk_page_kl(p, err);
     dk_page_tokens(p);
     dk_page_answers(p);
@@ -184,7 +188,11 @@ static int parts(dk_page *p, dk_err *err)
     dk_page_checks(p);
     if (rc == 0)
         rc = dk_page_files(p, err);
+    p->h = h;
+    head(p);
+    dk_buf_add(h->out, rest.n ? rest.s : "", rest.n);
     dk_html_close(h);
+    dk_buf_free(&rest);
     return rc;
 }
 

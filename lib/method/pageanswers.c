@@ -45,7 +45,8 @@ void dk_page_answers(const dk_page *p)
     dk_html_attr(h, "id", "answers");
     dk_html_put(h, "h2", NULL, "What they answer");
     dk_html_open_class(h, "p", "note");
-    dk_html_textf(h, "temperature %g, seed %lld, at most %lld new tokens", fmax(dk_row_num(a->row[0], "temperature"), 0),
+    dk_html_textf(h, "temperature %g, seed %lld, at most %lld new tokens",
+                  fmax(dk_row_num(a->row[0], "temperature"), 0),
                   (long long)dk_json_int(dk_json_get(a->row[0], "seed"), 0),
                   (long long)dk_json_int(dk_json_get(a->row[0], "max_new_tokens"), 0));
     dk_html_close(h);

@@ -151,7 +151,8 @@ static int made_of(const dk_page *p, const dk_page_scores *s, dk_err *err)
         rc = dk_json_parse(&in, inputs, strlen(inputs), s->path, err);
     if (rc == 0) {
         dk_html_open(h, "details");
-        dk_html_putf(h, "summary", NULL, "%s: made by %s", strrchr(s->path, '/') + 1, root->writer ? root->writer : "?");
+        dk_html_putf(h, "summary", NULL, "%s: made by %s", strrchr(s->path, '/') + 1,
+                     root->writer ? root->writer : "?");
         dk_html_open(h, "dl");
         dk_html_put(h, "dt", NULL, "content id");
         dk_html_put(h, "dd", "hash", root->content_id ? root->content_id : "");

@@ -140,7 +140,8 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
 static void table(const dk_page *p)
 {
     static const char *const head[] = {
-        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "median", "75%", "largest", "texts", "tokens"
+        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "median", "75%", "largest", "texts",
+        "tokens"
     };
     dk_html *h = p->h;
     double max = 0;

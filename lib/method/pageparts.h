@@ -19,6 +19,7 @@ typedef struct dk_page {
     size_t n_lanes;
     dk_set ranked[DK_SUMMARY_SETS];         /* diff_mining/SET.ORDERING.jsonl */
     size_t n_ranked;
+    bool has_texts;                 /* set by dk_page_texts */
 } dk_page;
 
 /* The scores of one data set. */
@@ -38,9 +39,8 @@ int dk_page_scores_open(dk_page_scores *s, const dk_page *p, const char *set, dk
 void dk_page_scores_close(dk_page_scores *s);
 
 void dk_page_style(dk_html *h);
-void dk_page_head(const dk_page *p);
 int dk_page_kl(const dk_page *p, dk_err *err);
-int dk_page_texts(const dk_page *p, dk_err *err);
+int dk_page_texts(dk_page *p, dk_err *err);
 void dk_page_tokens(const dk_page *p);
 void dk_page_answers(const dk_page *p);
 void dk_page_checks(const dk_page *p);

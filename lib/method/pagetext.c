@@ -114,7 +114,7 @@ static void tip_of(struct work *w, size_t row, size_t at, size_t next)
     tip_values(w, "KL:", w->s->kl, NULL, row);
     tip_values(w, "log p of it:", w->s->logp, w->s->logp_base, row);
     for (size_t l = 0; l < w->lens_n && at < MAX_TEXT; l++) {
-        dk_buf_addf(b, "%s:", l == 0 ? "base" : dk_summary_lane(w->p->s, w->lens[l]));
+        dk_buf_addf(b, "likeliest, %s:", dk_summary_lane(w->p->s, w->lens[l]));
         for (size_t j = 0; j < w->k && j < MAX_LIKELY; j++) {
             dk_buf_adds(b, j ? ", " : " ");
             add_token(w->p, b, w->id[l][at * w->k + j]);
@@ -293,7 +293,8 @@ static void choice(const struct work *w, const char *set_id)
         dk_html_close(h);
         dk_html_open(h, "label");
         dk_html_attrf(h, "for", "%s-%s", set_id, value[i]);
-        dk_html_text(h, i == 0 ? dk_summary_lane(w->p->s, w->s->lane[0]) : w->s->n == 2 ? w->s->lane[1] : "highest null");
+        dk_html_text(h, i == 0 ? dk_summary_lane(w->p->s, w->s->lane[0])
+                        : w->s->n == 2 ? w->s->lane[1] : "highest null");
         dk_html_close(h);
         dk_html_text(h, " ");
     }
@@ -354,24 +355,24 @@ static int same_tokenizer(const dk_page *p, const dk_tokens *t)
     return t->tokenizer_sha256 && strcmp(t->tokenizer_sha256, sha) == 0;
 }
 
-int dk_page_texts(const dk_page *p, dk_err *err)
+int dk_page_texts(dk_page *p, dk_err *err)
 {
     dk_html *h = p->h;
-    int rc = 0, begun = 0;
+    int rc = 0;
 
     for (size_t k = 0; rc == 0 && k < p->s->n_kl; k++) {
         dk_page_scores s;
 
         rc = dk_page_scores_open(&s, p, p->s->kl[k].name, err);
         if (rc == 0 && s.file && s.n && s.t->rows && s.which[0] == 0) {
-            if (!begun) {
+            if (!p->has_texts) {
                 dk_html_open(h, "section");
                 dk_html_attr(h, "id", "texts");
                 dk_html_put(h, "h2", NULL, "Where in the texts");
-                dk_html_put(h, "p", "lead", "Each token is coloured by the divergence of the predictions that follow it. "
-                            "Point at one, tap it, or step to it with the tab key, for its numbers.");
+                dk_html_put(h, "p", "lead", "Each token is coloured by the divergence of the predictions that follow "
+                            "it. Point at one, tap it, or step to it with the tab key, for its numbers.");
             }
-            begun = 1;
+            p->has_texts = true;
             if (!p->tok)
                 dk_html_putf(h, "p", "note", "%s: not shown, for %s.", p->s->kl[k].name, p->why_no_tok);
             else if (!same_tokenizer(p, s.t))
@@ -385,7 +386,7 @@ int dk_page_texts(const dk_page *p, dk_err *err)
         }
         dk_page_scores_close(&s);
     }
-    if (begun)
+    if (p->has_texts)
         dk_html_close(h);
     return rc;
 }
