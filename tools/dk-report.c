@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/outfile.h"
 #include "cli/tool.h"
@@ -13,7 +14,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
     DK_FLAG(struct params, 0, "no-file", no_file, "write neither RESULTS/summary.json nor the page"),
     { DK_OPT_PATH, 0, "html", offsetof(struct params, html), NULL, 0, 0, NULL,
-      "write the page to FILE instead of RESULTS/index.html", DK_NOSTAMP, NULL },
+      "write the page to FILE, not RESULTS/index.html; - for stdout, without the text", DK_NOSTAMP, NULL },
     DK_PATH(struct params, 'm', "model", model, NULL,
             "the model whose tokenizer made the ids, if not that of RESULTS/pair.json"),
     DK_END
@@ -32,39 +33,41 @@ static int write_json(const dk_summary *s, const char *dir, dk_err *err)
     return rc;
 }
 
-/* Both files, or none where either fails to be made. */
-static int write_files(const dk_summary *s, const char *dir, const struct params *p, dk_err *err)
+/* Both files, or none where either cannot be made. */
+static int write_files(const dk_summary *s, const char *dir, const struct params *p, const char *to, dk_err *err)
 {
-    char *path = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", dir);
     dk_buf page = {0};
     int rc = dk_page_html(s, p->model, &page, err);
 
     if (rc == 0)
         rc = write_json(s, dir, err);
     if (rc == 0)
-        rc = dk_outfile_write(path, page.s, page.n, err);
+        rc = dk_outfile_write(to, page.s, page.n, err);
     dk_buf_free(&page);
-    dk_free(path);
     return rc;
 }
 
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
+    char *to = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", args[0]);
     dk_summary *s = NULL;
     dk_buf text = {0};
     int rc = dk_summary_load(&s, args[0], err);
 
     (void)ctx;
     (void)n;
-    if (rc == 0 && !p->no_file)
-        rc = write_files(s, args[0], p, err);
-    if (rc == 0) {
+    if (rc == 0 && !p->no_file) {
+        rc = write_files(s, args[0], p, to, err);
+        s->page = to;
+    }
+    if (rc == 0 && (p->no_file || strcmp(to, "-") != 0)) {
         dk_summary_text(s, (size_t)p->width, &text);
         fputs(text.s, stdout);
     }
     dk_buf_free(&text);
     dk_summary_free(&s);
+    dk_free(to);
     return rc;
 }
 

@@ -105,8 +105,8 @@ static const char small[] =
     "@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--base:#666;--ft:#b34700;"
     "--n1:#1f5f9f;--heat:226 92 10;--deep:.6}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}body{font-size:10pt}main{max-width:none;padding:0}"
-    "nav,input,label{display:none}.scroll{overflow:visible}figure,.card,.answer,tr{break-inside:avoid}"
-    "h2,h3,h4{break-after:avoid}.hash{font-size:6pt}}\n";
+    "nav,input,label,.choose{display:none}.scroll{overflow:visible}figure,.card,.answer,tr{break-inside:avoid}"
+    "h2,h3,h4,.legend,.lead{break-after:avoid}.hash{font-size:6pt}}\n";
 
 void dk_page_style(dk_html *h)
 {

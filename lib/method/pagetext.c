@@ -7,9 +7,9 @@
 #include "method/pageparts.h"
 #include "text/utf8.h"
 
-enum { FIRST = 16, HIGHEST = 8, LEVELS = 9, MAX_LIKELY = 5, MAX_TEXT = 1024 };
-/* What all texts of one data set may take. */
-enum { MAX_BYTES = 800 << 10 };
+enum { FIRST = 16, HIGHEST = 8, LEVELS = 9, MAX_LIKELY = 5, MAX_TEXT = 1024, MAX_LIST = 4096 };
+/* What the texts of all data sets may take, in equal parts. */
+enum { MAX_BYTES = 1536 << 10 };
 
 struct ranked { double mean; size_t doc; };
 
@@ -230,7 +230,7 @@ static int likely_begin(struct work *w, dk_err *err)
 
         dk_free(index);
         dk_free(logp);
-        if (!a || !b || a->kind != DK_SCORE_INDEX || b->kind != DK_SCORE_DENSE || a->k != b->k ||
+        if (!a || !b || a->k > MAX_LIST || a->kind != DK_SCORE_INDEX || b->kind != DK_SCORE_DENSE || a->k != b->k ||
             (w->lens_n && a->k != w->k) || a->rows != w->s->t->rows || b->rows != w->s->t->rows)
             continue;
         w->k = a->k;
@@ -305,7 +305,7 @@ static int of_set(struct work *w, const char *name, size_t number, dk_err *err)
     const dk_tokens *t = w->s->t;
     dk_html *h = w->p->h;
     struct ranked *list = dk_xcalloc(t->docs + 1, sizeof *list), *high = NULL;
-    const size_t start = h->out->n;
+    const size_t start = h->out->n, room = MAX_BYTES / w->p->s->n_kl;
     size_t n = 0, n_high, left_out, n_first;
     char set_id[32];
     int rc = scale_of(w, err);
@@ -324,17 +324,17 @@ static int of_set(struct work *w, const char *name, size_t number, dk_err *err)
     dk_html_open_class(h, "div", "map");
     dk_html_put(h, "h3", NULL, name);
     if (w->s->n > 1) {
-        dk_html_text(h, "Colour: ");
+        dk_html_put(h, "span", "choose", "Colour: ");
         choice(w, set_id);
     }
     scale(w);
     dk_html_putf(h, "h4", NULL, "The %zu texts with the highest mean KL", n_high);
     if (rc == 0)
-        rc = group(w, high, n_high, start + MAX_BYTES / 2, &left_out, err);
+        rc = group(w, high, n_high, start + room / 2, &left_out, err);
     dk_html_open(h, "details");
     dk_html_putf(h, "summary", NULL, "The first %zu texts of %zu", n_first, n);
     if (rc == 0)
-        rc = group(w, list, n_first, start + MAX_BYTES, &left_out, err);
+        rc = group(w, list, n_first, start + room, &left_out, err);
     dk_html_close(h);
     dk_html_close(h);
     dk_free(high);

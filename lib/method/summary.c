@@ -382,6 +382,8 @@ static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
 static void tail(const dk_summary *s, dk_buf *out)
 {
     dk_buf_addf(out, "\nfiles   %s/\n", s->results);
+    if (s->page)
+        dk_buf_addf(out, "page    %s\n", s->page);
     if (s->n_spent == 0)
         return;
     dk_buf_addf(out, "time    %.0f s (", s->seconds);

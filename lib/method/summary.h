@@ -19,6 +19,7 @@ typedef struct dk_set { char *name; dk_jsonl rows; } dk_set;
 
 typedef struct dk_summary {
     char *results;
+    const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
     dk_json *pair;
     dk_jsonl check, answers;
     dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];

@@ -202,8 +202,8 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     [ ! -e $R/index.html ] && [ ! -e $R/summary.json ] && [ ! -e x.html ]
     page --html sub/x.html
     [ -s sub/x.html ] && [ -s $R/summary.json ] && [ ! -e $R/index.html ]
-    dk-report --html - $R > both
-    grep -q '^</html>' both
+    dk-report --html - $R > page
+    cmp page sub/x.html
     mkdir $R/index.html
     run -1 --separate-stderr dk-report $R
     failed dk-report "cannot write $R/index.html"
@@ -253,6 +253,32 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     wellformed $R/index.html
     [ "$(grep -c '<figure class="text">' $R/index.html)" = 2 ]
     run ! grep -q 'likeliest, ' $R/index.html
+}
+
+@test "several nulls: each beside the finetune, the highest counts" {
+    cp -r "$PATTERN" b && cp -r "$PLAIN" c
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" --null null_b=b --null null_c=c \
+        -o $R/kl/own.score.h5 --table $R/kl/own.jsonl "$BATS_FILE_TMPDIR/own.tok.h5"
+    page
+    wellformed $R/index.html
+    for n in n1 n2 n3; do grep -q "class=\"line $n\"" $R/index.html; done
+    grep -q 'KL: cake [0-9.e-]*, null_a [0-9.e-]*, null_b [0-9.e-]*, null_c ' $R/index.html
+    # null_c is the finetune itself
+    awk '/<h3>/ { on = /<h3>own</ } on' $R/index.html | grep -o '<i class="f[0-9] n[0-9]" tab' |
+        awk '{ if (substr($2, 9) > substr($3, 2, 1)) exit 1 }'
+}
+
+@test "long texts are cut, and too many left out: the page stays small and says so" {
+    jq -nc 'range(20) | {text: ([range(700) | "many words \(.) "] | add)}' > long.jsonl
+    dk-tokenize -m "$G" -n 20 --max-tokens 1100 -o long.tok.h5 long.jsonl
+    cp -r "$MINI/hf" wide && chmod -R u+w wide && sed -i 's/"max_position_embeddings": 256/"max_position_embeddings": 2048/' wide/config.json
+    dk-kl --dtype f32 -m wide -f "$PLAIN" --null null_a="$PATTERN" --top-tokens 5 -o $R/kl/own.score.h5 \
+        --max-tokens 1100 --table $R/kl/own.jsonl long.tok.h5
+    page
+    wellformed $R/index.html
+    [ "$(stat -c %s $R/index.html)" -lt 2200000 ]
+    grep -q '\.\.\. 76 more tokens' $R/index.html
+    grep -q ' more left out: the page would be too large' $R/index.html
 }
 
 @test "a finetune that changes nothing" {
