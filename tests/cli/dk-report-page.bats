@@ -5,8 +5,8 @@ load ../helper/pair
 EVIL='<script>alert(1)</script></i></p>" onmouseover="x" &lt; ]]> --> '$'\xe2\x80\xae''rtl'$'\xe2\x81\xa6'
 setup_file_more() {
     mkdir -p results/kl results/diff_mining
-    jq -nc --arg evil "$EVIL" 'range(20) | {text: "\($evil) \u0007\u001b[31m\u0085\u2028 line one\nline two <b>bold</b> it'"'"'s number \(.) 你好 🍰 שלום"}' > evil.jsonl
-    dk-tokenize -m "$G" -n 20 --max-tokens 400 -o own.tok.h5 evil.jsonl
+    jq -nc --arg evil "$EVIL" 'range(20) | {text: "\(.) \($evil) 你好 🍰 שלום \u0007\u001b[31m\u0085\u2028 line one\nline two"}' > evil.jsonl
+    dk-tokenize -m "$G" -n 20 --max-tokens 150 -o own.tok.h5 evil.jsonl
     dk-tokenize -m "$G" -n 20 --max-tokens 20 -o general.tok.h5 "$ROOT/data/text/general-a.jsonl"
     for s in own general; do
         dk-kl --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" --top-tokens 3 -o results/kl/$s.score.h5 \
