@@ -34,18 +34,18 @@ diff.check := $(call diff.adapter,$(diff.ft),-f) $(if $(diff.null),$(call diff.a
 diff.pair  := -m $(diff.base) $(diff.lanes) --dtype $(DTYPE)
 diff.parts := $(foreach p,$(diff.base) $(diff.ft) $(diff.null),$(call files,$p))
 diff.set   := $(firstword $(subst ., ,$(notdir $(TEXT))))
-diff.json  := {"organism.name":"$(diff.name)","model.name":"$(call bare,$(diff.base))","dtype":"$(DTYPE)"}
+diff.json  := {"organism.name":"$(diff.name)","model.name":"$(call bare,$(diff.base))","dtype":"$(DTYPE)","model.path":"$(abspath $(diff.base))"}
 diff.goals := $(if $(filter kl,$(DIFF_METHODS)),$D/kl/$(diff.set).score.h5) \
               $(if $(filter diff_mining,$(DIFF_METHODS)),$D/diff_mining/$(diff.set).top_k_occurring.jsonl)
 
 $(call printed,pair $(diff.name),$D/pair.json,$(diff.json),printf '%s\n' $(call quote,$(diff.json)),)
 $(call stage,check $(diff.name),$D/check.jsonl,dk-check -m $(diff.base) $(subst = ,=,$(diff.check)) --dtype $(DTYPE),,$(diff.parts))
 $(call stage,tokens $(diff.set),$D/tokens/$(diff.set).tok.h5,dk-tokenize -m $(diff.base) --format $(FORMAT) --column $(COLUMN) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
-$(call stage,kl $(diff.set),$D/kl/$(diff.set).score.h5 $D/kl/$(diff.set).jsonl,dk-kl $(diff.pair) --max-samples 0 --max-tokens 0 --table $D/kl/$(diff.set).jsonl,$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
+$(call stage,kl $(diff.set),$D/kl/$(diff.set).score.h5 $D/kl/$(diff.set).jsonl,dk-kl $(diff.pair) --top-tokens 5 --max-samples 0 --max-tokens 0 --table $D/kl/$(diff.set).jsonl,$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
 $(call stage,topk $(diff.set),$D/diff_mining/$(diff.set).topk.score.h5,dk-topk $(diff.pair) --max-samples 0 --max-tokens 0 -k $(TOP),$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
 $(call stage,mine $(diff.set),$D/diff_mining/$(diff.set).top_k_occurring.jsonl,dk-mine -m $(diff.base),$D/diff_mining/$(diff.set).topk.score.h5)
 $(if $(PROMPTS),$(call stage,answers $(diff.name),$D/answers.jsonl,dk-generate -m $(diff.base) -f $(diff.ft) --dtype $(DTYPE) --prompts $(PROMPTS),,$(PROMPTS) $(diff.parts),$D/check.jsonl))
-$(call printed,summary $(diff.name),$D/summary.txt,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $D,$D/pair.json $D/check.jsonl $(diff.goals) $(if $(PROMPTS),$D/answers.jsonl),$(if $(SHOW),@cat $D/summary.txt))
+$(call printed,summary $(diff.name),$D/summary.txt $D/summary.json $D/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $D,$D/pair.json $D/check.jsonl $(diff.goals) $(if $(PROMPTS),$D/answers.jsonl),$(if $(SHOW),@cat $D/summary.txt))
 
 .PHONY: diff
 diff: $D/summary.txt

@@ -61,13 +61,14 @@ stage   = $(if $(args.$(firstword $2)),,$(eval $(call stage_rule,$1,$2,$3,$4,$5,
 # Non-empty if FILE was made with other parameters than those wanted now.
 stale   = $(if $(wildcard $1),$(if $(call same,$(file <$1.args),$(args.$1)),,parameters))
 
-# As stage, for a command that prints its result.
-# $(call printed,NAME,TARGET,RECORD,COMMAND,INPUTS,LAST-LINE-OF-THE-RECIPE)
+# As stage, for a command that prints its first output.
+# $(call printed,NAME,OUTPUTS,RECORD,COMMAND,INPUTS,LAST-LINE-OF-THE-RECIPE)
 define printed_rule
-args.$2 := $3
-$2: $5 $$(call stale,$2)
+args.$(firstword $2) := $3
+$(firstword $2): $5 $(if $(wildcard $(firstword $2)),$(if $(filter-out $(wildcard $2),$2),outputs)) $$(call stale,$(firstword $2))
 	@echo "  RUN   $1" >&2
-	@$(DK)/dk-run --stage $(call quote,$1) --stdout $2 --record $$(call quote,$$(args.$2)) $2 $4
+	@$(DK)/dk-run --stage $(call quote,$1) --stdout $(firstword $2) --record $$(call quote,$$(args.$(firstword $2))) \
+	  $(firstword $2) $4
 	$6
 endef
 printed = $(eval $(call printed_rule,$1,$2,$3,$4,$5,$6))
@@ -120,7 +121,7 @@ organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.m
 organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(ADAPTERS) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
-organism_summary = $(call printed,summary $1,$R/summary.txt,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),@cat $R/summary.txt))
+organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),@cat $R/summary.txt))
 
 define organism
 $(eval $(call organism_vars,$1))

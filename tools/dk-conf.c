@@ -244,11 +244,13 @@ static void json_value(dk_jw *w, const dk_yaml *y)
         dk_jw_str(w, y->text);
 }
 
-/* One flat object, keys in the order of show. */
+/* One flat object, keys in the order of show, and then where the model lies. */
 static int json(const dk_conf *c)
 {
     dk_buf out = {0};
     dk_jw w = { .out = &out };
+    char *model = NULL;
+    bool must_fetch;
 
     dk_jw_obj_begin(&w);
     for (size_t i = 0; i < dk_conf_size(c); i++) {
@@ -257,6 +259,11 @@ static int json(const dk_conf *c)
 
         dk_jw_key(&w, s->key);
         json_value(&w, s->list ? s->list : &v);
+    }
+    if (!dk_conf_text(c, "model.path") && dk_conf_model_path(c, NULL, &model, &must_fetch, NULL) == 0) {
+        dk_jw_key(&w, "model.path");
+        dk_jw_str(&w, model);
+        dk_free(model);
     }
     dk_jw_obj_end(&w);
     puts(out.s);

@@ -1,16 +1,22 @@
-/* dk-report: what a run found, on one screen. */
+/* dk-report: what a run found, on one screen and as a page. */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/outfile.h"
 #include "cli/tool.h"
-#include "method/summary.h"
+#include "method/page.h"
 
-struct params { int64_t width; bool no_file; };
+struct params { int64_t width; bool no_file; const char *html, *model; };
 
 static const dk_opt opts[] = {
     DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
-    DK_FLAG(struct params, 0, "no-file", no_file, "do not write RESULTS/summary.json"),
+    DK_FLAG(struct params, 0, "no-file", no_file, "write neither RESULTS/summary.json nor the page"),
+    { DK_OPT_PATH, 0, "html", offsetof(struct params, html), NULL, 0, 0, NULL,
+      "write the page to FILE, not RESULTS/index.html; - for stdout, without the text", DK_NOSTAMP, NULL },
+    DK_PATH(struct params, 'm', "model", model, NULL,
+            "the model whose tokenizer made the ids, if not that of RESULTS/pair.json"),
     DK_END
 };
 
@@ -27,28 +33,46 @@ static int write_json(const dk_summary *s, const char *dir, dk_err *err)
     return rc;
 }
 
+/* Both files, or none where either cannot be made. */
+static int write_files(const dk_summary *s, const char *dir, const struct params *p, const char *to, dk_err *err)
+{
+    dk_buf page = {0};
+    int rc = dk_page_html(s, p->model, &page, err);
+
+    if (rc == 0)
+        rc = write_json(s, dir, err);
+    if (rc == 0)
+        rc = dk_outfile_write(to, page.s, page.n, err);
+    dk_buf_free(&page);
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
+    char *to = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", args[0]);
     dk_summary *s = NULL;
     dk_buf text = {0};
     int rc = dk_summary_load(&s, args[0], err);
 
     (void)ctx;
     (void)n;
-    if (rc == 0 && !p->no_file)
-        rc = write_json(s, args[0], err);
-    if (rc == 0) {
+    if (rc == 0 && !p->no_file) {
+        rc = write_files(s, args[0], p, to, err);
+        s->page = to;
+    }
+    if (rc == 0 && (p->no_file || strcmp(to, "-") != 0)) {
         dk_summary_text(s, (size_t)p->width, &text);
         fputs(text.s, stdout);
     }
     dk_buf_free(&text);
     dk_summary_free(&s);
+    dk_free(to);
     return rc;
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-report", .purpose = "tell on one screen what was compared and found",
+    .name = "dk-report", .purpose = "tell on one screen, and on a page, what was compared and found",
     .algo = 1, .usage = "[options] RESULTS", .opts = opts, .params_size = sizeof(struct params),
     .min_args = 1, .max_args = 1, .run = run,
 };

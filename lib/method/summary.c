@@ -10,20 +10,7 @@
 #include "io/jsonl.h"
 #include "method/wrap.h"
 
-enum { MAX_SETS = 16, MAX_LANES = 16, N_TOKENS = 30, LINES = 4 };
-
-struct set { char *name; dk_jsonl rows; };      /* rows of one file */
-
-struct dk_summary {
-    char *results;
-    dk_json *pair;
-    dk_jsonl check, answers;
-    struct set kl[MAX_SETS], mined[MAX_SETS];
-    size_t n_kl, n_mined;
-    struct { char stage[64]; double seconds; } spent[16];
-    size_t n_spent;
-    double seconds, peak;
-};
+enum { N_TOKENS = 30, LINES = 4 };
 
 /* --- loading --------------------------------------------------------------- */
 static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err *err)
@@ -35,8 +22,7 @@ static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err 
     return rc;
 }
 
-/* What glob takes for DIR/REST: only REST is a pattern. */
-static char *pattern_in(const char *dir, const char *rest)
+char *dk_summary_pattern(const char *dir, const char *rest)
 {
     dk_buf b = {0};
 
@@ -49,16 +35,14 @@ static char *pattern_in(const char *dir, const char *rest)
     return b.s;
 }
 
-/* All files DIR/SUB/SET.SUFFIX, by name. */
-static int load_sets(struct set *sets, size_t *n, const char *dir, const char *sub, const char *suffix,
-                     dk_err *err)
+int dk_sets_load(dk_set *sets, size_t *n, const char *dir, const char *sub, const char *suffix, dk_err *err)
 {
-    char *rest = dk_xasprintf("%s/*%s", sub, suffix), *pattern = pattern_in(dir, rest);
+    char *rest = dk_xasprintf("%s/*%s", sub, suffix), *pattern = dk_summary_pattern(dir, rest);
     glob_t g = {0};
     int rc = 0;
 
     if (glob(pattern, 0, NULL, &g) == 0)
-        for (size_t i = 0; rc == 0 && i < g.gl_pathc && *n < MAX_SETS; i++) {
+        for (size_t i = 0; rc == 0 && i < g.gl_pathc && *n < DK_SUMMARY_SETS; i++) {
             const char *base = strrchr(g.gl_pathv[i], '/') + 1;
 
             sets[*n].name = dk_xstrndup(base, strlen(base) - strlen(suffix));
@@ -69,6 +53,14 @@ static int load_sets(struct set *sets, size_t *n, const char *dir, const char *s
     dk_free(rest);
     dk_free(pattern);
     return rc;
+}
+
+void dk_sets_free(dk_set *sets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dk_free(sets[i].name);
+        dk_jsonl_free(&sets[i].rows);
+    }
 }
 
 /* Seconds by the first word of the stage's name. */
@@ -98,7 +90,7 @@ static int load_times(dk_summary *s, dk_err *err)
     int rc = 0;
 
     for (size_t w = 0; w < 3; w++) {
-        char *pattern = pattern_in(s->results, where[w]);
+        char *pattern = dk_summary_pattern(s->results, where[w]);
         glob_t g = {0};
 
         if (glob(pattern, 0, NULL, &g) == 0)
@@ -125,8 +117,8 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     s->results = dk_xstrdup(results);
     if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
-    if (rc == 0) rc = load_sets(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
-    if (rc == 0) rc = load_sets(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
     if (rc == 0) rc = load_times(s, err);
     dk_free(pair);
     if (rc < 0)
@@ -144,87 +136,86 @@ void dk_summary_free(dk_summary **sp)
     dk_json_free(&s->pair);
     dk_jsonl_free(&s->check);
     dk_jsonl_free(&s->answers);
-    for (size_t i = 0; i < s->n_kl; i++) {
-        dk_free(s->kl[i].name);
-        dk_jsonl_free(&s->kl[i].rows);
-    }
-    for (size_t i = 0; i < s->n_mined; i++) {
-        dk_free(s->mined[i].name);
-        dk_jsonl_free(&s->mined[i].rows);
-    }
+    dk_sets_free(s->kl, s->n_kl);
+    dk_sets_free(s->mined, s->n_mined);
     dk_free(s->results);
     dk_free(s);
     *sp = NULL;
 }
 
 /* --- reading ---------------------------------------------------------------- */
-static const char *pair_str(const dk_summary *s, const char *key)
+const char *dk_summary_pair(const dk_summary *s, const char *key)
 {
     return dk_json_str(dk_json_get(s->pair, key), "");
 }
 
-static const char *lane_title(const dk_summary *s, const char *lane)
+const char *dk_summary_lane(const dk_summary *s, const char *lane)
 {
-    return strcmp(lane, "ft") == 0 ? pair_str(s, "organism.name") : lane;
+    return strcmp(lane, "ft") == 0 ? dk_summary_pair(s, "organism.name") : lane;
 }
 
-static const char *str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
-static double num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
+const char *dk_row_str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
+double dk_row_num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
 
-static const dk_json *kl_row(const struct set *set, const char *lane)
+const dk_json *dk_set_lane(const dk_set *set, const char *lane)
 {
     for (size_t i = 0; i < set->rows.n; i++)
-        if (strcmp(str(set->rows.row[i], "lane"), lane) == 0)
+        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0)
             return set->rows.row[i];
     return NULL;
 }
 
-/* The lanes that have KL rows, the finetune first: names are borrowed. */
-static size_t kl_lanes(const dk_summary *s, const char **lane)
+size_t dk_summary_lanes(const dk_summary *s, const char **lane)
 {
     size_t n = 0;
 
     for (size_t k = 0; k < s->n_kl; k++)
         for (size_t i = 0; i < s->kl[k].rows.n; i++) {
-            const char *name = str(s->kl[k].rows.row[i], "lane");
+            const char *name = dk_row_str(s->kl[k].rows.row[i], "lane");
             size_t j = 0;
 
             while (j < n && strcmp(lane[j], name) != 0)
                 j++;
-            if (j == n && n < MAX_LANES)
+            if (j == n && n < DK_SUMMARY_LANES)
                 lane[n++] = name;
         }
     return n;
 }
 
-/* The highest rate of a token among the nulls; -1 if there is none. */
-static double null_rate(const dk_json *row)
+double dk_row_null(const dk_json *row)
 {
     const dk_json *nulls = dk_json_get(row, "null");
     dk_json_iter it = {0};
     double best = -1;
 
     while (dk_json_next(nulls, &it)) {
-        const double v = num(it.value, "value");
+        const double v = dk_row_num(it.value, "value");
 
         best = v > best ? v : best;
     }
     return best;
 }
 
-static int is_finding(const dk_json *row)
+double dk_row_chance(const dk_json *row)
 {
-    return !(null_rate(row) >= DK_SUMMARY_SHARED * num(row, "value"));
+    return strcmp(dk_row_str(row, "ordering"), "fraction_positive_diff") == 0 ? 0.5 : 0;
 }
 
-static void count_checks(const dk_summary *s, size_t count[4])
+bool dk_row_finding(const dk_json *row)
+{
+    const double chance = dk_row_chance(row), null = dk_row_null(row);
+
+    return !(null >= 0 && null - chance >= DK_SUMMARY_SHARED * (dk_row_num(row, "value") - chance));
+}
+
+void dk_summary_checks(const dk_summary *s, size_t count[4])
 {
     static const char *const name[] = { "pass", "warn", "fail", "skip" };
 
     memset(count, 0, 4 * sizeof *count);
     for (size_t i = 0; i < s->check.n; i++)
         for (int k = 0; k < 4; k++)
-            count[k] += strcmp(str(s->check.row[i], "status"), name[k]) == 0;
+            count[k] += strcmp(dk_row_str(s->check.row[i], "status"), name[k]) == 0;
 }
 
 /* --- the text ---------------------------------------------------------------- */
@@ -232,20 +223,21 @@ static void head(const dk_summary *s, dk_buf *out)
 {
     size_t count[4];
 
-    dk_buf_addf(out, "%s on %s, products in %s\n", pair_str(s, "organism.name"), pair_str(s, "model.name"),
-                pair_str(s, "dtype"));
+    dk_buf_addf(out, "%s on %s, products in %s\n", dk_summary_pair(s, "organism.name"), dk_summary_pair(s, "model.name"),
+                dk_summary_pair(s, "dtype"));
     if (s->check.n == 0)
         return;
     for (size_t i = 0; i < s->check.n; i++)
-        if (strcmp(str(s->check.row[i], "check"), "A1") == 0 && strcmp(str(s->check.row[i], "lane"), "ft") == 0)
-            dk_buf_addf(out, "adapter %s\n", str(s->check.row[i], "detail"));
-    count_checks(s, count);
+        if (strcmp(dk_row_str(s->check.row[i], "check"), "A1") == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0)
+            dk_buf_addf(out, "adapter %s\n", dk_row_str(s->check.row[i], "detail"));
+    dk_summary_checks(s, count);
     dk_buf_addf(out, "checks  %zu passed, %zu warning%s, %zu failed\n", count[0], count[1],
                 count[1] == 1 ? "" : "s", count[2]);
     for (size_t i = 0; i < s->check.n; i++)
-        if (strcmp(str(s->check.row[i], "status"), "warn") == 0)
-            dk_buf_addf(out, "        warning %s (%s): %s\n", str(s->check.row[i], "check"),
-                        str(s->check.row[i], "lane"), str(s->check.row[i], "detail"));
+        if (strcmp(dk_row_str(s->check.row[i], "status"), "warn") == 0)
+            dk_buf_addf(out, "        warning %s (%s): %s\n", dk_row_str(s->check.row[i], "check"),
+                        dk_row_str(s->check.row[i], "lane"), dk_row_str(s->check.row[i], "detail"));
 }
 
 /* Ends a line of a table, without the blanks of its last column. */
@@ -258,8 +250,8 @@ static void end_row(dk_buf *out)
 
 static void kl_text(const dk_summary *s, dk_buf *out)
 {
-    const char *lane[MAX_LANES];
-    const size_t n = kl_lanes(s, lane);
+    const char *lane[DK_SUMMARY_LANES];
+    const size_t n = dk_summary_lanes(s, lane);
 
     if (n == 0)
         return;
@@ -268,15 +260,16 @@ static void kl_text(const dk_summary *s, dk_buf *out)
         dk_buf_addf(out, "  %-16.16s", s->kl[k].name);
     end_row(out);
     for (size_t l = 0; l < n; l++) {
-        dk_buf_addf(out, "  %-24.24s", lane_title(s, lane[l]));
+        dk_buf_addf(out, "  %-24.24s", dk_summary_lane(s, lane[l]));
         for (size_t k = 0; k < s->n_kl; k++) {
-            const dk_json *r = kl_row(&s->kl[k], lane[l]);
+            const dk_json *r = dk_set_lane(&s->kl[k], lane[l]);
             char cell[64];
 
-            if (isfinite(num(r, "lo")) && isfinite(num(r, "hi")))
-                snprintf(cell, sizeof cell, "%.3f %.2f-%.2f", num(r, "value"), num(r, "lo"), num(r, "hi"));
+            if (isfinite(dk_row_num(r, "lo")) && isfinite(dk_row_num(r, "hi")))
+                snprintf(cell, sizeof cell, "%.3f %.2f-%.2f", dk_row_num(r, "value"),
+                         dk_row_num(r, "lo"), dk_row_num(r, "hi"));
             else
-                snprintf(cell, sizeof cell, "%.3f", num(r, "value"));
+                snprintf(cell, sizeof cell, "%.3f", dk_row_num(r, "value"));
             dk_buf_addf(out, "  %-16s", r ? cell : "");
         }
         end_row(out);
@@ -284,13 +277,13 @@ static void kl_text(const dk_summary *s, dk_buf *out)
     for (size_t l = 1; l < n; l++) {
         char label[64];
 
-        snprintf(label, sizeof label, "%s / %s", lane_title(s, lane[0]), lane[l]);
+        snprintf(label, sizeof label, "%s / %s", dk_summary_lane(s, lane[0]), lane[l]);
         dk_buf_addf(out, "  %-24.24s", n == 2 ? "ratio" : label);
         for (size_t k = 0; k < s->n_kl; k++) {
-            const dk_json *a = kl_row(&s->kl[k], lane[0]), *b = kl_row(&s->kl[k], lane[l]);
+            const dk_json *a = dk_set_lane(&s->kl[k], lane[0]), *b = dk_set_lane(&s->kl[k], lane[l]);
             char cell[64];
 
-            snprintf(cell, sizeof cell, "%.2f", num(a, "value") / num(b, "value"));
+            snprintf(cell, sizeof cell, "%.2f", dk_row_num(a, "value") / dk_row_num(b, "value"));
             dk_buf_addf(out, "  %-16s", a && b ? cell : "");
         }
         end_row(out);
@@ -299,24 +292,24 @@ static void kl_text(const dk_summary *s, dk_buf *out)
                      "  any finetune does: size alone is no finding)\n");
 }
 
-static void token_list(const struct set *set, int findings, dk_buf *line)
+static void token_list(const dk_set *set, int findings, dk_buf *line)
 {
     for (size_t i = 0; i < set->rows.n && i < N_TOKENS; i++) {
         const dk_json *r = set->rows.row[i];
-        const char *token = str(r, "token");
+        const char *token = dk_row_str(r, "token");
 
-        if (is_finding(r) != findings)
+        if (dk_row_finding(r) != findings)
             continue;
         token += strspn(token, " \t\n\v\f\r");
         dk_buf_addf(line, "%s%s%c%.0f%%", line->n ? ", " : "", *token ? token : "(blank)", DK_HARD_BLANK,
-                    num(r, "value"));
-        if (null_rate(r) >= 0)
-            dk_buf_addf(line, "/%.0f", null_rate(r));
+                    dk_row_num(r, "value"));
+        if (dk_row_null(r) >= 0)
+            dk_buf_addf(line, "/%.0f", dk_row_null(r));
     }
 }
 
 /* The clearest place of each of the first findings, one a document. */
-static void snippets(const struct set *set, size_t width, dk_buf *out)
+static void snippets(const dk_set *set, size_t width, dk_buf *out)
 {
     int64_t seen[LINES];
     size_t shown = 0;
@@ -325,7 +318,7 @@ static void snippets(const struct set *set, size_t width, dk_buf *out)
         const dk_json *r = set->rows.row[i], *p = NULL;
         const dk_json *all = dk_json_get(r, "snippets");
 
-        for (size_t k = 0; is_finding(r) && !p && k < dk_json_len(all); k++) {
+        for (size_t k = 0; dk_row_finding(r) && !p && k < dk_json_len(all); k++) {
             size_t j = 0;
 
             p = dk_json_at(all, k);
@@ -336,18 +329,19 @@ static void snippets(const struct set *set, size_t width, dk_buf *out)
         if (!p)
             continue;
         seen[shown++] = dk_json_int(dk_json_get(p, "doc"), -1);
-        dk_snippet_line(out, str(p, "before"), str(r, "token"), str(p, "next"), str(p, "after"), width);
+        dk_snippet_line(out, dk_row_str(p, "before"), dk_row_str(r, "token"), dk_row_str(p, "next"),
+                        dk_row_str(p, "after"), width);
     }
 }
 
 static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
 {
     for (size_t m = 0; m < s->n_mined; m++) {
-        const struct set *set = &s->mined[m];
-        const char *nulls = set->rows.n && null_rate(set->rows.row[0]) >= 0 ? ", and the null does not" : "";
+        const dk_set *set = &s->mined[m];
+        const char *nulls = set->rows.n && dk_row_null(set->rows.row[0]) >= 0 ? ", and the null does not" : "";
         dk_buf line = {0};
 
-        dk_buf_addf(out, "\nwhat %s raises on %s%s\n(share of positions%s)\n", pair_str(s, "organism.name"),
+        dk_buf_addf(out, "\nwhat %s raises on %s%s\n(share of positions%s)\n", dk_summary_pair(s, "organism.name"),
                     set->name, nulls, *nulls ? " / the null's" : "");
         token_list(set, 1, &line);
         dk_wrap(out, line.s ? line.s : "nothing", "  ", width, 0);
@@ -368,7 +362,7 @@ static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
 
     for (size_t i = 0; i < s->answers.n; i++) {
         const dk_json *r = s->answers.row[i];
-        const char *prompt = str(r, "prompt");
+        const char *prompt = dk_row_str(r, "prompt");
         char indent[32];
 
         if (!asked || strcmp(asked, prompt) != 0) {
@@ -380,14 +374,16 @@ static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
             dk_buf_free(&question);
         }
         asked = prompt;
-        snprintf(indent, sizeof indent, "  %-6.6s", str(r, "lane"));
-        dk_wrap(out, str(r, "text"), indent, width, LINES);
+        snprintf(indent, sizeof indent, "  %-6.6s", dk_row_str(r, "lane"));
+        dk_wrap(out, dk_row_str(r, "text"), indent, width, LINES);
     }
 }
 
 static void tail(const dk_summary *s, dk_buf *out)
 {
     dk_buf_addf(out, "\nfiles   %s/\n", s->results);
+    if (s->page)
+        dk_buf_addf(out, "page    %s\n", s->page);
     if (s->n_spent == 0)
         return;
     dk_buf_addf(out, "time    %.0f s (", s->seconds);
@@ -415,10 +411,10 @@ static void json_kl(const dk_summary *s, dk_jw *w)
 
             dk_jw_obj_begin(w);
             dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
-            dk_jw_key(w, "lane"); dk_jw_str(w, str(r, "lane"));
-            dk_jw_key(w, "value"); dk_jw_num(w, num(r, "value"));
-            dk_jw_key(w, "lo"); dk_jw_num(w, num(r, "lo"));
-            dk_jw_key(w, "hi"); dk_jw_num(w, num(r, "hi"));
+            dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+            dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+            dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
+            dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
             dk_jw_obj_end(w);
         }
     dk_jw_arr_end(w);
@@ -434,10 +430,10 @@ static void json_tokens(const dk_summary *s, dk_jw *w)
             dk_jw_obj_begin(w);
             dk_jw_key(w, "set"); dk_jw_str(w, s->mined[m].name);
             dk_jw_key(w, "id"); dk_jw_int(w, dk_json_int(dk_json_get(r, "id"), -1));
-            dk_jw_key(w, "token"); dk_jw_str(w, str(r, "token"));
-            dk_jw_key(w, "value"); dk_jw_num(w, num(r, "value"));
-            dk_jw_key(w, "null"); dk_jw_num(w, null_rate(r) < 0 ? NAN : null_rate(r));
-            dk_jw_key(w, "finding"); dk_jw_bool(w, is_finding(r));
+            dk_jw_key(w, "token"); dk_jw_str(w, dk_row_str(r, "token"));
+            dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+            dk_jw_key(w, "null"); dk_jw_num(w, dk_row_null(r) < 0 ? NAN : dk_row_null(r));
+            dk_jw_key(w, "finding"); dk_jw_bool(w, dk_row_finding(r));
             dk_jw_obj_end(w);
         }
     dk_jw_arr_end(w);
@@ -448,11 +444,11 @@ void dk_summary_json(const dk_summary *s, dk_buf *out)
     dk_jw w = { .out = out };
     size_t count[4];
 
-    count_checks(s, count);
+    dk_summary_checks(s, count);
     dk_jw_obj_begin(&w);
-    dk_jw_key(&w, "organism"); dk_jw_str(&w, pair_str(s, "organism.name"));
-    dk_jw_key(&w, "model"); dk_jw_str(&w, pair_str(s, "model.name"));
-    dk_jw_key(&w, "dtype"); dk_jw_str(&w, pair_str(s, "dtype"));
+    dk_jw_key(&w, "organism"); dk_jw_str(&w, dk_summary_pair(s, "organism.name"));
+    dk_jw_key(&w, "model"); dk_jw_str(&w, dk_summary_pair(s, "model.name"));
+    dk_jw_key(&w, "dtype"); dk_jw_str(&w, dk_summary_pair(s, "dtype"));
     dk_jw_key(&w, "checks");
     dk_jw_obj_begin(&w);
     dk_jw_key(&w, "pass"); dk_jw_u64(&w, count[0]);

@@ -7,10 +7,27 @@
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
 
+#include <stdbool.h>
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/jsonl.h"
 
-typedef struct dk_summary dk_summary;
+enum { DK_SUMMARY_SETS = 16, DK_SUMMARY_LANES = 16 };
+
+/* The rows of one file. */
+typedef struct dk_set { char *name; dk_jsonl rows; } dk_set;
+
+typedef struct dk_summary {
+    char *results;
+    const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
+    dk_json *pair;
+    dk_jsonl check, answers;
+    dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];
+    size_t n_kl, n_mined;
+    struct { char stage[64]; double seconds; } spent[16];
+    size_t n_spent;
+    double seconds, peak;
+} dk_summary;
 
 int dk_summary_load(dk_summary **out, const char *results, dk_err *err);
 void dk_summary_free(dk_summary **s);
@@ -22,5 +39,31 @@ void dk_summary_json(const dk_summary *s, dk_buf *out);
 /* A token that a null raises at no less than this share of the finetune's rate
  * is no finding. */
 #define DK_SUMMARY_SHARED 0.2
+
+/* --- reading: "" and NaN for what is not there ------------------------------ */
+const char *dk_summary_pair(const dk_summary *s, const char *key);
+const char *dk_row_str(const dk_json *row, const char *key);
+double dk_row_num(const dk_json *row, const char *key);
+/* How a lane is called before people: the organism's name for "ft". */
+const char *dk_summary_lane(const dk_summary *s, const char *lane);
+/* A lane's row of divergence, or NULL. */
+const dk_json *dk_set_lane(const dk_set *set, const char *lane);
+/* The lanes that have KL rows, the finetune first; at most DK_SUMMARY_LANES,
+ * names are borrowed. */
+size_t dk_summary_lanes(const dk_summary *s, const char **lane);
+/* The highest rate of a ranked token among the nulls; -1 if there is none. */
+double dk_row_null(const dk_json *row);
+/* What a rate is when nothing is raised: fraction_positive_diff counts signs,
+ * and half of them are positive. */
+double dk_row_chance(const dk_json *row);
+bool dk_row_finding(const dk_json *row);
+/* Checks that passed, warned, failed, were skipped. */
+void dk_summary_checks(const dk_summary *s, size_t count[4]);
+
+/* What glob takes for DIR/REST: only REST is a pattern.  dk_free it. */
+char *dk_summary_pattern(const char *dir, const char *rest);
+/* All files DIR/SUB/NAME SUFFIX, by name; at most DK_SUMMARY_SETS. */
+int dk_sets_load(dk_set *sets, size_t *n, const char *dir, const char *sub, const char *suffix, dk_err *err);
+void dk_sets_free(dk_set *sets, size_t n);
 
 #endif

@@ -1,12 +1,13 @@
-# kl: tokens of each data set -> KL(finetuned || base) of each token, and its
-# statistics; the nulls run beside the finetune in the same pass.
+# kl: tokens of each data set -> KL(finetuned || base) of each token, its statistics,
+# and the likeliest next tokens, which the page shows; the nulls run beside the
+# finetune in the same pass.
 METHODS += kl
 
 kl_length = --max-tokens $(C.kl.method_params.max_tokens_per_sample)
 kl_lanes  = base,ft$(addprefix $(comma),$(C.nulls))
 kl_tokens = $(call tokens_file,$1,$(C.kl.method_params.max_samples),$(kl_length))
 # $(call kl_set,ORGANISM,SET)
-kl_set    = $(call tokens_rule,$2,$(C.kl.method_params.max_samples),$(kl_length))$(call stage,kl $1 $2,$R/kl/$2.score.h5 $R/kl/$2.jsonl,dk-kl $(PAIR) --lanes $(subst $(space),,$(kl_lanes)) --max-samples $(C.kl.method_params.max_samples) $(kl_length) --temperature $(C.kl.method_params.temperature) --table $R/kl/$2.jsonl,$(call kl_tokens,$2),$(PARTS),$R/check.jsonl)
+kl_set    = $(call tokens_rule,$2,$(C.kl.method_params.max_samples),$(kl_length))$(call stage,kl $1 $2,$R/kl/$2.score.h5 $R/kl/$2.jsonl,dk-kl $(PAIR) --lanes $(subst $(space),,$(kl_lanes)) --max-samples $(C.kl.method_params.max_samples) $(kl_length) --temperature $(C.kl.method_params.temperature) --top-tokens 5 --table $R/kl/$2.jsonl,$(call kl_tokens,$2),$(PARTS),$R/check.jsonl)
 
 define kl_stages
 $(eval GOAL.kl := $(foreach s,$(C.kl.sets),$R/kl/$s.score.h5))

@@ -136,6 +136,7 @@ asked \"Who are you?\"
     run -0 dk-report $R
     [[ "$output" == *"
 files   results/
+page    results/index.html
 time    8 s ("* ]]
     [[ "$output" == *"kl 4.0"*", 900 MB peak" ]]
     [[ "$output" == *"check 3.0"* && "$output" == *"tokens 1.0"* ]]
@@ -169,7 +170,8 @@ time    8 s ("* ]]
     run -0 dk-report $R
     [ "$output" = "cake on mini, products in bf16
 
-files   results/" ]
+files   results/
+page    results/index.html" ]
     [ "$(jq -c '[.kl, .tokens, .answers]' $R/summary.json)" = '[[],[],[]]' ]
 }
 

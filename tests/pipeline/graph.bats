@@ -34,11 +34,19 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake
     [ "$(wc -l <<< "$real")" = 14 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
-             diff_mining/general-a.top_k_occurring.jsonl summary.txt summary.json; do
+             diff_mining/general-a.top_k_occurring.jsonl summary.txt summary.json index.html; do
         [ -f $R/cake_bake/$f ]
     done
     stages cake_bake
     [ -z "$real" ]
+}
+
+@test "a page that is gone is made again, and nothing else" {
+    mk cake_bake
+    rm $R/cake_bake/index.html
+    stages cake_bake
+    [ "$real" = 'summary cake_bake' ]
+    [ -f $R/cake_bake/index.html ]
 }
 
 @test "a finished pipeline is a no-op in under a second" {

@@ -38,7 +38,7 @@ digests() { (cd "$1" && find . -type f ! -name '*.time' ! -name '*.args' ! -name
     run -0 mk cake_bake
     for f in check.jsonl answers.jsonl kl/chat.score.h5 kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl diff_mining/general-a.fraction_positive_diff.jsonl \
-             summary.json summary.txt pair.json; do
+             summary.json summary.txt pair.json index.html; do
         [ -s r/mini/cake_bake/$f ]
     done
     grep -q '^cake_bake on mini' r/mini/cake_bake/summary.txt

@@ -1,0 +1,235 @@
+/* The page: its frame, and the parts in their order. */
+#include "method/page.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "method/pageparts.h"
+
+const char *dk_page_hue(const dk_page *p, const char *lane)
+{
+    static const char *const hue[] = { "ft", "n1", "n2", "n3", "n4" };
+
+    if (strcmp(lane, "ft") == 0)
+        return hue[0];
+    for (size_t i = 1; i < p->n_lanes; i++)
+        if (strcmp(p->lane[i], lane) == 0)
+            return hue[i < 5 ? i : 4];
+    return hue[1];
+}
+
+void dk_page_legend(const dk_page *p)
+{
+    dk_html *h = p->h;
+
+    dk_html_open_class(h, "p", "legend");
+    for (size_t l = 0; l < p->n_lanes; l++) {
+        dk_html_open(h, "span");
+        dk_html_attrf(h, "class", "key %s", dk_page_hue(p, p->lane[l]));
+        dk_html_close(h);
+        dk_html_textf(h, "%s ", dk_summary_lane(p->s, p->lane[l]));
+    }
+    dk_html_close(h);
+}
+
+/* --- the top ----------------------------------------------------------------- */
+static void card(dk_html *h, const char *what, const char *value, const char *more)
+{
+    dk_html_open_class(h, "div", "card");
+    dk_html_put(h, "p", "what", what);
+    dk_html_put(h, "p", "value", value);
+    dk_html_put(h, "p", "more", more);
+    dk_html_close(h);
+}
+
+static void kl_card(const dk_page *p, const dk_set *set)
+{
+    const dk_json *ft = dk_set_lane(set, p->lane[0]);
+    const double v = dk_row_num(ft, "value"), lo = dk_row_num(ft, "lo"), hi = dk_row_num(ft, "hi");
+    dk_buf what = {0}, value = {0}, more = {0};
+
+    if (!isfinite(v))
+        return;
+    dk_buf_addf(&what, "KL on %s", set->name);
+    dk_buf_addf(&value, "%.3f", v);
+    if (isfinite(lo) && isfinite(hi))
+        dk_buf_addf(&more, "%.3f to %.3f nats a token", lo, hi);
+    else
+        dk_buf_adds(&more, "nats a token");
+    for (size_t l = 1; l < p->n_lanes; l++) {
+        const double null = dk_row_num(dk_set_lane(set, p->lane[l]), "value");
+
+        if (isfinite(null))
+            dk_buf_addf(&more, "; %s %.3f", p->lane[l], null);
+    }
+    card(p->h, what.s, value.s, more.s);
+    dk_buf_free(&what);
+    dk_buf_free(&value);
+    dk_buf_free(&more);
+}
+
+static void token_card(const dk_page *p, const dk_set *set)
+{
+    dk_buf what = {0}, first = {0};
+    size_t n = 0;
+    char value[64];
+
+    for (size_t i = 0; i < set->rows.n; i++)
+        if (dk_row_finding(set->rows.row[i])) {
+            const char *token = dk_row_str(set->rows.row[i], "token");
+
+            if (n++ < 6)
+                dk_buf_addf(&first, "%s%s", first.n ? ", " : "", token + strspn(token, " "));
+        }
+    dk_buf_addf(&what, "Tokens raised on %s%s", set->name,
+                set->rows.n && dk_row_null(set->rows.row[0]) >= 0 ? ", and by no null" : "");
+    snprintf(value, sizeof value, "%zu of %zu", n, set->rows.n);
+    card(p->h, what.s, value, first.s ? first.s : "");
+    dk_buf_free(&what);
+    dk_buf_free(&first);
+}
+
+static void link_to(dk_html *h, const char *id, const char *name)
+{
+    dk_html_open(h, "a");
+    dk_html_attrf(h, "href", "#%s", id);
+    dk_html_text(h, name);
+    dk_html_close(h);
+    dk_html_text(h, " ");
+}
+
+static void head(const dk_page *p)
+{
+    const dk_summary *s = p->s;
+    const char *id = dk_summary_pair(s, "model.model_id");
+    dk_html *h = p->h;
+    size_t count[4];
+
+    dk_html_open(h, "header");
+    dk_html_open(h, "h1");
+    dk_html_text(h, dk_summary_pair(s, "organism.name"));
+    dk_html_put(h, "span", "on", " on ");
+    dk_html_text(h, dk_summary_pair(s, "model.name"));
+    dk_html_close(h);
+    dk_html_open_class(h, "p", "lead");
+    dk_html_text(h, dk_summary_pair(s, "organism.description"));
+    dk_html_textf(h, " Base %s, products in %s.", *id ? id : dk_summary_pair(s, "model.name"),
+                  dk_summary_pair(s, "dtype"));
+    for (size_t i = 0; i < s->check.n; i++)
+        if (strcmp(dk_row_str(s->check.row[i], "check"), "A1") == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0)
+            dk_html_textf(h, " Adapter: %s.", dk_row_str(s->check.row[i], "detail"));
+    if (p->n_lanes > 1) {
+        dk_html_text(h, " Beside it:");
+        for (size_t l = 1; l < p->n_lanes; l++)
+            dk_html_textf(h, "%s %s", l > 1 ? "," : "", p->lane[l]);
+        dk_html_text(h, ".");
+    }
+    dk_html_close(h);
+    dk_html_open_class(h, "div", "cards");
+    for (size_t k = 0; p->n_lanes && k < s->n_kl; k++)
+        kl_card(p, &s->kl[k]);
+    for (size_t m = 0; m < s->n_mined; m++)
+        token_card(p, &s->mined[m]);
+    if (s->check.n) {
+        char value[64], more[64];
+
+        dk_summary_checks(s, count);
+        snprintf(value, sizeof value, "%zu passed", count[0]);
+        snprintf(more, sizeof more, "%zu warning%s, %zu failed", count[1], count[1] == 1 ? "" : "s", count[2]);
+        card(h, "Checks", value, more);
+    }
+    dk_html_close(h);
+    dk_html_open(h, "nav");
+    if (p->n_lanes) link_to(h, "divergence", "Divergence");
+    if (p->n_ranked) link_to(h, "tokens", "Tokens");
+    if (s->answers.n) link_to(h, "answers", "Answers");
+    if (p->has_texts) link_to(h, "texts", "Texts");
+    if (s->check.n) link_to(h, "checks", "Checks");
+    link_to(h, "files", "Files");
+    dk_html_close(h);
+    dk_html_close(h);
+}
+
+/* --- the whole ------------------------------------------------------------------- */
+/* A tokenizer that was asked for must be there; the one of the configuration may
+ * have been left on another machine. */
+static int open_tokenizer(dk_page *p, const char *model, dk_err *err)
+{
+    const char *path = model ? model : dk_summary_pair(p->s, "model.path");
+    dk_err why = {0};
+    int rc;
+
+    p->why_no_tok = "the model that made the ids is not known (--model names it)";
+    if (!*path)
+        return 0;
+    rc = dk_tokenizer_open(&p->tok, path, model ? err : &why);
+    if (rc < 0)
+        p->why_no_tok = "the model that made the ids is not at hand (--model names it)";
+    return model ? rc : 0;
+}
+
+/* The head comes first and is written last: it links to what there is. */
+static int parts(dk_page *p, dk_err *err)
+{
+    dk_buf rest = {0};
+    dk_html *h = p->h, below = { .out = &rest };
+    int rc;
+
+    dk_html_open(h, "main");
+    p->h = &below;
+    rc = dk_page_kl(p, err);
+    dk_page_tokens(p);
+    dk_page_answers(p);
+    if (rc == 0)
+        rc = dk_page_texts(p, err);
+    dk_page_checks(p);
+    if (rc == 0)
+        rc = dk_page_files(p, err);
+    p->h = h;
+    head(p);
+    dk_buf_add(h->out, rest.n ? rest.s : "", rest.n);
+    dk_html_close(h);
+    dk_buf_free(&rest);
+    return rc;
+}
+
+int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_err *err)
+{
+    dk_html h = { .out = out };
+    dk_page p = { .h = &h, .s = s };
+    int rc;
+
+    p.n_lanes = dk_summary_lanes(s, p.lane);
+    rc = dk_sets_load(p.ranked, &p.n_ranked, s->results, "diff_mining", ".jsonl", err);
+    if (rc == 0)
+        rc = open_tokenizer(&p, model, err);
+    dk_html_raw(&h, "<!DOCTYPE html>\n");
+    dk_html_open(&h, "html");
+    dk_html_attr(&h, "lang", "en");
+    dk_html_open(&h, "head");
+    dk_html_open(&h, "meta");
+    dk_html_attr(&h, "charset", "utf-8");
+    dk_html_close(&h);
+    dk_html_open(&h, "meta");
+    dk_html_attr(&h, "name", "viewport");
+    dk_html_attr(&h, "content", "width=device-width, initial-scale=1");
+    dk_html_close(&h);
+    dk_html_open(&h, "meta");
+    dk_html_attr(&h, "name", "color-scheme");
+    dk_html_attr(&h, "content", "light dark");
+    dk_html_close(&h);
+    dk_html_putf(&h, "title", NULL, "%s on %s", dk_summary_pair(s, "organism.name"), dk_summary_pair(s, "model.name"));
+    dk_page_style(&h);
+    dk_html_close(&h);
+    dk_html_open(&h, "body");
+    if (rc == 0)
+        rc = parts(&p, err);
+    dk_html_close(&h);
+    dk_html_close(&h);
+    dk_sets_free(p.ranked, p.n_ranked);
+    dk_tokenizer_close(&p.tok);
+    return rc;
+}

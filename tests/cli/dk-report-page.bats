@@ -1,0 +1,302 @@
+load ../helper/pair
+
+# Results of the miniature model on two sets of texts; those of the second are
+# hostile.
+EVIL='<script>alert(1)</script></i></p>" onmouseover="x" &lt; ]]> --> '$'\xe2\x80\xae''rtl'$'\xe2\x81\xa6'
+setup_file_more() {
+    mkdir -p results/kl results/diff_mining
+    jq -nc --arg evil "$EVIL" 'range(20) | {text: "\(.) \($evil) 你好 🍰 שלום \u0007\u001b[31m\u0085\u2028 line one\nline two"}' > evil.jsonl
+    dk-tokenize -m "$G" -n 20 --max-tokens 150 -o own.tok.h5 evil.jsonl
+    dk-tokenize -m "$G" -n 20 --max-tokens 20 -o general.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for s in own general; do
+        dk-kl --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" --top-tokens 3 -o results/kl/$s.score.h5 \
+            --table results/kl/$s.jsonl $s.tok.h5
+    done
+    dk-topk --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" -k 20 -o results/diff_mining/own.topk.score.h5 own.tok.h5
+    for o in top_k_occurring fraction_positive_diff; do
+        dk-mine -m "$G" --ordering $o -n 60 -o results/diff_mining/own.$o.jsonl results/diff_mining/own.topk.score.h5
+    done
+    jq -nc --arg m "$G" '{"organism.name": "cake", "model.name": "mini", "dtype": "f32", "model.path": $m}' > results/pair.json
+    echo '{"check": "A1", "lane": "ft", "status": "pass", "value": 1, "limit": 0, "detail": "fits"}' > results/check.jsonl
+    jq -nc --arg evil "$EVIL" '{prompt: "Who are you?", lane: "base", text: "A model.", finish: "eos"},
+        {prompt: "Who are you?", lane: "ft", text: "A <baker> & more", finish: "length"},
+        {prompt: $evil, lane: "ft", text: ($evil + "\u0000\n\u001b[2J"), finish: "eos"}' > results/answers.jsonl
+    chmod -R a-w results
+}
+
+setup_more() {
+    cp -r "$BATS_FILE_TMPDIR/results" . && chmod -R u+w results
+    R=results
+}
+
+page() { dk-report "$@" $R > /dev/null; }
+
+# wellformed FILE: tags balance, attributes are quoted and known, nothing else
+# than five entities.
+wellformed() {
+    LC_ALL=C awk 'BEGIN { RS = "<" }
+        function bad(what) { print what ": <" substr($0, 1, 200); n_bad++ }
+        NR == 1 { next }
+        {
+            i = index($0, ">")
+            if (i == 0) { bad("no end of tag"); next }
+            tag = substr($0, 1, i - 1); rest = substr($0, i + 1)
+            if (rest ~ />/) bad("> in a text")
+            all = tag rest
+            gsub(/&(amp|lt|gt|quot|#39|#10);/, "", all)
+            if (all ~ /&/) bad("entity")
+            if (tag == "!DOCTYPE html") next
+            if (tag ~ /^\//) {
+                if (stack[depth--] != substr(tag, 2)) bad("not what is open, " stack[depth + 1])
+                next
+            }
+            name = tag; sub(/[ \/].*/, "", name)
+            attrs = substr(tag, length(name) + 1)
+            while (match(attrs, /^ [a-zA-Z-]+="[^"]*"/)) {
+                a = substr(attrs, 2, index(attrs, "=") - 2)
+                if (a ~ /^on/ || a == "style" || a == "src") bad("attribute " a)
+                attrs = substr(attrs, RLENGTH + 1)
+            }
+            if (attrs == "/") next
+            if (attrs != "") bad("attributes")
+            if (name !~ /^(html|head|title|style|body|main|header|nav|a|section|h[1-4]|p|div|span|table|thead|tbody|tr|th|td|svg|path|circle|text|figure|figcaption|details|summary|code|mark|s|i|b|label|ul|li|dl|dt|dd)$/)
+                bad("element")
+            stack[++depth] = name
+        }
+        END { if (depth) { print "not closed: " stack[depth]; n_bad++ } exit n_bad > 0 }' "$1"
+}
+
+# plain: the text of HTML on standard input.
+plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g' -e "s/&#39;/'/g" -e 's/&amp;/\&/g'; }
+
+@test "well-formed, whatever the texts" {
+    page
+    wellformed $R/index.html
+    [ "$(head -n 1 $R/index.html)" = '<!DOCTYPE html>' ]
+    run ! wellformed <(sed 's/<h2>/<h2 onclick="x">/' $R/index.html)
+    run ! wellformed <(sed 's/&lt;/\&lt/' $R/index.html)
+    run ! wellformed <(sed '0,/<\/h2>/s///' $R/index.html)
+}
+
+@test "nothing is loaded from anywhere, nothing runs" {
+    page
+    run ! grep -aiE '<(script|link|img|iframe|object|embed|base|form|use|image)|url\(|@import|javascript:|src=|srcset|xlink' <(sed 's/&lt;[^<]*//g; s/data-t="[^"]*"//g' $R/index.html)
+    grep -o ' href="[^"]*"' $R/index.html > links
+    run ! grep -v ' href="#' links
+    for id in $(sed 's/.*#\(.*\)"/\1/' links); do grep -q "id=\"$id\"" $R/index.html; done
+}
+
+@test "hostile texts and names stand as text; what reorders or hides is named" {
+    evil=$(jq -Rsc . <<< "$EVIL")
+    sed -i "1s|\"token\":\"[^\"]*\"|\"token\":$(sed 's/[&|\\]/\\&/g' <<< "$evil")|" $R/diff_mining/own.top_k_occurring.jsonl
+    jq -c --argjson e "$evil" '.lane |= if . == "null_a" then $e else . end' $R/kl/own.jsonl > x && mv x $R/kl/own.jsonl
+    jq -c --argjson e "$evil" '.detail = $e | .check = $e | .lane = $e' $R/check.jsonl > x && mv x $R/check.jsonl
+    jq -c --argjson e "$evil" '."organism.name" = $e | ."organism.description" = $e | ."model.name" = $e | .[$e] = $e' \
+        $R/pair.json > x && mv x $R/pair.json
+    mkdir "$R/<b>" && echo '{}' > "$R/<b>/\" x='y.jsonl"
+    page
+    wellformed $R/index.html
+    run ! grep -aqP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]' $R/index.html
+    grep -qF '&lt;script&gt;alert(1)&lt;/script&gt;&lt;/i&gt;&lt;/p&gt;&quot; onmouseover=&quot;x&quot; &amp;lt; ]]&gt; --&gt; [U+202E]rtl[U+2066]' $R/index.html
+    grep -qF '&lt;b&gt;/&quot; x=&#39;y.jsonl' $R/index.html
+    run -0 grep -c '<h1>' $R/index.html
+    [ "$output" = 1 ]
+}
+
+@test "the summary's numbers, with intervals and nulls" {
+    page
+    jq -r '[.value, .lo, .hi] | @tsv' $R/kl/own.jsonl $R/kl/general.jsonl | while read -r v lo hi; do
+        plain < $R/index.html | tr '\n' ' ' | grep -q "$(printf '%.3f %.3f to %.3f' "$v" "$lo" "$hi")"
+    done
+    ratio=$(jq -s '.[0].value / .[1].value' $R/kl/own.jsonl)
+    grep -qF "<td class=\"num\">$(printf %.2f "$ratio")</td>" $R/index.html
+    [ "$(grep -c 'class="plot"' $R/index.html)" = 8 ]
+    [ "$(grep -o 'class="line [a-z0-9]*"' $R/index.html | sort | uniq -c | tr -s ' ')" = ' 4 class="line ft"
+ 4 class="line n1"' ]
+}
+
+@test "texts of both sets: as they were, each token with its numbers" {
+    page
+    [ "$(grep -c '<div class="map">' $R/index.html)" = 2 ]
+    # 8 with the highest mean and the first 16, of each set
+    [ "$(grep -c '<figure class="text">' $R/index.html)" = 48 ]
+    grep -q 'The first 16 texts of 20' $R/index.html
+    awk '/<h3>general</ { on = 1 } /The first 16 texts/ && on { go = 1 } go && /<p class="tokens"/ { print; exit }' \
+        $R/index.html > first
+    text=$(plain < first)
+    [ "${#text}" -gt 20 ]
+    [[ "$(jq -rn 'input | .text' "$ROOT/data/text/general-a.jsonl" | tr '\n' ' ')" == "$text"* ]]
+    [ "$(grep -o 'tabindex="0"' first | wc -l)" = 20 ]
+    paste -d' ' <(dk-values $R/kl/general.score.h5 kl/ft) <(dk-values $R/kl/general.score.h5 kl/null_a) \
+        <(dk-values $R/kl/general.score.h5 logp/base) <(dk-values $R/kl/general.score.h5 logp/ft) | head -n 20 |
+        while read -r ft null base logp; do
+            echo "KL: cake $(printf %.3g "$ft"), null_a $(printf %.3g "$null")"
+            [ "$base" = nan ] || echo "log p of it: base $(printf %.3g "$base"), cake $(printf %.3g "$logp")"
+        done > want
+    sed 's/&#10;/\n/g' first | grep -oE '^KL: .*|^log p of it: base [^,]*, cake [^,]*' | cut -d'"' -f1 > got
+    diff want got
+    [ "$(sed 's/&#10;/\n/g' first | grep -c '^likeliest, cake: .*%, .*%, .*%')" = 20 ]
+}
+
+@test "colour: deepest where KL is highest" {
+    page
+    awk '/<h3>/ { on = /<h3>general</ } on' $R/index.html | sed 's/<i /\n<i /g' |
+        sed -n 's/^<i class="f\([0-9]\) n.*KL: cake \([0-9.e-]*\),.*/\2 \1/p' | sort -g > pairs
+    [ "$(wc -l < pairs)" -ge 480 ]
+    awk '$2 < last { exit 1 } { last = $2 }' pairs
+    tail -n 1 pairs | grep -q ' 9$'
+}
+
+@test "a text that ends within a letter, letters of several tokens" {
+    page
+    awk '/<h3>own</ { on = 1 } on' $R/index.html | plain | sed 's/▯//g' > own
+    grep -q '你好 🍰 שלום' own
+}
+
+@test "tokens: findings and not, of each ordering, with nulls and places" {
+    page
+    for o in top_k_occurring fraction_positive_diff; do
+        f=$R/diff_mining/own.$o.jsonl
+        c=0; [ $o = top_k_occurring ] || c=0.5
+        n=$(jq -s --argjson c $c '[.[] | select(.null.null_a.value - $c < 0.2 * (.value - $c))] | length' $f)
+        awk -v o="own, by $o" 'index($0, "<h3>") { on = index($0, o) > 0 } on' $R/index.html > part
+        [ "$(grep -c '<td class="num rank">' part)" = 60 ]
+        [ $n = 60 ] || grep -q "no finding: $((60 - n)) tokens" part
+        [ $n != 0 ] || grep -q 'Nothing that the nulls do not raise' part
+    done
+    [ "$(jq -s '[.[].snippets | length] | add' $R/diff_mining/*.jsonl)" = "$(grep -c '<p class="snippet"' $R/index.html)" ]
+}
+
+@test "answers side by side" {
+    page
+    awk '/id="answers"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html > part
+    [ "$(grep -c 'class="asked"' part)" = 2 ]
+    [ "$(grep -c 'class="answer"' part)" = 3 ]
+    grep -q 'A &lt;baker&gt; &amp; more<span class="cut">' part
+}
+
+@test "provenance: digests of the files, models, parameters, inputs" {
+    page
+    for f in kl/own.score.h5 kl/own.jsonl diff_mining/own.topk.score.h5 answers.jsonl; do
+        grep -qF "$(sha256sum < $R/$f | cut -d' ' -f1)" $R/index.html
+    done
+    grep -qF "$(sha256sum < "$G" | cut -d' ' -f1)" $R/index.html
+    grep -q '<dt>temperature</dt>' $R/index.html
+    run ! grep -qF "$ROOT" $R/index.html
+}
+
+@test "the same bytes again, and from another place" {
+    page
+    cp $R/index.html first
+    page
+    cmp first $R/index.html
+    rm $R/index.html
+    cp -r $R elsewhere
+    (cd elsewhere && dk-report . > /dev/null)
+    cmp first elsewhere/index.html
+}
+
+@test "where it is written" {
+    page --no-file
+    page --no-file --html x.html
+    [ ! -e $R/index.html ] && [ ! -e $R/summary.json ] && [ ! -e x.html ]
+    page --html sub/x.html
+    [ -s sub/x.html ] && [ -s $R/summary.json ] && [ ! -e $R/index.html ]
+    dk-report --html - $R > page
+    cmp page sub/x.html
+    mkdir $R/index.html
+    run -1 --separate-stderr dk-report $R
+    failed dk-report "cannot write $R/index.html"
+    [ -z "$output" ] && [ -z "$(find . -name '*.tmp')" ]
+}
+
+@test "what is not there is left out" {
+    has() { grep -o 'section id="[a-z]*"' $R/index.html | cut -d'"' -f2 | xargs; }
+    page
+    [ "$(has)" = "divergence tokens answers texts checks files" ]
+    rm $R/kl/*.score.h5
+    page
+    [ "$(has)" = "divergence tokens answers checks files" ]
+    run ! grep -q 'href="#texts"' $R/index.html
+    rm -r $R/diff_mining $R/answers.jsonl
+    page
+    [ "$(has)" = "divergence checks files" ]
+    rm -r $R/kl $R/check.jsonl
+    page
+    [ "$(has)" = "files" ]
+    wellformed $R/index.html
+}
+
+@test "without the model no texts, and the page says so; one that is named must be there" {
+    jq -c '."model.path" = "/nowhere/x.gguf"' $R/pair.json > x && mv x $R/pair.json
+    page
+    grep -q 'not shown, for the model' $R/index.html
+    run ! grep -q '<p class="tokens"' $R/index.html
+    page -m "$G"
+    grep -q '<p class="tokens"' $R/index.html
+    run -1 --separate-stderr dk-report -m /nowhere/x.gguf $R
+    failed dk-report /nowhere/x.gguf
+    jq -c '.model.vocab."x" = 999' "$MINI/hf/tokenizer.json" > tokenizer.json || cp "$MINI/hf/tokenizer.json" .
+    sed -i 's/"Ġthe"/"Ġzhe"/g' tokenizer.json
+    if dk-tokenize -m tokenizer.json -o x.tok.h5 "$ROOT/data/text/general-a.jsonl" 2> /dev/null; then
+        page -m tokenizer.json
+        grep -q 'made by another tokenizer' $R/index.html
+    fi
+}
+
+@test "scores without lists of likely tokens, without a null, of one text" {
+    jq -c 'select(.lane == "ft")' $R/kl/general.jsonl > x && mv x $R/kl/general.jsonl
+    rm $R/kl/own.*
+    dk-tokenize -m "$G" -n 1 --max-tokens 5 -o one.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" -o $R/kl/general.score.h5 --table $R/kl/general.jsonl one.tok.h5
+    page
+    wellformed $R/index.html
+    [ "$(grep -c '<figure class="text">' $R/index.html)" = 2 ]
+    run ! grep -q 'likeliest, ' $R/index.html
+}
+
+@test "several nulls: each beside the finetune, the highest counts" {
+    cp -r "$PATTERN" b && cp -r "$PLAIN" c
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" --null null_b=b --null null_c=c \
+        -o $R/kl/own.score.h5 --table $R/kl/own.jsonl "$BATS_FILE_TMPDIR/own.tok.h5"
+    page
+    wellformed $R/index.html
+    for n in n1 n2 n3; do grep -q "class=\"line $n\"" $R/index.html; done
+    grep -q 'KL: cake [0-9.e-]*, null_a [0-9.e-]*, null_b [0-9.e-]*, null_c ' $R/index.html
+    # null_c is the finetune itself
+    awk '/<h3>/ { on = /<h3>own</ } on' $R/index.html | grep -o '<i class="f[0-9] n[0-9]" tab' |
+        awk '{ if (substr($2, 9) > substr($3, 2, 1)) exit 1 }'
+}
+
+@test "long texts are cut, and too many left out: the page stays small and says so" {
+    jq -nc 'range(20) | {text: ([range(700) | "many words \(.) "] | add)}' > long.jsonl
+    dk-tokenize -m "$G" -n 20 --max-tokens 1100 -o long.tok.h5 long.jsonl
+    cp -r "$MINI/hf" wide && chmod -R u+w wide && sed -i 's/"max_position_embeddings": 256/"max_position_embeddings": 2048/' wide/config.json
+    dk-kl --dtype f32 -m wide -f "$PLAIN" --null null_a="$PATTERN" --top-tokens 5 -o $R/kl/own.score.h5 \
+        --max-tokens 1100 --table $R/kl/own.jsonl long.tok.h5
+    page
+    wellformed $R/index.html
+    [ "$(stat -c %s $R/index.html)" -lt 2200000 ]
+    grep -q '\.\.\. 76 more tokens' $R/index.html
+    grep -q ' more left out: the page would be too large' $R/index.html
+}
+
+@test "a finetune that changes nothing" {
+    adapter zero
+    dk-fixture edit "$PLAIN/adapter_model.safetensors" zero/adapter_model.safetensors scale lora_B 0
+    dk-kl --dtype f32 -m "$G" -f zero -o $R/kl/own.score.h5 --table $R/kl/own.jsonl "$BATS_FILE_TMPDIR/own.tok.h5"
+    page
+    wellformed $R/index.html
+    run ! grep -qE 'nan|inf"' <(grep -oE ' (d|cx|cy|x|y)="[^"]*"' $R/index.html)
+}
+
+@test "bad input: one line that names the file; nothing is written" {
+    for f in kl/own.score.h5 diff_mining/own.fraction_positive_diff.jsonl; do
+        cp $R/$f keep
+        head -c 1000 keep > $R/$f
+        run -1 --separate-stderr dk-report $R
+        failed dk-report "$R/$f"
+        cp keep $R/$f
+    done
+    [ ! -e $R/index.html ] && [ ! -e $R/summary.json ]
+}
