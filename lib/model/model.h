@@ -31,9 +31,15 @@ typedef struct dk_model {
 /* path: what dk_checkpoint_open takes.  with_head false: no unembedding (for
  * taps alone), which saves its memory and loading. */
 int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err);
+/* The final norm and the unembedding alone: for dk_model_unembed. */
+int dk_model_load_head(dk_model **out, const char *path, dk_dtype dtype, dk_err *err);
 void dk_model_free(dk_model **m);
 
 /* Embedding rows of the ids, rounded as the dtype wants: out [n, d]. */
 int dk_model_embed(const dk_model *m, float *out, const uint32_t *ids, size_t n, dk_err *err);
+
+/* Logits of n vectors of the residual stream, x [n, d]: final norm, then times
+ * sign, then unembedding.  out [n (room for dk_padded_rows(n)), vocab]. */
+int dk_model_unembed(const dk_model *m, const float *x, size_t n, float sign, float *out, dk_err *err);
 
 #endif

@@ -8,11 +8,12 @@
 #include "h5make.h"
 #include "io/json.h"
 #include "method/extract.h"
+#include "method/lensdir.h"
 #include "method/mean.h"
 #include "model/lanes.h"
 #include "tap.h"
 
-enum { D = 576, V = 49152, N = 8 };
+enum { D = 576, V = 49152, N = 8, LISTED = 30 };
 
 static char *dir, ft[1024];
 
@@ -188,6 +189,64 @@ static void check_norms(const char *set, const dk_means *m, size_t n)
     dk_free(path);
 }
 
+/* Lists of one lane: the ids wanted, with their probabilities; where an id is
+ * another, both must be equally likely.  id and prob: [positions, 2, LISTED]. */
+static void check_lens(const char *set, const dk_model *head, const dk_means *m, const int32_t *id, const float *prob)
+{
+    float *x = dk_xcalloc(m->n_pos * D, sizeof *x);
+    uint32_t top[LISTED];
+    dk_lens_view v;
+    dk_err err = {0};
+    double worst = 0;
+    int other = 0, n = 0;
+
+    for (size_t i = 0; i < m->n_pos * D; i++)
+        x[i] = (float)m->pos[i];
+    for (int inverse = 0; inverse < 2; inverse++) {
+        if (dk_lens_view_of(&v, head, x, m->n_pos, inverse ? -1 : 1, &err) < 0) {
+            tap(false, "%s", err.msg);
+            return;
+        }
+        for (size_t p = 0; p < m->n_pos; p++) {
+            dk_lens_top(&v, p, LISTED, top);
+            for (size_t r = 0; r < LISTED; r++, n++) {
+                const size_t at = (p * 2 + (size_t)inverse) * LISTED + r;
+                const double got = dk_lens_prob(&v, p, (uint32_t)id[at]), want = prob[at];
+
+                worst = fmax(worst, fabs(got / want - 1));
+                other += (uint32_t)id[at] != top[r] && fabs(dk_lens_prob(&v, p, top[r]) / want - 1) > 1e-3;
+            }
+        }
+        dk_lens_view_free(&v);
+    }
+    tap(n > 0 && worst < 1e-3 && other == 0, "%s: lens of %s: %d probabilities within %.1e, %d other ids", set, m->what, n,
+        worst, other);
+    dk_free(x);
+}
+
+static void lenses(const char *set, const dk_means *m, size_t n)
+{
+    static const char *const what[] = { "diff", "base", "ft" };
+    char ids[256], probs[256];
+    size_t count;
+    int32_t *id;
+    float *prob;
+    dk_model *head = NULL;
+    dk_err err = {0};
+
+    snprintf(ids, sizeof ids, "toolkit/adl_%s_lens.i32", set);
+    snprintf(probs, sizeof probs, "toolkit/adl_%s_lens.f32", set);
+    id = gold_read(ids, 4, &count);
+    prob = gold_read(probs, 4, &count);
+    tap(count == 3 * m->n_pos * 2 * LISTED && dk_model_load_head(&head, getenv("DK_TEST_MODEL"), DK_F32, &err) == 0,
+        "%s: the head alone is loaded %s", set, err.msg);
+    for (size_t w = 0; head && w < 3; w++)
+        check_lens(set, head, find(m, n, what[w]), id + w * m->n_pos * 2 * LISTED, prob + w * m->n_pos * 2 * LISTED);
+    dk_model_free(&head);
+    dk_free(id);
+    dk_free(prob);
+}
+
 static void adl(const char *set, bool chat)
 {
     static const char *const what[] = { "diff", "base", "ft" }, *const prefix[] = { "", "base_", "ft_" };
@@ -221,6 +280,7 @@ static void adl(const char *set, bool chat)
         dk_free(want);
     }
     check_norms(set, m, n);
+    lenses(set, m, n);
     dk_means_free(m, n);
     dk_acts_close(&a);
 }
