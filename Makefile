@@ -249,7 +249,7 @@ help:
 	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
 	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
 	@echo 'make ORGANISM            every method and the summary: $(ORGANISM_NAMES)'
-	@echo 'make ORGANISM/METHOD     one of kl, diff_mining, answers, check, summary'
+	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, answers, check, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
