@@ -60,7 +60,8 @@ dk_h5 *dk_acts_file(dk_acts *a);
 size_t dk_acts_n(const dk_acts *a);
 const dk_act_info *dk_acts_at(const dk_acts *a, size_t i);      /* in byte order of the paths */
 const dk_act_info *dk_acts_find(const dk_acts *a, int layer, const char *site, const char *what);
-/* Rows first .. first + n in the model's units: out [n, d]. */
+/* Rows first .. first + n in the model's units: out [n, d].  DK_ENUM where
+ * they are not finite. */
 int dk_acts_read(dk_acts *a, const dk_act_info *x, size_t first, size_t n, float *out, dk_err *err);
 
 #endif

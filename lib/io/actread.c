@@ -167,7 +167,11 @@ int dk_acts_read(dk_acts *a, const dk_act_info *x, size_t first, size_t n, float
                        first, first + n, a->tokens.rows);
     rc = x->dtype == DK_H5_F32 ? dk_h5_read(a->file, path, DK_H5_F32, first, n, out, err)
                                : read_half(a, x, path, first, n, out, err);
-    for (size_t i = 0; rc == 0 && x->scale != 1 && i < n * x->d; i++)
+    for (size_t i = 0; rc == 0 && i < n * x->d; i++) {
         out[i] *= x->scale;
+        if (!isfinite(out[i]))
+            rc = dk_fail(err, DK_ENUM, "%s: %s, row %zu: activations are NaN or infinite",
+                         dk_h5_path(a->file), path, first + i / x->d);
+    }
     return rc;
 }
