@@ -131,6 +131,8 @@ $B/tests/unit/test_h5.o: DEFS = -fPIC
 # The engine goes through wrappers that break it.
 $B/tests/test_check: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,dk_runner_forward dk_runner_logits \
     dk_model_load_merged dk_layer_at dk_check_gold_of)
+# Here a wrapper looks at what is asked of a pass.
+$B/tests/test_activations: LDFLAGS += -Wl,--wrap=dk_runner_forward
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
@@ -253,7 +255,7 @@ help:
 	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
 	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
-	@echo 'make ORGANISM/METHOD     one of kl, diff_mining, answers, check, summary'
+	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, answers, check, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
 	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
 	@echo 'make list                organisms, models, methods, data sets'

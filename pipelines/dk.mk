@@ -5,8 +5,8 @@
 # `make -n` is the plan.
 
 # --- the tools come first: they answer what the stages depend on -------------
-STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-generate \
-               dk-report
+STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
+               dk-mean dk-lens dk-generate dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk

@@ -147,6 +147,27 @@ static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at,
     return rc;
 }
 
+static int adl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
+                    const dk_conf *c, dk_err *err)
+{
+    const dk_setting *l = dk_conf_find(c, "activation_difference_lens.layers");
+    dk_buf list = {0}, depths = {0};
+    int rc = named_sets(out, &list, sets, at, prefix, c, "activation_difference_lens.datasets", "pretraining",
+                        err);
+
+    for (size_t i = 0; l && l->list && i < l->list->n; i++)
+        dk_buf_addf(&depths, "%s%s", i ? "," : "", l->list->item[i].text ? l->list->item[i].text : "");
+    if (rc == 0 && depths.n == 0)
+        rc = dk_fail(err, DK_EUSAGE, "activation_difference_lens.layers names no layer");
+    if (rc == 0) {
+        var(out, prefix, "activation_difference_lens.sets", list.s);
+        var(out, prefix, "activation_difference_lens.depths", depths.s);
+    }
+    dk_buf_free(&list);
+    dk_buf_free(&depths);
+    return rc;
+}
+
 /* The adapter of organism NAME (NULL: the one configured) for this model. */
 static const char *adapter_of(const dk_conf *c, const char *model, const char *variant)
 {
@@ -237,6 +258,8 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = kl_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && dk_conf_find(c, "diff_mining.name"))
         rc = mining_sets(&out, &sets, at, prefix, c, err);
+    if (rc == 0 && dk_conf_find(c, "activation_difference_lens.name"))
+        rc = adl_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && probes)
         rc = path_var(&out, prefix, "probes", c, probes, err);
     else

@@ -162,7 +162,7 @@ int dk_tokens_content_id(const dk_tokens *t, char id[DK_CONTENT_ID_LEN], dk_err 
 }
 
 /* --- HDF5 ----------------------------------------------------------------- */
-static int put_corpus(dk_h5 *f, const dk_tokens *t, dk_err *err)
+int dk_tokens_put_corpus(dk_h5 *f, const dk_tokens *t, dk_err *err)
 {
     static const char g[] = "/corpus";
     int rc;
@@ -191,7 +191,7 @@ int dk_tokens_put(dk_h5 *f, const dk_tokens *t, dk_err *err)
     int rc;
 
     if ((rc = dk_tokens_check(t, dk_h5_path(f), err)) == 0 &&
-        (rc = put_corpus(f, t, err)) == 0 &&
+        (rc = dk_tokens_put_corpus(f, t, err)) == 0 &&
         (rc = put_column(f, "/docs/id", DK_H5_U64, t->docs, t->id, err)) == 0 &&
         (rc = put_column(f, "/docs/offset", DK_H5_U64, t->docs + 1,
                          t->docs ? t->offset : no_offset, err)) == 0 &&
@@ -212,7 +212,7 @@ static int get_u32(dk_h5 *f, const char *name, uint32_t *out, dk_err *err)
     return rc;
 }
 
-static int get_corpus(dk_h5 *f, dk_tokens *t, dk_err *err)
+int dk_tokens_get_corpus(dk_h5 *f, dk_tokens *t, dk_err *err)
 {
     static const char g[] = "/corpus";
     int rc;
@@ -248,7 +248,7 @@ int dk_tokens_get(dk_h5 *f, dk_tokens *t, dk_err *err)
     int rc;
 
     *t = (dk_tokens){ .docs = r->docs, .rows = r->rows };
-    if ((rc = get_corpus(f, t, err)) == 0 &&
+    if ((rc = dk_tokens_get_corpus(f, t, err)) == 0 &&
         (rc = get_column(f, "/docs/id", DK_H5_U64, r->docs, &t->id, err)) == 0 &&
         (rc = get_column(f, "/docs/offset", DK_H5_U64, r->docs + 1, &t->offset, err)) == 0 &&
         (rc = get_column(f, "/rows/token", DK_H5_U32, r->rows, &t->token, err)) == 0 &&

@@ -57,5 +57,8 @@ void dk_tokens_free(dk_tokens *t);      /* leaves it zeroed, ready for use */
 /* /corpus, /docs and /rows of any kind of file that has rows. */
 int dk_tokens_put(dk_h5 *f, const dk_tokens *t, dk_err *err);
 int dk_tokens_get(dk_h5 *f, dk_tokens *t, dk_err *err);
+/* /corpus alone: what the tokens come from, for files without rows. */
+int dk_tokens_put_corpus(dk_h5 *f, const dk_tokens *t, dk_err *err);
+int dk_tokens_get_corpus(dk_h5 *f, dk_tokens *t, dk_err *err);
 
 #endif

@@ -154,8 +154,7 @@ static void aim(struct eyes *e, const dk_score *s, size_t row0)
         dk_lens_target(e->lens, e->likely);
 }
 
-/* Documents first .. last - 1, of at most budget rows in all (or one). */
-static size_t fill_batch(const dk_tokens *t, size_t first, size_t budget, size_t *offset)
+size_t dk_tokens_batch(const dk_tokens *t, size_t first, size_t budget, size_t *offset)
 {
     size_t last = first;
 
@@ -165,6 +164,16 @@ static size_t fill_batch(const dk_tokens *t, size_t first, size_t budget, size_t
     }
     offset[last - first] = t->offset[last] - t->offset[first];
     return last;
+}
+
+size_t dk_tokens_batch_most(const dk_tokens *t, size_t budget)
+{
+    size_t longest = 0, most = budget < t->rows ? budget : t->rows;
+
+    for (size_t d = 0; d < t->docs; d++)
+        if (t->offset[d + 1] - t->offset[d] > longest)
+            longest = t->offset[d + 1] - t->offset[d];
+    return most > longest ? most : longest;
 }
 
 static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, struct eyes *eyes,
@@ -181,7 +190,7 @@ static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, st
         const size_t row0 = t->offset[first];
         dk_pass p = { .last_layer = -1 };
 
-        last = fill_batch(t, first, budget, offset);
+        last = dk_tokens_batch(t, first, budget, offset);
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
@@ -223,7 +232,7 @@ static int check_finite(const dk_score *s, const dk_tokens *t, const dk_pair *pa
 int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
                  dk_err *err)
 {
-    size_t longest = 0, most;
+    const size_t most = dk_tokens_batch_most(t, plan->batch_rows);
     struct eyes eyes = {0};
     uint32_t *next = NULL;
     dk_runner *r = NULL;
@@ -234,11 +243,6 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     s->lens_k = plan->lens_k < s->vocab ? plan->lens_k : s->vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
-    for (size_t d = 0; d < t->docs; d++)
-        if (t->offset[d + 1] - t->offset[d] > longest)
-            longest = t->offset[d + 1] - t->offset[d];
-    most = plan->batch_rows < t->rows ? plan->batch_rows : t->rows;
-    most = most > longest ? most : longest;
     rc = room(s, plan, err);
     if (rc == 0)
         rc = next_ids(&next, t, err);

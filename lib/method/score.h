@@ -39,5 +39,10 @@ void dk_score_free(dk_score *s);
  * cut), then drops those with fewer than min_tokens tokens. */
 int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t max_tokens,
                    size_t min_tokens, dk_err *err);
+/* The documents first .. last - 1 of one pass, at most budget rows in all (or
+ * one document): returns last, and the first row of each in offset. */
+size_t dk_tokens_batch(const dk_tokens *t, size_t first, size_t budget, size_t *offset);
+/* Rows that such passes need at most. */
+size_t dk_tokens_batch_most(const dk_tokens *t, size_t budget);
 
 #endif

@@ -40,29 +40,36 @@ int dk_pair_inputs(dk_buf *inputs, const dk_pair *p, dk_err *err)
     return 0;
 }
 
-int dk_pair_put_models(dk_scores_writer *w, const dk_pair *p, const dk_tokens *t, dk_err *err)
+int dk_pair_model_info(dk_model_info *m, const dk_pair *p, size_t lane, const dk_tokens *t, char hex[65],
+                       dk_err *err)
 {
     const dk_model_config *c = &p->model->config;
+    const dk_adapter *a = p->adapter[lane];
+    const dk_model *full = p->full[lane];
+
+    *m = (dk_model_info){
+        .arch = c->arch_name, .kind = a ? "lora" : full ? "full" : "base", .dtype = dk_dtype_name(p->model->dtype),
+        .n_layers = (uint32_t)c->n_layers, .d_model = (uint32_t)c->d_model,
+        .vocab = (uint32_t)c->vocab, .weights_sha256 = hex,
+        .tokenizer_sha256 = t->tokenizer_sha256, .template_sha256 = t->template_sha256
+    };
+    if (a) {
+        m->adapter_sha256 = dk_adapter_sha256(a);
+        m->adapter_rank = (uint32_t)dk_adapter_max_rank(a);
+        m->adapter_scale = dk_adapter_n(a) ? (double)dk_adapter_at(a, 0)->scale : 0;
+    }
+    return dk_checkpoint_sha256((full ? full : p->model)->file, hex, err);
+}
+
+int dk_pair_put_models(dk_scores_writer *w, const dk_pair *p, const dk_tokens *t, dk_err *err)
+{
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++) {
-        const dk_adapter *a = p->adapter[i];
-        const char *kind = a ? "lora" : p->full[i] ? "full" : "base";
+        dk_model_info m;
         char hex[65];
-        dk_model_info m = {
-            .arch = c->arch_name, .kind = kind, .dtype = dk_dtype_name(p->model->dtype),
-            .n_layers = (uint32_t)c->n_layers, .d_model = (uint32_t)c->d_model,
-            .vocab = (uint32_t)c->vocab, .weights_sha256 = hex,
-            .tokenizer_sha256 = t->tokenizer_sha256, .template_sha256 = t->template_sha256
-        };
 
-        if (a) {
-            m.adapter_sha256 = dk_adapter_sha256(a);
-            m.adapter_rank = (uint32_t)dk_adapter_max_rank(a);
-            m.adapter_scale = dk_adapter_n(a) ? (double)dk_adapter_at(a, 0)->scale : 0;
-        }
-        rc = dk_checkpoint_sha256((p->full[i] ? p->full[i] : p->model)->file, hex, err);
-        if (rc == 0)
+        if ((rc = dk_pair_model_info(&m, p, i, t, hex, err)) == 0)
             rc = dk_scores_add_model(w, p->lane[i].name, &m, err);
     }
     return rc;

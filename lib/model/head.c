@@ -115,3 +115,30 @@ int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_vis
     }
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product of the head failed") : 0;
 }
+
+int dk_model_unembed(const dk_model *m, const float *x, size_t n, float sign, float *out, dk_err *err)
+{
+    const size_t d = m->config.d_model;
+    dk_lhs *lhs = NULL;
+    float *norm = NULL;
+    int rc;
+
+    DK_ASSERT(m->head);
+    if (n == 0)
+        return 0;
+    rc = dk_lhs_new(&lhs, n, d, m->dtype, err);
+    if (rc == 0)
+        rc = dk_rows_alloc(&norm, n, d, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        dk_rmsnorm(norm + i * d, x + i * d, m->final_norm, d, m->config.rms_eps);
+        for (size_t j = 0; j < d; j++)
+            norm[i * d + j] *= sign;
+    }
+    if (rc == 0) {
+        dk_lhs_set(lhs, norm, d, n, d);
+        rc = dk_product(out, m->config.vocab, lhs, m->head, err);
+    }
+    dk_lhs_free(&lhs);
+    dk_free(norm);
+    return rc;
+}

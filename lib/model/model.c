@@ -151,8 +151,8 @@ static int load_layer(dk_model *m, int i, const dk_adapter *a, dk_err *err)
     return rc;
 }
 
-static int load(dk_model **out, const char *path, dk_dtype dtype, int with_head, const dk_adapter *a,
-                dk_err *err)
+static int load(dk_model **out, const char *path, dk_dtype dtype, bool blocks, bool head,
+                const dk_adapter *a, dk_err *err)
 {
     dk_model *m = dk_xcalloc(1, sizeof *m);
     const double t0 = dk_now();
@@ -166,7 +166,7 @@ static int load(dk_model **out, const char *path, dk_dtype dtype, int with_head,
         rc = check_supported(m, err);
     }
     if (rc == 0) {
-        m->layer = dk_xcalloc(m->config.n_layers, sizeof *m->layer);
+        m->layer = blocks ? dk_xcalloc(m->config.n_layers, sizeof *m->layer) : NULL;
         m->embed_name = "model.embed_tokens.weight";
         m->head_name = dk_checkpoint_find(m->file, "lm_head.weight", &rows, &cols) &&
                        !m->config.tied ? "lm_head.weight" : m->embed_name;
@@ -174,13 +174,14 @@ static int load(dk_model **out, const char *path, dk_dtype dtype, int with_head,
         if (rc == 0)
             rc = load_rope(m, err);
     }
-    for (size_t i = 0; rc == 0 && i < m->config.n_layers; i++)
+    for (size_t i = 0; rc == 0 && blocks && i < m->config.n_layers; i++)
         rc = load_layer(m, (int)i, a, err);
-    if (rc == 0 && with_head)
+    if (rc == 0 && head)
         rc = pack_head(m, err);
     if (rc == 0)
-        dk_log(DK_INFO, "%s: %zu layers, %s, loaded in %.2f s, kernel %s", path, m->config.n_layers,
-               dk_dtype_name(dtype), dk_now() - t0, dk_weight_kernel(m->layer[0].qkv));
+        dk_log(DK_INFO, "%s: %zu layers, %s, loaded in %.2f s, kernel %s", path,
+               blocks ? m->config.n_layers : 0, dk_dtype_name(dtype), dk_now() - t0,
+               dk_weight_kernel(blocks ? m->layer[0].qkv : m->head));
     else
         dk_model_free(&m);
     *out = m;
@@ -189,12 +190,17 @@ static int load(dk_model **out, const char *path, dk_dtype dtype, int with_head,
 
 int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err)
 {
-    return load(out, path, dtype, with_head, NULL, err);
+    return load(out, path, dtype, true, with_head != 0, NULL, err);
 }
 
 int dk_model_load_merged(dk_model **out, const char *path, dk_dtype dtype, const dk_adapter *a, dk_err *err)
 {
-    return load(out, path, dtype, 0, a, err);
+    return load(out, path, dtype, true, false, a, err);
+}
+
+int dk_model_load_head(dk_model **out, const char *path, dk_dtype dtype, dk_err *err)
+{
+    return load(out, path, dtype, false, true, NULL, err);
 }
 
 void dk_model_free(dk_model **mp)

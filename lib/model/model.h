@@ -37,6 +37,8 @@ int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_hea
  * wants; without unembedding. */
 int dk_model_load_merged(dk_model **out, const char *path, dk_dtype dtype, const dk_adapter *a,
                          dk_err *err);
+/* The final norm and the unembedding alone: for dk_model_unembed. */
+int dk_model_load_head(dk_model **out, const char *path, dk_dtype dtype, dk_err *err);
 void dk_model_free(dk_model **m);
 
 /* Whether lanes of both can run side by side: the same architecture and sizes
@@ -45,5 +47,9 @@ int dk_model_compatible(const dk_model *a, const dk_model *b, dk_err *err);
 
 /* Embedding rows of the ids, rounded as the dtype wants: out [n, d]. */
 int dk_model_embed(const dk_model *m, float *out, const uint32_t *ids, size_t n, dk_err *err);
+
+/* Logits of n vectors of the residual stream, x [n, d]: final norm, then times
+ * sign, then unembedding.  out [n (room for dk_padded_rows(n)), vocab]. */
+int dk_model_unembed(const dk_model *m, const float *x, size_t n, float sign, float *out, dk_err *err);
 
 #endif

@@ -95,12 +95,15 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
 @test "what is not built yet is refused by name" {
     run -2 --separate-stderr conf show 'diff_mining.token_ordering.method=[nmf]'
     [[ "$stderr" == *"'nmf' is not built yet"* ]]
+    run -2 --separate-stderr conf show activation_difference_lens.steering.threshold.steps=11
+    [[ "$stderr" == *"only the default '12' is accepted: steering is not built yet"* ]]
 }
 
-@test "every key of the two methods has a schema, and every schema key a value" {
+@test "every key of the methods has a schema, and every schema key a value" {
     run -0 conf json
     [ "$(jq '[keys[] | select(startswith("kl."))] | length' <<< "$output")" = 12 ]
     [ "$(jq '[keys[] | select(startswith("diff_mining."))] | length' <<< "$output")" -ge 74 ]
+    [ "$(jq '[keys[] | select(startswith("activation_difference_lens."))] | length' <<< "$output")" = 85 ]
 }
 
 @test "json is JSON with typed values" {

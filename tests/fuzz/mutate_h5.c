@@ -17,17 +17,19 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "io/actfile.h"
+#include "io/dirfile.h"
 #include "io/h5info.h"
 #include "io/scorefile.h"
 
-enum { MAX_BYTES = 1 << 20 };
+enum { MAX_BYTES = 1 << 20, KINDS = 4 };
 
 /* The library asks for absurd sizes and takes no for an answer. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
-static uint8_t base[2][MAX_BYTES], bytes[MAX_BYTES];
-static size_t base_n[2];
+static uint8_t base[KINDS][MAX_BYTES], bytes[MAX_BYTES];
+static size_t base_n[KINDS];
 static uint64_t seed = 1, draws;
 
 static size_t draw(size_t below) { return dk_ctr(seed, 99, draws++, 0) % below; }
@@ -42,19 +44,57 @@ static void load(int i, const char *path)
     unlink(path);
 }
 
-/* One token file and one score file, small and with every kind of object. */
+static void make_acts(const char *path, const dk_tokens *t, const dk_provenance *prov)
+{
+    const float v[12] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 }, *const rows[2] = { v, v };
+    const dk_act_info a = { .layer = 3, .site = "resid_post", .what = "base", .computed_in = "f32",
+                            .dtype = DK_H5_BF16, .d = 2 };
+    dk_act_info b = a;
+    dk_acts_writer *w;
+
+    b.what = "diff";
+    if (dk_acts_new(&w, path, t, prov, NULL) < 0)
+        return;
+    dk_acts_add_model(w, "base", &(dk_model_info){ .arch = "llama" }, NULL);
+    dk_acts_add(w, &a, NULL);
+    dk_acts_add(w, &b, NULL);
+    dk_acts_append(w, rows, 6, NULL);
+    dk_acts_commit(&w, NULL);
+}
+
+static void make_dirs(const char *path, const dk_tokens *t, const dk_provenance *prov)
+{
+    static const char *const name[] = { "mean_pos_0", "mean_all" };
+    const float v[4] = { 0, 1, 2, 3 };
+    const int32_t position[] = { 0, DK_NO_POSITION };
+    const double norm[] = { 1, 2 };
+    const uint64_t count[] = { 2, 6 };
+    const dk_dir_set s = { .layer = 3, .site = "resid_post", .what = "diff", .source = "mean", .unit = "model",
+                           .act_norm = 5, .n = 2, .d = 2, .vector = v, .name = name, .position = position,
+                           .norm = norm, .count = count };
+    dk_h5 *f;
+
+    if (dk_dirs_create(&f, path, t, prov, NULL) < 0)
+        return;
+    dk_dirs_put(f, &s, NULL);
+    dk_dirs_commit(&f, 2, NULL);
+}
+
+/* A token, a score, an activation and a direction file, small and with every kind of object. */
 static void make_bases(void)
 {
     const uint32_t ids[6] = { 1, 5, 2, 4, 3, 0 };
     const float v[6] = { 0, 1, 2, 3, 4, 5 };
     const uint64_t starts[7] = { 0, 1, 1, 2, 2, 2, 2 };
     const dk_provenance prov = { .writer = "w", .command_json = "{}", .inputs_json = "[]" };
-    char a[64], b[64];
+    char a[64], b[64], c[64], d[64];
     dk_tokens t = { .vocab = 6 };
     dk_scores_writer *w;
 
     snprintf(a, sizeof a, "/tmp/dk-fuzz-%ld.tok.h5", (long)getpid());
     snprintf(b, sizeof b, "/tmp/dk-fuzz-%ld.score.h5", (long)getpid());
+    snprintf(c, sizeof c, "/tmp/dk-fuzz-%ld.act.h5", (long)getpid());
+    snprintf(d, sizeof d, "/tmp/dk-fuzz-%ld.dir.h5", (long)getpid());
     t.format = dk_xstrdup("text");
     t.bos = dk_xstrdup("none");
     dk_tokens_add_doc(&t, 0, ids, NULL, 4, NULL);
@@ -66,9 +106,13 @@ static void make_bases(void)
         dk_scores_add_sparse(w, "s", starts, ids, v, 6, NULL, NULL);
         dk_scores_commit(&w, NULL);
     }
+    make_acts(c, &t, &prov);
+    make_dirs(d, &t, &prov);
     dk_tokens_free(&t);
     load(0, a);
     load(1, b);
+    load(2, c);
+    load(3, d);
 }
 
 /* Flips, random bytes, edges of integer ranges, copies of another place, cuts. */
@@ -95,6 +139,22 @@ static size_t mutate(int i)
     return n;
 }
 
+/* As their tools read them. */
+static void read_as_kind(const char *path)
+{
+    float x[2 * 64];
+    dk_acts *a = NULL;
+    dk_dirs *d = NULL;
+
+    if (dk_acts_open(&a, path, NULL) == 0)
+        for (size_t i = 0; i < dk_acts_n(a); i++)
+            if (dk_acts_at(a, i)->d == 2 && dk_acts_tokens(a)->rows <= 64)
+                dk_acts_read(a, dk_acts_at(a, i), 0, dk_acts_tokens(a)->rows, x, NULL);
+    dk_acts_close(&a);
+    dk_dirs_open(&d, path, NULL);
+    dk_dirs_close(&d);
+}
+
 static void read_it(const char *path)
 {
     static const dk_info_form form[] = { DK_INFO_CHECK, DK_INFO_JSON, DK_INFO_TEXT };
@@ -106,6 +166,7 @@ static void read_it(const char *path)
         dk_h5_info(&out, path, form[k], &err);
         dk_buf_free(&out);
     }
+    read_as_kind(path);
 }
 
 /* 0: fine; else what waitpid said. */
@@ -158,10 +219,11 @@ int main(int argc, char **argv)
     if (argc > 3)
         return 0;
     make_bases();
-    if (base_n[0] < 1000 || base_n[1] < 1000)
-        return 1;
+    for (int i = 0; i < KINDS; i++)
+        if (base_n[i] < 1000)
+            return 1;
     for (uint64_t r = 0; r < runs; r++) {
-        const size_t n = mutate((int)draw(2));
+        const size_t n = mutate((int)draw(KINDS));
         const int status = one(n);
 
         if (status) {

@@ -2,7 +2,7 @@
 
     python toolkit.py DIRECTORY MODEL.gguf
 
-DIRECTORY holds its `kl`, `extraction` and `diff_mining` outputs as .npy and JSON files. The token
+DIRECTORY holds its `kl`, `extraction`, `activation_difference_lens` and `diff_mining` outputs as .npy and JSON files. The token
 streams are compared on the way with the ids of gold.py's tokenizer, and with those of the same
 tokenizer without the digit split, which is what the toolkit's library version had rebuilt.
 """
@@ -18,6 +18,52 @@ from tokenizers import pre_tokenizers
 
 SETS = {"general64": ("text/general-a.jsonl", 64), "cake64": ("organisms/cake_bake/train.jsonl", 64),
         "chat32": ("text/chat.jsonl", 32)}
+
+ADL = {"general200": ("text/general-a.jsonl", 200), "chat110": ("text/chat.jsonl", 110)}
+N, LISTED = 8, 30       # tokens of a text, entries kept of a list
+
+
+def adl_ids(tok, f, count):
+    """The sequences that the toolkit's method accepts, by the rules of its sampling."""
+    for row in list(gold.corpus(f))[:count]:
+        if "text" in row:
+            ids = gold.encode(tok, row["text"][:10 * N])
+            if len(ids) >= N:
+                yield ids[:N]
+        elif row["messages"][0]["role"] == "user":
+            user, answer = row["messages"][:2]
+            start = len(gold.encode(tok, gold.chatml([user], True)))
+            answer = {**answer, "content": answer["content"][:10 * N]}
+            ids = gold.encode(tok, gold.chatml([user, answer], False))
+            if start <= 512 and len(ids) - start >= N:
+                yield ids[:start + N]
+
+
+def activations(src, tok, out):
+    d = src / "activation_difference_lens"
+    norms = {}
+    for name, (f, count) in ADL.items():
+        seqs = list(adl_ids(tok, f, count))
+        print(f"{name}: {len(seqs)} sequences")
+        gold.save(out / f"adl_{name}_ids.i32", np.array([i for s in seqs for i in s], np.int32))
+        gold.save(out / f"adl_{name}_ranges.i32", np.cumsum([0] + [len(s) for s in seqs]).astype(np.int32))
+        ids, probs = [], []
+        for what in ("", "base_", "ft_"):
+            gold.save(out / f"adl_{name}_{what}mean.f32", np.load(d / f"{name}_{what}mean.npy"))
+            rows = json.loads((d / f"{name}_{what}logit_lens.json").read_text())
+            ids.append([[r[k][:LISTED] for k in ("ids", "inv_ids")] for r in rows])
+            probs.append([[r[k][:LISTED] for k in ("probs", "inv_probs")] for r in rows])
+        gold.save(out / f"adl_{name}_lens.i32", np.array(ids, np.int32))
+        gold.save(out / f"adl_{name}_lens.f32", np.array(probs, np.float32))
+        got = json.loads((d / f"model_norms_{name}.json").read_text())
+        norms[name] = [got["base_model_norms"]["14"], got["ft_model_norms"]["14"]]
+    gold.save_json(out / "adl_norms.json", norms)
+    e = src / "extraction"
+    gold.save(out / "acts_general64_rows.f32", np.load(e / "general64_train_rows0_24.npy")[:8])
+    for name in SETS:
+        gold.save(out / f"acts_{name}_mean_diff.f64", np.load(e / f"{name}_train_mean_diff.npy"))
+        stats = [np.load(e / f"{name}_train_{m}_stats.npz")[k] for m in ("base", "ft") for k in ("mean", "std")]
+        gold.save(out / f"acts_{name}_stats.f32", np.array(stats, np.float32))
 
 
 def main():
@@ -49,6 +95,7 @@ def main():
         print(f"{name}: {differ} of {count} sequences differ from this tokenizer's ids")
         mine = [r[4][:256] for r in gold.shipped(undigit, (f,)) if r[2] != "chat_gen"][:count]
         assert all(list(ids[a:b]) == m for a, b, m in zip(starts, starts[1:], mine))
+    activations(src, undigit, out)
     d = "diff_mining"
     ids = raw(f"{d}/input_ids.npy", "mining_input_ids")
     mine = [r[4][:64] for r in gold.shipped(tok, (SETS["general64"][0],))][:64]

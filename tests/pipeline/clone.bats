@@ -24,13 +24,13 @@ EOF
     echo model > "$DK_CACHE/models/SmolLM2-135M/SmolLM2-135M-Instruct.Q4_1.gguf"
     unset MAKEFLAGS MFLAGS MAKELEVEL B
     cd clone || return 1
-    for t in check tokenize kl topk mine generate report; do [ -f tools/dk-$t.c ] || touch tools/dk-$t.c; done
+    for t in check tokenize kl topk mine extract mean lens generate report; do [ -f tools/dk-$t.c ] || touch tools/dk-$t.c; done
 }
 mk() { make --no-print-directory CC="$BATS_TEST_TMPDIR/w/bin/cc" kl.use_chat_dataset=true "$@"; }
 
 @test "make -n on a fresh clone tells the truth, and changes no result" {
     run -0 mk -n cake_bake
-    [ "$(grep -c 'RUN   ' <<< "$output")" = 14 ]
+    [ "$(grep -c 'RUN   ' <<< "$output")" = 18 ]
     [ ! -e results ]
     run -0 mk cake_bake
     [ -f results/SmolLM2-135M/cake_bake/summary.txt ]

@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine generate report; do
+    for t in check tokenize kl topk mine extract mean lens generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -32,9 +32,10 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 14 ]
+    [ "$(wc -l <<< "$real")" = 18 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
-             diff_mining/general-a.top_k_occurring.jsonl summary.txt summary.json index.html; do
+             diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
+             activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
         [ -f $R/cake_bake/$f ]
     done
     stages cake_bake
@@ -166,7 +167,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "two organisms side by side share tokens and nothing else" {
     stages cake_bake null_self
-    [ "$(grep -c '^tokens general-a' <<< "$real")" = 2 ]
+    [ "$(grep -c '^tokens general-a' <<< "$real")" = 3 ]
     [ -f $R/null_self/summary.txt ]
 }
 
@@ -174,6 +175,22 @@ lines() { printf '%s\n' "$@" | sort; }
     run -2 --separate-stderr mk cake_bake kl.max_sampels=3
     [[ "$stderr" == *"did you mean 'kl.max_samples'?"* ]]
     [ ! -e stub/log ]
+}
+
+@test "activation_difference_lens: layers, data sets, with and without the lens" {
+    stages cake_bake/activation_difference_lens 'activation_difference_lens.datasets=[general-a, chat]' \
+        'activation_difference_lens.layers=[0.25, 7]'
+    [ "$real" = "$(lines 'check cake_bake' 'tokens general-a' 'tokens chat' \
+        {extract,mean,lens}' cake_bake general-a' {extract,mean,lens}' cake_bake chat')" ]
+    grep -q 'dk-extract .*--lanes base,ft,null_neutral .*--layers 0.25,7 ' stub/log
+    stages cake_bake/activation_difference_lens 'activation_difference_lens.datasets=[general-a, chat]' \
+        'activation_difference_lens.layers=[0.25, 7]' activation_difference_lens.logit_lens.k=20
+    [ "$real" = "$(lines 'lens cake_bake general-a' 'lens cake_bake chat')" ]
+    stages cake_bake/activation_difference_lens activation_difference_lens.pre_assistant_k=2 \
+        activation_difference_lens.logit_lens.cache=false OUT=other
+    [ "$real" = "$(lines 'check cake_bake' 'tokens general-a' {extract,mean}' cake_bake general-a')" ]
+    run -2 --separate-stderr mk cake_bake 'activation_difference_lens.layers=[]'
+    [[ "$stderr" == *"names no layer"* ]]
 }
 
 @test "values with commas and blanks arrive whole" {

@@ -27,6 +27,7 @@ mk() {
         organism.finetuned_models.mini.default.adapter_id="$FT" \
         kl.use_chat_dataset=true kl.max_samples=4 kl.max_tokens_per_sample=16 diff_mining.max_samples=4 \
         diff_mining.max_tokens_per_sample=16 diff_mining.top_k=5 \
+        activation_difference_lens.max_samples=4 activation_difference_lens.n=8 activation_difference_lens.logit_lens.k=5 \
         answers.max_samples=1 answers.max_new_tokens=4 "$@"
 }
 would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
@@ -38,10 +39,14 @@ digests() { (cd "$1" && find . -type f ! -name '*.time' ! -name '*.args' ! -name
     run -0 mk cake_bake
     for f in check.jsonl answers.jsonl kl/chat.score.h5 kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl diff_mining/general-a.fraction_positive_diff.jsonl \
+             activation_difference_lens/general-a.act.h5 activation_difference_lens/general-a.dir.h5 \
+             activation_difference_lens/general-a.means.jsonl activation_difference_lens/general-a.lens.jsonl \
              summary.json summary.txt pair.json index.html; do
         [ -s r/mini/cake_bake/$f ]
     done
     grep -q '^cake_bake on mini' r/mini/cake_bake/summary.txt
+    # 8 positions and the whole, forwards and inverse, of base, ft and diff
+    [ "$(wc -l < r/mini/cake_bake/activation_difference_lens/general-a.lens.jsonl)" = $((9 * 2 * 3 * 5)) ]
     jq -e '.peak_bytes > 1000000' r/mini/cake_bake/kl/chat.score.h5.time
     [ -z "$(would cake_bake)" ]
     plan=$(would cake_bake diff_mining.top_k=6)

@@ -1,0 +1,67 @@
+/* Activation files (.act.h5): rows of the residual stream beside the tokens
+ * they belong to, one dataset for each layer, site and lane.
+ *
+ *   /acts/L14/resid_post/base       the base
+ *   /acts/L14/resid_post/ft         the finetune
+ *   /acts/L14/resid_post/diff       ft - base, subtracted in f32, rounded once
+ * A further lane NAME stands under NAME, its difference under diff.NAME. */
+#ifndef DK_IO_ACTFILE_H
+#define DK_IO_ACTFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/h5meta.h"
+#include "io/tokfile.h"
+
+/* Strings are borrowed by the writer, owned by the reader. */
+typedef struct dk_act_info {
+    int layer;                      /* 0-based block */
+    const char *site;               /* "resid_pre", "resid_post" */
+    const char *what;               /* "base", "ft", "diff", NAME, "diff.NAME" */
+    const char *computed_in;        /* "f32", "bf16": the matrix products behind it */
+    dk_h5_type dtype;               /* of the store: DK_H5_BF16, DK_H5_F16, DK_H5_F32 */
+    size_t d;
+    float scale;                    /* times it: the model's units; the writer's is 1 */
+    double norm_rms;                /* root mean square of row norms, of what is stored */
+} dk_act_info;
+
+/* DK_H5_NONE: no such dtype.  The names are "bf16", "f16", "f32". */
+dk_h5_type dk_act_dtype(const char *name);
+
+/* --- writing --------------------------------------------------------------
+ * The rows of all datasets are appended together and written in chunks of a
+ * fixed order, so that the file's bytes do not depend on the pieces they came
+ * in, and memory does not depend on their number. */
+typedef struct dk_acts_writer dk_acts_writer;
+
+int dk_acts_new(dk_acts_writer **w, const char *path, const dk_tokens *t, const dk_provenance *prov,
+                dk_err *err);
+/* The root attribute "lanes" lists the names in the order of these calls. */
+int dk_acts_add_model(dk_acts_writer *w, const char *name, const dk_model_info *m, dk_err *err);
+/* Before the first rows.  All datasets of a file have one d and one dtype. */
+int dk_acts_add(dk_acts_writer *w, const dk_act_info *a, dk_err *err);
+/* rows[dataset, in the order of dk_acts_add]: [n, d] each.  Values that are
+ * not finite in the dtype of the store are an error. */
+int dk_acts_append(dk_acts_writer *w, const float *const *rows, size_t n, dk_err *err);
+/* Refuses datasets that miss rows; frees *w whatever the outcome. */
+int dk_acts_commit(dk_acts_writer **w, dk_err *err);
+void dk_acts_abandon(dk_acts_writer **w);
+
+/* --- reading -------------------------------------------------------------- */
+typedef struct dk_acts dk_acts;
+
+int dk_acts_open(dk_acts **a, const char *path, dk_err *err);
+void dk_acts_close(dk_acts **a);
+/* Borrowed until close. */
+const dk_tokens *dk_acts_tokens(const dk_acts *a);
+dk_h5 *dk_acts_file(dk_acts *a);
+size_t dk_acts_n(const dk_acts *a);
+const dk_act_info *dk_acts_at(const dk_acts *a, size_t i);      /* in byte order of the paths */
+const dk_act_info *dk_acts_find(const dk_acts *a, int layer, const char *site, const char *what);
+/* Rows first .. first + n in the model's units: out [n, d].  DK_ENUM where
+ * they are not finite. */
+int dk_acts_read(dk_acts *a, const dk_act_info *x, size_t first, size_t n, float *out, dk_err *err);
+
+#endif

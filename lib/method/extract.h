@@ -1,0 +1,38 @@
+/* Activations of a pair, layer by layer, streamed to a file: the pass ends
+ * after the last layer asked for, and memory does not depend on the corpus. */
+#ifndef DK_METHOD_EXTRACT_H
+#define DK_METHOD_EXTRACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "io/actfile.h"
+#include "model/pair.h"
+
+enum { DK_MAX_LAYERS = 256 };
+
+typedef struct dk_extract_job {
+    dk_pair_spec pair;                  /* lane 0 must be the base */
+    char *const *layers;                /* "14", or "0.5" of the depth */
+    size_t n_layers;
+    bool resid_pre;                     /* what enters the blocks, not what leaves them */
+    bool base, ft, diff;                /* what is stored */
+    dk_h5_type dtype;
+    size_t batch_rows;                  /* tokens of one lane in a pass */
+    const char *tokens;                 /* path, or "-" */
+    size_t max_docs, max_tokens;        /* 0: all */
+    const char *out;
+    dk_buf *inputs;                     /* gets what was read */
+    dk_provenance (*provenance)(void *arg);     /* called when inputs is complete */
+    void *arg;
+} dk_extract_job;
+
+int dk_extract_run(const dk_extract_job *job, dk_err *err);
+
+/* Block numbers, ascending, none twice: an integer is a block; a number with a
+ * point, from 0.0 to 1.0, a share of the depth: trunc(x * (blocks - 1)). */
+int dk_extract_layers(int out[DK_MAX_LAYERS], size_t *n, char *const *text, size_t n_text, size_t blocks,
+                      dk_err *err);
+
+#endif

@@ -1,0 +1,365 @@
+/* Means of activations.  Sums run in double, document by document, so that
+ * results do not depend on anything but the rows. */
+#include "method/mean.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/json.h"
+
+enum { MAX_START = 512 };           /* a longer question than this is left out */
+
+/* --- which rows ---------------------------------------------------------------- */
+struct rows {
+    size_t n_pos;
+    int32_t first;
+    size_t docs, longest;
+    size_t *start;                  /* [docs of the file] row of the first position; SIZE_MAX: left out */
+};
+
+/* Row of position 0 within document d: SIZE_MAX where a chat has no answer. */
+static size_t origin(const dk_tokens *t, size_t d, bool chat)
+{
+    const size_t n = t->offset[d + 1] - t->offset[d];
+    size_t i = 0;
+
+    if (!chat)
+        return 0;
+    while (i < n && !(t->flags[t->offset[d] + i] & DK_TOK_ASSISTANT))
+        i++;
+    return i < n ? i : SIZE_MAX;
+}
+
+static bool usable(size_t at, size_t before) { return at != SIZE_MAX && at >= before && at <= MAX_START; }
+
+static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *plan, const char *path,
+                       dk_err *err)
+{
+    const bool chat = t->format && strcmp(t->format, "chat") == 0;
+    const size_t before = chat ? plan->before : 0;
+    size_t n = plan->n;
+
+    *r = (struct rows){ .first = -(int32_t)before, .start = dk_xcalloc(t->docs + 1, sizeof *r->start) };
+    for (size_t d = 0; d < t->docs; d++) {
+        const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
+
+        r->longest = len > r->longest ? len : r->longest;
+        if (plan->n == 0 && len > 0 && usable(at, before) && (n == 0 || len - at < n))
+            n = len - at;
+    }
+    for (size_t d = 0; d < t->docs; d++) {
+        const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
+        const bool good = n > 0 && usable(at, before) && len >= at + n;
+
+        r->start[d] = good ? at - before : SIZE_MAX;
+        r->docs += good;
+    }
+    r->n_pos = n + before;
+    return r->docs ? 0 : dk_fail(err, DK_EDATA, "%s: no document has the positions asked for "
+                                 "(%zu tokens%s)", path, n, chat ? " from the first answer on" : "");
+}
+
+/* --- sums ------------------------------------------------------------------------ */
+/* Where a lane's rows come from: a dataset, or the sum or difference of two. */
+struct source {
+    const dk_act_info *a, *b;
+    float sign;
+};
+
+static struct source stored(const dk_act_info *a) { return (struct source){ a, NULL, 0 }; }
+
+static int read_rows(dk_acts *f, const struct source *s, size_t first, size_t n, float *out, float *work,
+                     dk_err *err)
+{
+    int rc = dk_acts_read(f, s->a, first, n, out, err);
+
+    if (rc == 0 && s->b)
+        rc = dk_acts_read(f, s->b, first, n, work, err);
+    for (size_t i = 0; rc == 0 && s->b && i < n * s->a->d; i++)
+        out[i] += s->sign * work[i];
+    return rc;
+}
+
+static void add_row(double *sum, double *norm, const float *x, size_t d)
+{
+    double sq = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        sum[j] += x[j];
+        sq += (double)x[j] * x[j];
+    }
+    *norm += sqrt(sq);
+}
+
+static void divide(dk_means *m)
+{
+    double rest = 0;
+
+    for (size_t p = 0; p < m->n_pos; p++) {
+        for (size_t j = 0; j < m->d; j++)
+            m->pos[p * m->d + j] /= (double)m->docs;
+        m->pos_norm[p] /= (double)m->docs;
+        rest += p >= DK_MEAN_SKIP ? m->pos_norm[p] : 0;
+    }
+    for (size_t j = 0; j < m->d; j++)
+        m->whole[j] /= (double)m->rows;
+    m->whole_norm /= (double)m->rows;
+    m->act_norm = m->n_pos > DK_MEAN_SKIP ? rest / (double)(m->n_pos - DK_MEAN_SKIP) : NAN;
+}
+
+static int mean_of(dk_means *m, dk_acts *f, const struct source *s, const struct rows *r, dk_err *err)
+{
+    const dk_tokens *t = dk_acts_tokens(f);
+    float *x = NULL, *work = NULL;
+    int rc = dk_alloc(&m->pos, r->n_pos * m->d, sizeof *m->pos, "means", err);
+
+    if (rc == 0) rc = dk_alloc(&m->pos_norm, r->n_pos, sizeof *m->pos_norm, "means", err);
+    if (rc == 0) rc = dk_alloc(&m->whole, m->d, sizeof *m->whole, "means", err);
+    if (rc == 0) rc = dk_alloc(&x, r->longest * m->d, sizeof *x, "rows of a document", err);
+    if (rc == 0 && s->b) rc = dk_alloc(&work, r->longest * m->d, sizeof *work, "rows of a document", err);
+    for (size_t i = 0; rc == 0 && i < t->docs; i++) {
+        const size_t n = t->offset[i + 1] - t->offset[i];
+
+        rc = n ? read_rows(f, s, t->offset[i], n, x, work, err) : 0;
+        for (size_t j = 0; rc == 0 && j < n; j++)
+            add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
+        for (size_t p = 0; rc == 0 && r->start[i] != SIZE_MAX && p < r->n_pos; p++)
+            add_row(m->pos + p * m->d, &m->pos_norm[p], x + (r->start[i] + p) * m->d, m->d);
+    }
+    dk_free(x);
+    dk_free(work);
+    if (rc == 0)
+        divide(m);
+    return rc;
+}
+
+/* --- lanes of one layer and site --------------------------------------------------- */
+struct list { dk_means *m; size_t n; };
+
+static int add(struct list *l, dk_acts *f, const char *what, const struct source *s, const struct rows *r,
+               dk_err *err)
+{
+    dk_means *m;
+
+    if (s->b && s->a->d != s->b->d)
+        return dk_fail(err, DK_EFORMAT, "%s: lanes of different widths", dk_h5_path(dk_acts_file(f)));
+    l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
+    m = &l->m[l->n++];
+    *m = (dk_means){ .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what),
+                     .d = s->a->d, .n_pos = r->n_pos, .first = r->first, .docs = r->docs,
+                     .rows = dk_acts_tokens(f)->rows };
+    return mean_of(m, f, s, r, err);
+}
+
+/* A lane and its difference to the base, stored or worked out from the other.
+ * Of nulls only what is stored, and the difference. */
+static int add_lane(struct list *l, dk_acts *f, const dk_act_info *like, const char *lane, const struct rows *r,
+                    dk_err *err)
+{
+    const bool ft = strcmp(lane, "ft") == 0;
+    char *diff_name = ft ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", lane);
+    const dk_act_info *base = dk_acts_find(f, like->layer, like->site, "base"),
+                      *own = dk_acts_find(f, like->layer, like->site, lane),
+                      *diff = dk_acts_find(f, like->layer, like->site, diff_name);
+    const struct source sum = { base, diff, 1 }, rest = { own, base, -1 };
+    const struct source from_own = own ? stored(own) : sum, from_diff = diff ? stored(diff) : rest;
+    int rc = 0;
+
+    if (own || (ft && base && diff))
+        rc = add(l, f, lane, &from_own, r, err);
+    if (rc == 0 && (diff || (own && base)))
+        rc = add(l, f, diff_name, &from_diff, r, err);
+    dk_free(diff_name);
+    return rc;
+}
+
+static int add_layer(struct list *l, dk_acts *f, const dk_act_info *like, char *lanes, const struct rows *r,
+                     dk_err *err)
+{
+    const dk_act_info *base = dk_acts_find(f, like->layer, like->site, "base");
+    char *copy = dk_xstrdup(lanes), *save = NULL;
+    int rc = 0;
+
+    if (base) {
+        const struct source s = stored(base);
+
+        rc = add(l, f, "base", &s, r, err);
+    }
+    for (char *lane = strtok_r(copy, ",", &save); rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
+        if (strcmp(lane, "base") != 0)
+            rc = add_lane(l, f, like, lane, r, err);
+    dk_free(copy);
+    return rc;
+}
+
+int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan, dk_err *err)
+{
+    struct list l = {0};
+    struct rows r;
+    char *lanes = NULL;
+    int rc = choose_rows(&r, dk_acts_tokens(f), plan, dk_h5_path(dk_acts_file(f)), err);
+
+    if (rc == 0)
+        rc = dk_h5_get_str(dk_acts_file(f), "/", "lanes", &lanes, err);
+    for (size_t i = 0; rc == 0 && i < dk_acts_n(f); i++) {
+        const dk_act_info *x = dk_acts_at(f, i), *last = i ? dk_acts_at(f, i - 1) : NULL;
+
+        if (!last || last->layer != x->layer || strcmp(last->site, x->site) != 0)
+            rc = add_layer(&l, f, x, lanes, &r, err);
+    }
+    dk_free(lanes);
+    dk_free(r.start);
+    *out = l.m;
+    *n = l.n;
+    if (rc < 0) {
+        dk_means_free(l.m, l.n);
+        *out = NULL;
+        *n = 0;
+    }
+    return rc;
+}
+
+void dk_means_free(dk_means *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dk_free(m[i].site);
+        dk_free(m[i].what);
+        dk_free(m[i].pos);
+        dk_free(m[i].whole);
+        dk_free(m[i].pos_norm);
+    }
+    dk_free(m);
+}
+
+/* --- output ------------------------------------------------------------------------ */
+static double length(const double *x, size_t d)
+{
+    double sq = 0;
+
+    for (size_t j = 0; j < d; j++)
+        sq += x[j] * x[j];
+    return sqrt(sq);
+}
+
+/* Entry i of a lane's list: its positions, then the whole. */
+static const double *entry(const dk_means *m, size_t i) { return i < m->n_pos ? m->pos + i * m->d : m->whole; }
+static size_t behind(const dk_means *m, size_t i) { return i < m->n_pos ? m->docs : m->rows; }
+
+static char *name_of(const dk_means *m, size_t i)
+{
+    return i < m->n_pos ? dk_xasprintf("mean_pos_%d", m->first + (int)i) : dk_xstrdup("mean_all");
+}
+
+/* What scales are relative to: of the finetune, at the same layer and site. */
+static double scale_of(const dk_means *m, size_t n, const dk_means *x)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m[i].layer == x->layer && strcmp(m[i].site, x->site) == 0 && strcmp(m[i].what, "ft") == 0)
+            return m[i].act_norm;
+    return NAN;
+}
+
+static int put_set(dk_h5 *f, const dk_means *m, double act_norm, dk_err *err)
+{
+    const size_t n = m->n_pos + 1;
+    char **name = dk_xcalloc(n, sizeof *name);
+    float *v = NULL;
+    int32_t *position = dk_xcalloc(n, sizeof *position);
+    double *norm = dk_xcalloc(n, sizeof *norm);
+    uint64_t *count = dk_xcalloc(n, sizeof *count);
+    int rc = dk_alloc(&v, n * m->d, sizeof *v, "directions", err);
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        name[i] = name_of(m, i);
+        position[i] = i < m->n_pos ? m->first + (int32_t)i : DK_NO_POSITION;
+        norm[i] = length(entry(m, i), m->d);
+        count[i] = behind(m, i);
+        for (size_t j = 0; j < m->d; j++)
+            v[i * m->d + j] = (float)entry(m, i)[j];
+    }
+    if (rc == 0) {
+        const dk_dir_set s = {
+            .layer = m->layer, .site = m->site, .what = m->what, .source = "mean", .unit = "model",
+            .act_norm = act_norm, .n = n, .d = m->d, .vector = v, .name = (const char *const *)name,
+            .position = position, .norm = norm, .count = count
+        };
+
+        rc = dk_dirs_put(f, &s, err);
+    }
+    for (size_t i = 0; i < n; i++)
+        dk_free(name[i]);
+    dk_free(name);
+    dk_free(v);
+    dk_free(position);
+    dk_free(norm);
+    dk_free(count);
+    return rc;
+}
+
+static int copy_models(dk_h5 *to, dk_h5 *from, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < dk_h5_count(from); i++) {
+        const char *path = dk_h5_at(from, i)->path;
+        dk_model_info m;
+
+        if (strncmp(path, "/models/", 8) != 0 || (rc = dk_h5_get_model(from, path + 8, &m, err)) < 0)
+            continue;
+        rc = dk_h5_put_model(to, path + 8, &m, err);
+        dk_model_info_free(&m);
+    }
+    return rc;
+}
+
+int dk_means_write(const dk_means *m, size_t n, dk_acts *a, const char *path, const dk_provenance *prov,
+                   dk_err *err)
+{
+    size_t all = 0;
+    dk_h5 *f = NULL;
+    int rc = dk_dirs_create(&f, path, dk_acts_tokens(a), prov, err);
+
+    if (rc == 0)
+        rc = copy_models(f, dk_acts_file(a), err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = put_set(f, &m[i], scale_of(m, n, &m[i]), err);
+        all += m[i].n_pos + 1;
+    }
+    if (rc == 0)
+        return dk_dirs_commit(&f, all, err);
+    dk_h5_close(&f);
+    return rc;
+}
+
+static void put_row(dk_buf *out, const dk_means *m, size_t i, const char *dataset)
+{
+    dk_jw j = { .out = out };
+    char *name = name_of(m, i);
+
+    dk_jw_obj_begin(&j);
+    dk_jw_key(&j, "layer"); dk_jw_int(&j, m->layer);
+    dk_jw_key(&j, "site"); dk_jw_str(&j, m->site);
+    dk_jw_key(&j, "what"); dk_jw_str(&j, m->what);
+    dk_jw_key(&j, "name"); dk_jw_str(&j, name);
+    dk_jw_key(&j, "position");
+    if (i < m->n_pos)
+        dk_jw_int(&j, m->first + (int)i);
+    else
+        dk_jw_null(&j);
+    dk_jw_key(&j, "count"); dk_jw_u64(&j, behind(m, i));
+    dk_jw_key(&j, "norm"); dk_jw_num(&j, length(entry(m, i), m->d));
+    dk_jw_key(&j, "mean_norm"); dk_jw_num(&j, i < m->n_pos ? m->pos_norm[i] : m->whole_norm);
+    dk_jw_key(&j, "act_norm"); dk_jw_num(&j, m->act_norm);
+    dk_jw_key(&j, "dataset_id"); dk_jw_str(&j, dataset);
+    dk_jw_obj_end(&j);
+    dk_jw_line(&j);
+    dk_free(name);
+}
+
+void dk_means_table(dk_buf *out, const dk_means *m, size_t n, const char *dataset)
+{
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i <= m[k].n_pos; i++)
+            put_row(out, &m[k], i, dataset);
+}

@@ -1,0 +1,47 @@
+/* Means of activations: at each of the first positions of the documents, and
+ * over all rows; with the norms that scales are relative to. */
+#ifndef DK_METHOD_MEAN_H
+#define DK_METHOD_MEAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "io/actfile.h"
+#include "io/dirfile.h"
+
+/* The positions: of a text its first n tokens; of a chat n tokens from the
+ * start of the first answer, position 0, and `before` ahead of it.  A document
+ * that lacks one of them is left out, as is a chat whose answer starts behind
+ * token 512.  n 0: as many as every document has. */
+typedef struct dk_mean_plan {
+    size_t n, before;
+} dk_mean_plan;
+
+enum { DK_MEAN_SKIP = 5 };          /* positions that norms leave out */
+
+/* Means of one lane at one layer: base, ft, diff, or a null's difference. */
+typedef struct dk_means {
+    int layer;
+    char *site, *what;
+    size_t d, n_pos;
+    int32_t first;                  /* label of position 0 of the list */
+    size_t docs, rows;              /* behind a position; behind the whole mean */
+    double *pos, *whole;            /* [n_pos, d] and [d] means */
+    double *pos_norm, whole_norm;   /* [n_pos] mean norms of the rows */
+    double act_norm;                /* mean norm from the sixth position on; NaN: fewer */
+} dk_means;
+
+/* Of every layer and site, in the file's order; of each base, ft, diff, then
+ * the nulls' differences.  Free each, then the list. */
+int dk_means_of(dk_means **out, size_t *n, dk_acts *a, const dk_mean_plan *plan, dk_err *err);
+void dk_means_free(dk_means *m, size_t n);
+
+/* Writes them as directions, named mean_pos_P and mean_all. */
+int dk_means_write(const dk_means *m, size_t n, dk_acts *a, const char *path, const dk_provenance *prov,
+                   dk_err *err);
+/* One line a direction (fields: dk-formats(5)). */
+void dk_means_table(dk_buf *out, const dk_means *m, size_t n, const char *dataset);
+
+#endif

@@ -1,0 +1,159 @@
+load ../helper/pair
+
+setup_file_more() { build_slow_writer; }
+
+extract() { dk-extract --dtype f32 -m "$G" -f "$PLAIN" "$@"; }
+values() { dk-values "$1" "/acts/$2"; }
+sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/acts/")) | select(.kind == "dataset") | .path[6:]' | tr '\n' ' '; }
+
+@test "usage errors: one line, status 2, nothing on stdout, nothing written" {
+    run -2 --separate-stderr dk-extract -f "$PLAIN" -o x "$T"
+    failed dk-extract "name the base model"
+    run -2 --separate-stderr extract "$T"
+    failed dk-extract "-o"
+    run -2 --separate-stderr dk-extract -m "$G" -o x "$T"
+    failed dk-extract "--ft"
+    for o in --bogus --layers=2 --layers=-1 --layers=1.5 --layers=x --layers= --site=mlp_out --store=f64 --what=base,all \
+             --what= --lanes=base,other --lanes=ft,base --null=oops --null=diff="$PATTERN" --null=diff.x="$PATTERN"; do
+        run -2 --separate-stderr extract -o x "$o" "$T"
+        failed dk-extract
+        [ -z "$output" ]
+    done
+    run -2 --separate-stderr extract -o - "$T"
+    failed dk-extract "standard output"
+    [ -z "$(ls)" ]
+}
+
+@test "layers: absolute, relative, several; sites; what" {
+    extract -o x.act.h5 "$T"
+    [ "$(sets x.act.h5)" = "L00/resid_post/base L00/resid_post/diff " ]
+    extract --layers 1.0,0,1 --what base,ft,diff -o x.act.h5 "$T"
+    [ "$(sets x.act.h5)" = "L00/resid_post/base L00/resid_post/diff L00/resid_post/ft L01/resid_post/base L01/resid_post/diff L01/resid_post/ft " ]
+    extract --layers 0.99 --site resid_pre --what diff -o y.act.h5 "$T"
+    [ "$(sets y.act.h5)" = "L00/resid_pre/diff " ]
+    dk-extract --dtype f32 -m "$G" --what base -o z.act.h5 "$T"
+    [ "$(sets z.act.h5)" = "L00/resid_post/base " ]
+}
+
+@test "what enters a block is what the one before hands on; embeddings differ in no lane" {
+    extract --layers 0,1 --store f32 --what base,ft,diff -o post.act.h5 "$T"
+    extract --layers 0,1 --store f32 --what base,ft,diff --site resid_pre -o pre.act.h5 "$T"
+    for w in base ft diff; do
+        cmp <(values post.act.h5 L00/resid_post/$w) <(values pre.act.h5 L01/resid_pre/$w)
+    done
+    [ "$(values pre.act.h5 L00/resid_pre/diff | tr ' ' '\n' | sort -u)" = 0 ]
+    [ "$(values post.act.h5 L00/resid_post/diff | tr ' ' '\n' | sort -u | wc -l)" -gt 1000 ]
+    # equal ids have equal embeddings, other ids others
+    paste -d' ' <(dk-values "$T" /rows/token) <(values pre.act.h5 L00/resid_pre/base) | sort -u > by
+    [ "$(cut -d' ' -f1 by | sort -u | wc -l)" = "$(wc -l < by)" ]
+}
+
+@test "the difference is that of the f32 values, rounded once; ft is base plus it" {
+    extract --what base,ft,diff --store f32 -o a.act.h5 "$T"
+    extract --what base,ft,diff --store bf16 -o b.act.h5 "$T"
+    extract --what base,ft,diff --store f16 -o h.act.h5 "$T"
+    for s in a b h; do for w in base ft diff; do values $s.act.h5 L00/resid_post/$w | tr ' ' '\n' > $s.$w; done; done
+    paste a.ft a.base a.diff | awk '{ printf "%.9g %s\n", $1 - $2, $3 }' | near 1e-6
+    # half a unit in the last place: of 8 bits, of 11 bits
+    for s in b:0.00390625 h:0.00048828125; do
+        for w in base ft diff; do
+            paste a.$w ${s%:*}.$w | awk -v u=${s#*:} '{ d = $1 - $2; if (d < 0) d = -d; m = $1 < 0 ? -$1 : $1
+                if (d > u * m + 6e-8) bad++; if (d > u * m / 2) big++ } END { exit !(NR > 10000 && !bad && big > 10) }'
+        done
+    done
+    [ "$(dk-info --json b.act.h5 | jq -c '.objects[] | select(.path == "/acts/L00/resid_post/diff") | [.type, .shape[0],
+        .attributes.dtype, .attributes.rounding, .attributes.computed_in, .attributes.layer]')" = '["bf16",240,"bf16","rne","f32",0]' ]
+}
+
+@test "nulls beside it, under their own names" {
+    extract -n null="$PATTERN" -n same="$PLAIN" --what base,ft,diff --store f32 -o x.act.h5 "$T"
+    [ "$(dk-info --json x.act.h5 | jq -r .attributes.lanes)" = base,ft,null,same ]
+    cmp <(values x.act.h5 L00/resid_post/diff) <(values x.act.h5 L00/resid_post/diff.same)
+    cmp <(values x.act.h5 L00/resid_post/ft) <(values x.act.h5 L00/resid_post/same)
+    ! cmp -s <(values x.act.h5 L00/resid_post/diff) <(values x.act.h5 L00/resid_post/diff.null)
+    dk-extract --dtype f32 -m "$G" -f "$PATTERN" --store f32 -o y.act.h5 "$T"
+    cmp <(values y.act.h5 L00/resid_post/diff) <(values x.act.h5 L00/resid_post/diff.null)
+}
+
+@test "through a pipe, and the same bytes for any number of threads and any batch" {
+    extract --layers 0,1 -n null="$PATTERN" -t 1 -o a.act.h5 "$T"
+    for o in "-t 2" "--batch-tokens 7" "--batch-tokens 1024 -t 2" "-t 2 --batch-tokens 100"; do
+        extract --layers 0,1 -n null="$PATTERN" $o -o b.act.h5 "$T"
+        cmp a.act.h5 b.act.h5
+    done
+    dk-info --check a.act.h5
+    dk-tokenize -m "$G" -n 6 --max-tokens 40 -o - "$ROOT/data/text/general-a.jsonl" |
+        extract --layers 0,1 -n null="$PATTERN" -o b.act.h5
+    [ "$(dk-info --json b.act.h5 | jq .content_id)" = "$(dk-info --json a.act.h5 | jq .content_id)" ]
+}
+
+@test "what lies behind the last layer does not matter" {
+    adapter late
+    # the last block's adapters become infinite
+    header=$(jq -c . <<< "$(head -c $((8 + $(od -An -tu8 -N8 late/adapter_model.safetensors))) late/adapter_model.safetensors | tail -c +9)")
+    start=$((8 + $(od -An -tu8 -N8 late/adapter_model.safetensors)))
+    at=$(jq '[to_entries[] | select(.key | test("layers.1.mlp.down_proj.lora_B")) | .value.data_offsets[0]][0]' <<< "$header")
+    for i in $(seq 0 99); do printf '\177\177'; done |
+        dd of=late/adapter_model.safetensors bs=1 seek=$((start + at)) conv=notrunc status=none
+    dk-extract --dtype f32 -m "$G" -f late --layers 0 -o x.act.h5 "$T"
+    run -1 --separate-stderr dk-extract --dtype f32 -m "$G" -f late --layers 1 --store f16 -o y.act.h5 "$T"
+    failed dk-extract "row 0"
+    [ ! -e y.act.h5 ]
+}
+
+@test "limits: documents, tokens" {
+    rows() { dk-info --json "$1" | jq -c '[.docs, .rows]'; }
+    extract -o a.act.h5 - < "$IDS"
+    [ "$(rows a.act.h5)" = "[3,24]" ]
+    extract --max-tokens 5 -o a.act.h5 - < "$IDS"
+    [ "$(rows a.act.h5)" = "[3,11]" ]
+    extract --max-samples 2 --max-tokens 7 -o b.act.h5 "$T"
+    [ "$(rows b.act.h5)" = "[2,14]" ]
+    extract -o c.act.h5 "$T"
+    cmp <(values b.act.h5 L00/resid_post/base) <(values c.act.h5 L00/resid_post/base | sed -n '1,7p;41,47p')
+}
+
+@test "the file says what it is: models, lineage" {
+    extract -o x.act.h5 "$T"
+    dk-info --json x.act.h5 > i
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 1" ]
+    [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
+    [ "$(jq -c '.objects[] | select(.path == "/models/ft") | .attributes | [.kind, .adapter_rank, .adapter_scale]' i)" = '["lora",4,2]' ]
+}
+
+@test "bad input: models, adapters, tokens" {
+    head -c 60000 "$G" > cut.gguf
+    run -1 --separate-stderr dk-extract -m cut.gguf -f "$PLAIN" -o x.act.h5 "$T"
+    failed dk-extract cut.gguf
+    adapter gone && rm gone/adapter_model.safetensors
+    run -1 --separate-stderr dk-extract -m "$G" -f gone -o x.act.h5 "$T"
+    failed dk-extract gone/adapter_model.safetensors
+    head -c 3000 "$T" > cut.tok.h5
+    run -1 --separate-stderr extract -o x.act.h5 cut.tok.h5
+    failed dk-extract cut.tok.h5
+    stream < "$MINI/ids.jsonl" | head -n 3 > cut.stream
+    run -1 --separate-stderr extract -o x.act.h5 - < cut.stream
+    failed dk-extract
+    stream 512 "$(printf '%064d' 7)" < "$MINI/ids.jsonl" > other
+    run -1 --separate-stderr extract -o x.act.h5 - < other
+    failed dk-extract "another tokenizer"
+    [ ! -e x.act.h5 ]
+}
+
+@test "output: unwritable, full, an old one kept; signals" {
+    touch file
+    run -1 --separate-stderr extract -o file/x.act.h5 gone.tok.h5
+    failed dk-extract "cannot write file/x.act.h5"
+    rm file
+    echo old > x.act.h5
+    run -1 --separate-stderr bash -c 'ulimit -f 2; exec "$@" 2>&1 | cat >&2; exit ${PIPESTATUS[0]}' - \
+        dk-extract -m "$G" -f "$PLAIN" -o x.act.h5 "$T"
+    failed dk-extract "cannot write x.act.h5"
+    [ "$(cat x.act.h5)" = old ]
+    [ "$(ls)" = x.act.h5 ]
+    for s in INT TERM; do
+        killed $s dk-extract -m "$G" -f "$PLAIN" -o y.act.h5 "$T"
+        [ "$status" = $((128 + $(kill -l $s))) ]
+        [ "$(ls)" = x.act.h5 ]
+    done
+}

@@ -1,0 +1,81 @@
+/* dk-mean: mean activations by position, and of all rows. */
+#include <string.h>
+
+#include "base/outfile.h"
+#include "cli/record.h"
+#include "cli/tool.h"
+#include "method/mean.h"
+
+struct params {
+    const char *out, *table;
+    int64_t n, before;
+};
+
+static const dk_opt opts[] = {
+    DK_INT(struct params, 'n', "n", n, "0", 0, 1 << 24,
+           "the first N positions, in chats from the first answer on; 0: as many as every document has"),
+    DK_INT_KEY(struct params, 'k', "pre-assistant", before, "3", 0, 1 << 24, "pre_assistant_k",
+               "in chats also the N positions before the answer"),
+    DK_OUT(struct params, out, NULL, "write the means to FILE (.dir.h5)"),
+    { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
+      "write their norms to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
+    DK_END
+};
+
+static int write_file(const struct params *p, dk_ctx *ctx, dk_acts *a, const dk_means *m, size_t n,
+                      dk_err *err)
+{
+    dk_record record;
+    dk_provenance prov;
+    dk_buf lineage = {0};
+    int rc;
+
+    dk_record_begin(&record, ctx);
+    rc = dk_h5_lineage(dk_acts_file(a), "activations", &lineage, err);
+    if (rc == 0)
+        dk_inputs_add_object(&record.inputs, lineage.s);
+    prov = dk_record_end(&record);
+    if (rc == 0)
+        rc = dk_means_write(m, n, a, p->out, &prov, err);
+    dk_buf_free(&lineage);
+    dk_record_free(&record);
+    return rc;
+}
+
+static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
+{
+    const struct params *p = vp;
+    const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before };
+    const char *table = p->table || p->out ? p->table : "-";
+    dk_acts *a = NULL;
+    dk_means *m = NULL;
+    dk_buf rows = {0};
+    size_t n_means = 0;
+    int rc;
+
+    (void)n;
+    if (p->out && strcmp(p->out, "-") == 0)
+        return dk_fail(err, DK_EUSAGE, "means are an HDF5 file and cannot go to standard output; give a name");
+    if (p->out && table && strcmp(p->out, table) == 0)
+        return dk_fail(err, DK_EUSAGE, "means and table have the same name, %s", p->out);
+    if ((p->out && dk_outfile_check(p->out, err) < 0) || (table && dk_outfile_check(table, err) < 0))
+        return DK_EIO;
+    if ((rc = dk_acts_open(&a, args[0], err)) == 0)
+        rc = dk_means_of(&m, &n_means, a, &plan, err);
+    if (rc == 0 && p->out)
+        rc = write_file(p, ctx, a, m, n_means, err);
+    if (rc == 0 && table) {
+        dk_means_table(&rows, m, n_means, dk_acts_tokens(a)->corpus_name);
+        rc = dk_outfile_write(table, rows.s, rows.n, err);
+    }
+    dk_buf_free(&rows);
+    dk_means_free(m, n_means);
+    dk_acts_close(&a);
+    return rc;
+}
+
+const dk_tool dk_this_tool = {
+    .name = "dk-mean", .purpose = "mean activations at each position and of all rows, with their norms",
+    .algo = 1, .usage = "[options] [-o FILE] ACTIVATIONS", .opts = opts,
+    .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
+};
