@@ -167,18 +167,19 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer): '
+    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |
         sed "$plain" | grep -Ev "$ours" | sort > want
     grep -E '^(activation_(analysis|difference_lens|oracle)|crosscoder|diff_mining|kl|pca|sae_difference|weight_amplification)\.' \
         shown | sed -E 's/ +# (default|organism), .*//' | sed "$plain" | grep -Ev "$ours" | sort > got
-    # The organism sets the sizes of the two that run.
-    grep -vE '^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)' want > want.1
-    grep -vE '^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)' got > got.1
+    # The organism sets the sizes of those that run.
+    local sizes='^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n): '
+    grep -vE "$sizes" want > want.1
+    grep -vE "$sizes" got > got.1
     diff want.1 got.1
-    [ "$(wc -l < want)" = 398 ]
+    [ "$(wc -l < want)" = 393 ]
     [ "$(wc -l < want)" = "$(wc -l < got)" ]
 }
 
