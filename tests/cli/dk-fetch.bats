@@ -106,7 +106,7 @@ nothing_left() { [ ! -e "$target" ] && [ ! -e "$target.ok" ] && [ ! -e "$DK_CACH
         nothing_left
     done
     sed -i "s/archive_sha256: .*/archive_sha256: $(sha256sum good.whl | cut -d' ' -f1)/
-            s/^  sha256: .*/  sha256: $(printf '%064d' 0)/" configs/model/mini.yaml
+            s/^  sha256: .*/  sha256: $(printf 'f%.0s' {1..64})/" configs/model/mini.yaml
     run -1 --separate-stderr fetch mini
     one_error dk-fetch
     nothing_left
