@@ -64,7 +64,7 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
     if (H5Dget_chunk_info_by_coord(o->id, at, &mask, &addr, &size) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
     if (addr == HADDR_UNDEF || mask != 0 || size == 0 || size > most || (!o->zstd && size != most))
-        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s is missing or damaged",
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s is missing or damaged",
                        f->path, c, f->obj[i].path);
     if ((rc = reserve_scratch(f, most + bytes, err)) < 0 ||
         (!o->raw && (rc = dk_alloc(&o->raw, bytes, 1, "a chunk", err)) < 0))
@@ -74,7 +74,7 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
     if (H5Dread_chunk(o->id, H5P_DEFAULT, at, &read_mask, packed) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
     if (o->zstd && dk_zstd_decode(plain, bytes, packed, size) < 0)
-        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s does not unpack", f->path, c,
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s does not unpack", f->path, c,
                        f->obj[i].path);
     if (o->shuffle)
         unshuffle(o->raw, plain, bytes / d->item, d->item);
@@ -123,11 +123,34 @@ static int read_piece(dk_h5 *f, size_t i, uint64_t first, uint64_t n, void *out,
     return rc;
 }
 
+static int open_data(dk_h5 *f, size_t i, dk_err *err)
+{
+    const char *path = f->obj[i].path;
+
+    if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
+        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
+    return 0;
+}
+
+int dk_h5_chunk(dk_h5 *f, const char *path, uint64_t c, const void **p, size_t *n, dk_err *err)
+{
+    const size_t i = index_of(f, path);
+    int rc;
+
+    DK_ASSERT(i != SIZE_MAX && f->obj[i].data.chunk[0] && f->open[i].chunked);
+    if ((rc = open_data(f, i, err)) < 0 || (rc = load_chunk(f, i, c, err)) < 0)
+        return rc;
+    *p = f->open[i].raw;
+    *n = f->obj[i].data.chunk[0] * dk_h5_row_items(&f->obj[i].data) * f->obj[i].data.item;
+    return 0;
+}
+
 int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint64_t n, void *out,
                dk_err *err)
 {
     const size_t i = index_of(f, path);
     const dk_h5_data *d;
+    int rc;
 
     if (i == SIZE_MAX || f->obj[i].kind != DK_H5_DATASET)
         return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
@@ -140,8 +163,8 @@ int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint
                        PRIu64, f->path, path, d->dim[0], n, first);
     if (n == 0 || dk_h5_row_items(d) == 0)
         return 0;
-    if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
-        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
+    if ((rc = open_data(f, i, err)) < 0)
+        return rc;
     return f->open[i].chunked ? read_chunked(f, i, first, n, out, err)
                               : read_piece(f, i, first, n, out, err);
 }
@@ -219,4 +242,47 @@ const dk_h5_object *dk_h5_find(const dk_h5 *f, const char *path)
     const size_t i = index_of(f, path);
 
     return i == SIZE_MAX ? NULL : &f->obj[i];
+}
+
+/* --- hashes of chunks -------------------------------------------------------- */
+static int check_sums_of(dk_h5 *f, const char *path, const char *check, const dk_buf *sums,
+                         dk_err *err)
+{
+    const dk_h5_object *o = dk_h5_find(f, check);
+    const size_t n = sums->n / 32;
+    uint8_t *want;
+    int rc;
+
+    if (!o || o->kind != DK_H5_DATASET || o->data.rank != 2 || o->data.dim[0] != n ||
+        o->data.dim[1] != 32)
+        return dk_fail(err, DK_EFORMAT, "%s: %s is not a hash for each of the %zu chunks of %s",
+                       f->path, check, n, path);
+    if ((rc = dk_h5_read_all(f, check, DK_H5_U8, &want, NULL, err)) < 0)
+        return rc;
+    for (size_t c = 0; rc == 0 && c < n; c++)
+        if (memcmp(want + 32 * c, sums->s + 32 * c, 32) != 0)
+            rc = dk_fail(err, DK_EFORMAT, "%s: chunk %zu of %s is damaged: its hash is not the one in the "
+                         "file", f->path, c, path);
+    dk_free(want);
+    return rc;
+}
+
+int dk_h5_check_sums(dk_h5 *f, const dk_buf *sums, dk_err *err)
+{
+    int rc = 0;
+
+    if (!dk_h5_find(f, "/check"))
+        return 0;
+    for (size_t i = 0; rc == 0 && i < f->n; i++) {
+        const char *path = f->obj[i].path;
+        char *check = dk_xasprintf("/check%s", path);
+
+        if (strncmp(path, "/check/", 7) == 0) {
+            if (f->obj[i].kind == DK_H5_DATASET && !dk_h5_find(f, path + 6))
+                rc = dk_fail(err, DK_EFORMAT, "%s: %s is gone, its hashes are there", f->path, path + 6);
+        } else if (f->obj[i].kind == DK_H5_DATASET && sums[i].n)
+            rc = check_sums_of(f, path, check, &sums[i], err);
+        dk_free(check);
+    }
+    return rc;
 }
