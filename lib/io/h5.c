@@ -167,6 +167,7 @@ void dk_h5_drop_objects(dk_h5 *f)
         if (f->open[i].id >= 0)
             H5Dclose(f->open[i].id);
         dk_free(f->open[i].raw);
+        dk_free(f->open[i].sums);
         dk_free((char *)f->obj[i].path);
     }
     dk_free(f->obj);

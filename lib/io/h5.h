@@ -123,9 +123,8 @@ int dk_h5_attr_text(dk_h5 *f, const char *obj, size_t i, dk_buf *name, dk_buf *t
  * zeroed buffer for each object, which receives 32 bytes of SHA-256 for each
  * chunk of a dataset as /check has them (dk-formats(5)). */
 int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_buf *sums, dk_err *err);
-/* Compares such sums with those in the file: the first chunk that differs is
- * named.  A file without /check passes. */
-int dk_h5_check_sums(dk_h5 *f, const dk_buf *sums, dk_err *err);
+/* Every dataset of a file that keeps hashes has some.  (Reading compares them.) */
+int dk_h5_check_sums(dk_h5 *f, dk_err *err);
 
 /* Ends a reader; abandons a writer (no target, no temporary).  NULL is fine. */
 void dk_h5_close(dk_h5 **f);

@@ -1,5 +1,5 @@
-/* Checks.  Hashes of chunks come first, so that damage is named by its place
- * and not by what it makes of a number. */
+/* Checks.  All is read before anything is looked at: reading compares hashes, so
+ * damage is named by its place and not by what it makes of a number. */
 #include "io/h5check.h"
 
 #include <inttypes.h>
@@ -14,16 +14,18 @@
 enum { BLOCK = 1024 };      /* rows at a time */
 
 /* --- what every check does -------------------------------------------------- */
-static int check_hashes(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
+/* The content id leaves the provenance out. */
+static int read_rest(dk_h5 *f, dk_err *err)
 {
-    dk_buf *sums = dk_xcalloc(dk_h5_count(f) + 1, sizeof *sums);
-    int rc = dk_h5_content_id(f, id, sums, err);
+    static const char *const path[] = { "/provenance/command", "/provenance/inputs" };
+    int rc = 0;
 
-    if (rc == 0)
-        rc = dk_h5_check_sums(f, sums, err);
-    for (size_t i = 0; i < dk_h5_count(f); i++)
-        dk_buf_free(&sums[i]);
-    dk_free(sums);
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        char *text = NULL;
+
+        rc = dk_h5_read_text(f, path[i], &text, err);
+        dk_free(text);
+    }
     return rc;
 }
 
@@ -193,7 +195,8 @@ int dk_h5_check(dk_h5 *f, bool deep, char id[DK_CONTENT_ID_LEN], dk_err *err)
     const char *path = dk_h5_path(f);
     int rc;
 
-    if ((rc = check_hashes(f, id, err)) < 0 || (rc = check_tokens(f, err)) < 0)
+    if ((rc = dk_h5_check_sums(f, err)) < 0 || (rc = dk_h5_content_id(f, id, NULL, err)) < 0 ||
+        (rc = read_rest(f, err)) < 0 || (rc = check_tokens(f, err)) < 0)
         return rc;
     if (strcmp(r->encoding, "dk-scores") == 0)
         rc = check_scores(path, deep, err);

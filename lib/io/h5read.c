@@ -1,8 +1,10 @@
 /* Values.  Chunks are fetched as stored and unpacked here, because the library
- * trusts the sizes that a damaged chunk claims. */
+ * trusts the sizes that a damaged chunk claims; each is compared with the hash
+ * that the file keeps of it. */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "io/h5priv.h"
 #include "io/zstdfilter.h"
 
@@ -43,6 +45,75 @@ static int reserve_scratch(dk_h5 *f, size_t bytes, dk_err *err)
     return 0;
 }
 
+/* --- hashes of chunks ------------------------------------------------------ */
+static uint64_t n_chunks(const dk_h5_data *d)
+{
+    return d->chunk[0] ? (d->dim[0] + d->chunk[0] - 1) / d->chunk[0] : 1;
+}
+
+/* The hashes that the file keeps of dataset i, if it keeps any. */
+static int load_sums(dk_h5 *f, size_t i, dk_err *err)
+{
+    const dk_h5_data *d = &f->obj[i].data;
+    dk_h5_open_data *o = &f->open[i];
+    const dk_h5_object *sums;
+    char *path;
+    int rc = 0;
+
+    if (o->sums || o->no_sums)
+        return 0;
+    path = dk_xasprintf("/check%s", f->obj[i].path);
+    sums = f->writing || strncmp(f->obj[i].path, "/check/", 7) == 0 ? NULL : dk_h5_find(f, path);
+    o->no_sums = !sums || sums->kind != DK_H5_DATASET;
+    if (!o->no_sums && (sums->data.rank != 2 || sums->data.dim[0] != n_chunks(d) || sums->data.dim[1] != 32))
+        rc = dk_fail(err, DK_EFORMAT, "%s: %s is not a hash for each of the %" PRIu64 " chunks of %s", f->path,
+                     path, n_chunks(d), f->obj[i].path);
+    else if (!o->no_sums)
+        rc = dk_h5_read_all(f, path, DK_H5_U8, &o->sums, NULL, err);
+    dk_free(path);
+    return rc;
+}
+
+/* So that a flipped bit is an error wherever a file is read, not only in dk-info. */
+static int check_sum(dk_h5 *f, size_t i, uint64_t c, const void *p, size_t n, dk_err *err)
+{
+    dk_sha256 *h;
+    uint8_t sum[32];
+    int rc = load_sums(f, i, err);
+
+    if (rc < 0 || !f->open[i].sums)
+        return rc;
+    h = dk_sha256_new();
+    dk_sha256_add(h, p, n);
+    dk_sha256_raw(h, sum);
+    dk_sha256_free(&h);
+    if (memcmp(sum, f->open[i].sums + 32 * c, 32) != 0)
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s is damaged: its hash is not the one in "
+                       "the file", f->path, c, f->obj[i].path);
+    return 0;
+}
+
+int dk_h5_check_sums(dk_h5 *f, dk_err *err)
+{
+    if (!dk_h5_find(f, "/check"))
+        return 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const char *path = f->obj[i].path;
+        char *check = dk_xasprintf("/check%s", path);
+        const bool has = dk_h5_find(f, check) != NULL;
+
+        dk_free(check);
+        if (f->obj[i].kind != DK_H5_DATASET)
+            continue;
+        if (strncmp(path, "/check/", 7) == 0 && !dk_h5_find(f, path + 6))
+            return dk_fail(err, DK_EFORMAT, "%s: %s is gone, its hashes are there", f->path, path + 6);
+        if (strncmp(path, "/check/", 7) != 0 && !has && f->obj[i].data.dim[0] && dk_h5_row_items(&f->obj[i].data))
+            return dk_fail(err, DK_EFORMAT, "%s: %s has no hashes, other datasets have", f->path, path);
+    }
+    return 0;
+}
+
+/* --- chunks ------------------------------------------------------------------ */
 /* Brings chunk number c of dataset i into open[i].raw. */
 static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
 {
@@ -78,8 +149,9 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
                        f->obj[i].path);
     if (o->shuffle)
         unshuffle(o->raw, plain, bytes / d->item, d->item);
-    o->raw_index = c;
-    return 0;
+    if ((rc = check_sum(f, i, c, o->raw, bytes, err)) == 0)
+        o->raw_index = c;
+    return rc;
 }
 
 static int read_chunked(dk_h5 *f, size_t i, uint64_t first, uint64_t n, uint8_t *out, dk_err *err)
@@ -165,8 +237,12 @@ int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint
         return 0;
     if ((rc = open_data(f, i, err)) < 0)
         return rc;
-    return f->open[i].chunked ? read_chunked(f, i, first, n, out, err)
-                              : read_piece(f, i, first, n, out, err);
+    if (f->open[i].chunked)
+        return read_chunked(f, i, first, n, out, err);
+    rc = read_piece(f, i, first, n, out, err);
+    if (rc == 0 && n == d->dim[0])
+        rc = check_sum(f, i, 0, out, n * dk_h5_row_items(d) * d->item, err);
+    return rc;
 }
 
 int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5_data *info,
@@ -242,47 +318,4 @@ const dk_h5_object *dk_h5_find(const dk_h5 *f, const char *path)
     const size_t i = index_of(f, path);
 
     return i == SIZE_MAX ? NULL : &f->obj[i];
-}
-
-/* --- hashes of chunks -------------------------------------------------------- */
-static int check_sums_of(dk_h5 *f, const char *path, const char *check, const dk_buf *sums,
-                         dk_err *err)
-{
-    const dk_h5_object *o = dk_h5_find(f, check);
-    const size_t n = sums->n / 32;
-    uint8_t *want;
-    int rc;
-
-    if (!o || o->kind != DK_H5_DATASET || o->data.rank != 2 || o->data.dim[0] != n ||
-        o->data.dim[1] != 32)
-        return dk_fail(err, DK_EFORMAT, "%s: %s is not a hash for each of the %zu chunks of %s",
-                       f->path, check, n, path);
-    if ((rc = dk_h5_read_all(f, check, DK_H5_U8, &want, NULL, err)) < 0)
-        return rc;
-    for (size_t c = 0; rc == 0 && c < n; c++)
-        if (memcmp(want + 32 * c, sums->s + 32 * c, 32) != 0)
-            rc = dk_fail(err, DK_EFORMAT, "%s: chunk %zu of %s is damaged: its hash is not the one in the "
-                         "file", f->path, c, path);
-    dk_free(want);
-    return rc;
-}
-
-int dk_h5_check_sums(dk_h5 *f, const dk_buf *sums, dk_err *err)
-{
-    int rc = 0;
-
-    if (!dk_h5_find(f, "/check"))
-        return 0;
-    for (size_t i = 0; rc == 0 && i < f->n; i++) {
-        const char *path = f->obj[i].path;
-        char *check = dk_xasprintf("/check%s", path);
-
-        if (strncmp(path, "/check/", 7) == 0) {
-            if (f->obj[i].kind == DK_H5_DATASET && !dk_h5_find(f, path + 6))
-                rc = dk_fail(err, DK_EFORMAT, "%s: %s is gone, its hashes are there", f->path, path + 6);
-        } else if (f->obj[i].kind == DK_H5_DATASET && sums[i].n)
-            rc = check_sums_of(f, path, check, &sums[i], err);
-        dk_free(check);
-    }
-    return rc;
 }
