@@ -24,6 +24,10 @@ int dk_jsonl_load(dk_jsonl *t, const char *path, dk_err *err)
             continue;
         snprintf(where, sizeof where, "%.500s, row %zu", path, number);
         rc = dk_json_parse(&v, line, (size_t)n, where, err);
+        if (rc == 0 && dk_json_type(v) != DK_JSON_OBJECT) {
+            rc = dk_fail(err, DK_EFORMAT, "%s: no JSON object", where);
+            dk_json_free(&v);
+        }
         if (rc == 0) {
             t->row = dk_xrealloc(t->row, (t->n + 1) * sizeof *t->row);
             t->row[t->n++] = v;

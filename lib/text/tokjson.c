@@ -294,10 +294,13 @@ static int decoder(const dk_json *v, dk_err *err)
 int dk_tokjson_read(dk_tokenizer_spec *spec, const dk_json *root, dk_err *err)
 {
     const dk_json *added = dk_json_get(root, "added_tokens");
+    const char *version = dk_json_str(dk_json_get(root, "version"), "1.0");
     int rc;
 
     if (dk_json_type(dk_json_get(root, "model")) != DK_JSON_OBJECT)
         return dk_fail(err, DK_EFORMAT, "not a tokenizer.json: there is no 'model' in it");
+    if (strcmp(version, "1.0") != 0)
+        return dk_fail(err, DK_EFORMAT, "a tokenizer.json of version '%.40s'; this build reads 1.0", version);
     if (is_type(dk_json_get(root, "normalizer"), "NFC"))
         spec->nfc = true;
     else if (!is_unset(dk_json_get(root, "normalizer")))
