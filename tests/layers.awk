@@ -33,7 +33,7 @@ function bad(what) { print FILENAME ":" FNR ": " what; n_bad++ }
 # shows what the summary loads.
 function kin(a, b) {
     sub(/\.h$/, "", b)
-    return a ~ /^(score|check)/ || b ~ /^score/ || index(a, b) == 1 || index(b, a) == 1 ||
+    return a ~ /^(score|check)/ || (a ~ /^generate/ && b ~ /^generate/) || b ~ /^score/ || index(a, b) == 1 || index(b, a) == 1 ||
            (b ~ /^(kl|topk|wrap)$/ && a !~ /^(kl|topk)/) || (a ~ /^page/ && b ~ /^(page|summary)/)
 }
 function has(list, word) { return index(" " list " ", " " word " ") > 0 }
