@@ -210,7 +210,7 @@ static int compare_tensors(struct tally *t, const dk_checkpoint *base, const dk_
         else
             rc = same_values(&same, base, own, name, rows, cols, err);
         t->equal += same;
-        t->maps += !same && (strstr(name, "_proj.") != NULL);
+        t->maps += !same && (strstr(name, "_proj.") || strstr(name, ".c_"));
     }
     return rc;
 }
