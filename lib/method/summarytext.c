@@ -136,12 +136,12 @@ static void token_list(const dk_set *set, int findings, dk_buf *line)
 }
 
 /* The clearest place of each of the first findings, one a document. */
-static void snippets(const dk_set *set, size_t width, dk_buf *out)
+static void snippets(const dk_set *set, size_t places, size_t width, dk_buf *out)
 {
     int64_t seen[PLACES];
     size_t shown = 0;
 
-    for (size_t i = 0; i < set->rows.n && i < DK_SUMMARY_TOKENS && shown < PLACES; i++) {
+    for (size_t i = 0; i < set->rows.n && i < DK_SUMMARY_TOKENS && shown < places; i++) {
         const dk_json *r = set->rows.row[i], *p = NULL;
         const dk_json *all = dk_json_get(r, "snippets");
 
@@ -161,8 +161,11 @@ static void snippets(const dk_set *set, size_t width, dk_buf *out)
     }
 }
 
+/* Of several data sets less each. */
 static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
 {
+    const bool lone = s->n_mined == 1;
+
     for (size_t m = 0; m < s->n_mined && m < SETS; m++) {
         const dk_set *set = &s->mined[m];
         const char *nulls = set->rows.n && dk_row_null(set->rows.row[0]) >= 0 ? ", and the null does not" : "";
@@ -171,11 +174,11 @@ static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
         dk_buf_addf(out, "\nwhat %s raises on %s%s\n(share of positions%s)\n", dk_summary_pair(s, "organism.name"),
                     set->name, nulls, *nulls ? " / the null's" : "");
         token_list(set, 1, &line);
-        dk_wrap(out, line.s ? line.s : "nothing", "  ", width, LINES + 1);
-        snippets(set, width, out);
+        dk_wrap(out, line.s ? line.s : "nothing", "  ", width, lone ? LINES + 1 : LINES);
+        snippets(set, lone ? PLACES : 1, width, out);
         dk_buf_clear(&line);
         token_list(set, 0, &line);
-        if (line.n) {
+        if (line.n && lone) {
             dk_buf_adds(out, "raised by both (not a finding):\n");
             dk_wrap(out, line.s, "  ", width, 1);
         }
@@ -277,7 +280,8 @@ static void lens_asked(const dk_adl *a, size_t width, dk_buf *out)
     dk_buf_free(&line);
 }
 
-/* Of a lone layer the most telling positions, of several the one of each. */
+/* Of a lone layer the most telling positions, of several the one of each; of
+ * many the deepest, where the lens is nearest to what the model says. */
 static void lens_text(const dk_summary *s, size_t width, dk_buf *out)
 {
     const size_t n = s->n_adl < LENSES ? s->n_adl : LENSES, each = n == 1 ? TELLING : 1;
@@ -290,7 +294,7 @@ static void lens_text(const dk_summary *s, size_t width, dk_buf *out)
     dk_buf_addf(out, "\nwhat its mean difference speaks for%s\n", nulls ? ", and the null's does not" : "");
     dk_buf_addf(out, "(by position: probability%s)\n", nulls ? " / the null's" : "");
     for (size_t i = 0; i < n; i++) {
-        const dk_adl *a = &s->adl[i];
+        const dk_adl *a = &s->adl[s->n_adl - n + i];
         int32_t position[TELLING];
         size_t m = dk_adl_telling(a, position, each);
 
