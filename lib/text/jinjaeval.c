@@ -371,7 +371,7 @@ static dk_jv percent(dk_jx *x, const dk_jstr *s, dk_jv v)
         dk_jfail(x, "'%%' with the result of 'safe' is not supported");
     if (v.kind == DK_J_SEQ && v.seq->flavour == DK_J_TUPLE)
         a = (dk_jargs){ .n = v.seq->n, .v = v.seq->v };
-    else if ((v.kind == DK_J_DICT || v.kind == DK_J_SEQ) && !memchr(s->s, '%', s->n))
+    else if ((v.kind == DK_J_DICT || v.kind == DK_J_SEQ || v.kind == DK_J_UNDEF) && !memchr(s->s, '%', s->n))
         a.n = 0;                    /* need not be used */
     if (v.kind == DK_J_DICT && memchr(s->s, '(', s->n)) {
         a = (dk_jargs){ .n_named = v.dict->n, .names = dk_jget(x, v.dict->n * sizeof *a.names),
