@@ -92,7 +92,8 @@ FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*
 FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
 FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
-             $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c lib/model/loraconfig.c
+             $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
+             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors

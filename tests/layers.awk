@@ -33,7 +33,8 @@ function bad(what) { print FILENAME ":" FNR ": " what; n_bad++ }
 # writes what they hold; page* shows what the summary loads.
 function kin(a, b) {
     sub(/\.h$/, "", b)
-    return a ~ /^(score|check|export)/ || b ~ /^score/ || index(a, b) == 1 || index(b, a) == 1 ||
+    return a ~ /^(score|check|export)/ || (a ~ /^generate/ && b ~ /^generate/) || b ~ /^score/ ||
+           index(a, b) == 1 || index(b, a) == 1 ||
            (b ~ /^(kl|topk|wrap)$/ && a !~ /^(kl|topk)/) || (a ~ /^page/ && b ~ /^(page|summary)/)
 }
 function has(list, word) { return index(" " list " ", " " word " ") > 0 }
