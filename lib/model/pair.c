@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
+#include "model/budget.h"
 
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
 {
@@ -168,6 +169,8 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
             rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
             p->lane[i].adapter = p->adapter[i];
         }
+    if (rc == 0)
+        rc = dk_pair_budget(p, s, &cfg, dtype, err);
     if (rc == 0)
         rc = dk_model_load(&p->model, s->base, dtype, s->with_head, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
