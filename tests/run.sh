@@ -73,7 +73,7 @@ bats_files() {
 nothing() { failed=$((failed + 1)); say "not ok - $1: there are no tests"; }
 
 # The default model against the reference's numbers: minutes, and no place for sanitizers.
-golden_tests="test_forward test_bf16 test_toolkit test_activations"
+golden_tests="test_forward test_bf16 test_toolkit test_activations test_sites"
 
 unit() {
     local t n=0

@@ -16,7 +16,7 @@ static const dk_opt opts[] = {
            "the first N positions, in chats from the first answer on; 0: as many as every document has"),
     DK_INT_KEY(struct params, 'k', "pre-assistant", before, "3", 0, 1 << 24, "pre_assistant_k",
                "in chats also the N positions before the answer"),
-    DK_OUT(struct params, out, NULL, "write the means to FILE (.dir.h5)"),
+    DK_OUT(struct params, out, NULL, "write the means to FILE (.dir.h5); -: a stream on standard output"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
       "write their norms to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
     DK_END
@@ -54,8 +54,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     int rc;
 
     (void)n;
-    if (p->out && strcmp(p->out, "-") == 0)
-        return dk_fail(err, DK_EUSAGE, "means are an HDF5 file and cannot go to standard output; give a name");
+    if (p->out && (rc = dk_h5_check_terminal(p->out, "", err)) < 0)
+        return rc;
     if (p->out && table && strcmp(p->out, table) == 0)
         return dk_fail(err, DK_EUSAGE, "means and table have the same name, %s", p->out);
     if ((p->out && dk_outfile_check(p->out, err) < 0) || (table && dk_outfile_check(table, err) < 0))

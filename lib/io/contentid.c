@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/h5.h"
+#include "io/h5stream.h"
 
 void dk_content_name(dk_sha256 *h, const char *name, const char *value)
 {
@@ -93,27 +93,43 @@ static bool counts(const char *path)
     return true;
 }
 
+/* Of long datasets the SHA-256 stands for the values: the sum of a stream that
+ * brings several at once can be taken as they come. */
+static void add_sum(dk_h5 *f, dk_sha256 *h, dk_sha256 *own, const char *path)
+{
+    uint8_t raw[32];
+
+    if (!dk_h5_is_stream(f))
+        dk_sha256_raw(own, raw);
+    dk_sha256_add(h, dk_h5_is_stream(f) ? dk_h5_stream_sum(f, path) : raw, sizeof raw);
+}
+
 static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_err *err)
 {
+    dk_sha256 *own = dk_h5_long(o->path) ? dk_sha256_new() : NULL, *to = own ? own : h;
     size_t row = o->data.item, step;
-    uint8_t *block;
-    int rc;
+    uint8_t *block = NULL;
+    int rc = 0;
 
     for (int i = 1; i < o->data.rank; i++)
         row *= o->data.dim[i];
     dk_content_data(h, o->path, &o->data);
-    if (row == 0)
-        return 0;
+    if (row == 0 || (own && dk_h5_is_stream(f)))
+        goto out;
     /* A whole number of chunks at a time, so that each is unpacked once. */
     step = o->data.chunk[0] ? o->data.chunk[0] : ((size_t)1 << 20) / row + 1;
     if ((rc = dk_alloc(&block, step, row, o->path, err)) < 0)
-        return rc;
+        goto out;
     for (uint64_t at = 0; rc == 0 && at < o->data.dim[0]; at += step) {
         const uint64_t n = o->data.dim[0] - at < step ? o->data.dim[0] - at : step;
 
         if ((rc = dk_h5_read(f, o->path, o->data.type, at, n, block, err)) == 0)
-            dk_sha256_add(h, block, n * row);
+            dk_sha256_add(to, block, n * row);
     }
+out:
+    if (own)
+        add_sum(f, h, own, o->path);
+    dk_sha256_free(&own);
     dk_free(block);
     return rc;
 }

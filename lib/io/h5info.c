@@ -284,9 +284,12 @@ static int print_lineage(const char *object, const char *name, dk_buf *out, dk_e
 
 static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
 {
+    const char *path = dk_h5_path(f), *slash = strrchr(path, '/');
     dk_buf object = {0};
     int rc = dk_h5_lineage(f, "", &object, err);
 
+    add_clean(out, slash ? slash + 1 : path);
+    dk_buf_adds(out, "  ");
     if (rc == 0)
         rc = print_lineage(object.s, dk_h5_path(f), out, err);
     dk_buf_free(&object);
@@ -328,7 +331,7 @@ static int check_file(dk_h5 *f, dk_buf *out, dk_err *err)
     else if (strcmp(r->encoding, "dk-tokens") == 0)
         rc = dk_fail(err, DK_EFORMAT, "%s has no /rows/token", dk_h5_path(f));
     dk_tokens_free(&t);
-    if (rc == 0 && strcmp(r->encoding, "dk-scores") == 0)
+    if (rc == 0 && strcmp(r->encoding, "dk-scores") == 0 && !dk_h5_is_stream(f))
         rc = check_scores(dk_h5_path(f), err);
     if (rc < 0 || (rc = dk_h5_content_id(f, id, err)) < 0)
         return rc;
@@ -340,7 +343,7 @@ static int check_file(dk_h5 *f, dk_buf *out, dk_err *err)
     return 0;
 }
 
-/* --- streams -------------------------------------------------------------- */
+/* --- streams of JSON lines -------------------------------------------------------------- */
 static void json_stream(const dk_tokens *t, dk_buf *out)
 {
     dk_jw w = { .out = out };
@@ -388,11 +391,12 @@ int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err)
     dk_h5 *f;
     int rc;
 
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 && dk_tokens_json_on_stdin())
         return stream(out, form, err);
     if ((rc = dk_h5_open(&f, path, NULL, err)) < 0)
         return rc;
-    rc = form == DK_INFO_JSON ? json_file(f, out, err)
+    if ((rc = dk_h5_finish(f, err)) == 0)
+        rc = form == DK_INFO_JSON ? json_file(f, out, err)
        : form == DK_INFO_LINEAGE ? lineage_file(f, out, err)
        : form == DK_INFO_CHECK ? check_file(f, out, err) : text_file(f, out, err);
     dk_h5_close(&f);

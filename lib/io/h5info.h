@@ -9,7 +9,7 @@
 typedef enum dk_info_form { DK_INFO_TEXT, DK_INFO_JSON, DK_INFO_LINEAGE, DK_INFO_CHECK }
     dk_info_form;
 
-/* Adds to out.  path "-" is a token stream on standard input.  CHECK reads all
+/* Adds to out.  path "-" is a stream on standard input.  CHECK reads all
  * values: offsets, ranges, shapes, and the content id, recomputed. */
 int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err);
 

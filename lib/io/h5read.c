@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
 static size_t index_of(const dk_h5 *f, const char *path)
@@ -140,6 +140,8 @@ int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint
                        PRIu64, f->path, path, d->dim[0], n, first);
     if (n == 0 || dk_h5_row_items(d) == 0)
         return 0;
+    if (f->stream)
+        return dk_h5_source_read(f, i, first, n, out, err);
     if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
     return f->open[i].chunked ? read_chunked(f, i, first, n, out, err)
@@ -156,6 +158,9 @@ int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5
     *(void **)out = NULL;
     if (!o || o->kind != DK_H5_DATASET)
         return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
+    /* What a stream promises need not come: it is awaited first. */
+    if (f->stream && (rc = dk_h5_source_read(f, (size_t)(o - f->obj), o->data.dim[0], 0, NULL, err)) < 0)
+        return rc;
     rc = dk_alloc(&p, o->data.dim[0] * dk_h5_row_items(&o->data), o->data.item, path, err);
     if (rc == 0)
         rc = dk_h5_read(f, path, type, 0, o->data.dim[0], p, err);
@@ -179,6 +184,8 @@ int dk_h5_read_text(dk_h5 *f, const char *path, char **out, dk_err *err)
         return 0;
     if (o->kind != DK_H5_DATASET || o->data.rank != 1)
         return dk_fail(err, DK_EFORMAT, "%s: %s is no text", f->path, path);
+    if (f->stream && (rc = dk_h5_source_read(f, (size_t)(o - f->obj), o->data.dim[0], 0, NULL, err)) < 0)
+        return rc;
     if ((rc = dk_alloc(out, o->data.dim[0] + 1, 1, path, err)) == 0 &&
         (rc = dk_h5_read(f, path, DK_H5_U8, 0, o->data.dim[0], *out, err)) < 0) {
         dk_free(*out);

@@ -108,48 +108,69 @@ static void divide(dk_means *m)
     m->act_norm = m->n_pos > DK_MEAN_SKIP ? rest / (double)(m->n_pos - DK_MEAN_SKIP) : NAN;
 }
 
-static int mean_of(dk_means *m, dk_acts *f, const struct source *s, const struct rows *r, dk_err *err)
+static int room(dk_means *m, const struct rows *r, dk_err *err)
 {
-    const dk_tokens *t = dk_acts_tokens(f);
-    float *x = NULL, *work = NULL;
-    int rc = dk_alloc(&m->pos, r->n_pos * m->d, sizeof *m->pos, "means", err);
+    size_t n;
+    int rc = dk_mul_size(&n, r->n_pos, m->d) ? dk_alloc(&m->pos, n, sizeof *m->pos, "means", err)
+                                             : dk_fail(err, DK_ENOMEM, "the means do not fit in memory");
 
     if (rc == 0) rc = dk_alloc(&m->pos_norm, r->n_pos, sizeof *m->pos_norm, "means", err);
     if (rc == 0) rc = dk_alloc(&m->whole, m->d, sizeof *m->whole, "means", err);
-    if (rc == 0) rc = dk_alloc(&x, r->longest * m->d, sizeof *x, "rows of a document", err);
-    if (rc == 0 && s->b) rc = dk_alloc(&work, r->longest * m->d, sizeof *work, "rows of a document", err);
-    for (size_t i = 0; rc == 0 && i < t->docs; i++) {
-        const size_t n = t->offset[i + 1] - t->offset[i];
-
-        rc = n ? read_rows(f, s, t->offset[i], n, x, work, err) : 0;
-        for (size_t j = 0; rc == 0 && j < n; j++)
-            add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
-        for (size_t p = 0; rc == 0 && r->start[i] != SIZE_MAX && p < r->n_pos; p++)
-            add_row(m->pos + p * m->d, &m->pos_norm[p], x + (r->start[i] + p) * m->d, m->d);
-    }
-    dk_free(x);
-    dk_free(work);
-    if (rc == 0)
-        divide(m);
     return rc;
 }
 
+static void add_rows(dk_means *m, const float *x, size_t n, size_t start, size_t n_pos)
+{
+    for (size_t j = 0; j < n; j++)
+        add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
+    for (size_t p = 0; start != SIZE_MAX && p < n_pos; p++)
+        add_row(m->pos + p * m->d, &m->pos_norm[p], x + (start + p) * m->d, m->d);
+}
+
 /* --- lanes of one layer and site --------------------------------------------------- */
-struct list { dk_means *m; size_t n; };
+struct list { dk_means *m; struct source *s; size_t n; };
 
 static int add(struct list *l, dk_acts *f, const char *what, const struct source *s, const struct rows *r,
                dk_err *err)
 {
-    dk_means *m;
-
     if (s->b && s->a->d != s->b->d)
         return dk_fail(err, DK_EFORMAT, "%s: lanes of different widths", dk_h5_path(dk_acts_file(f)));
     l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
-    m = &l->m[l->n++];
-    *m = (dk_means){ .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what),
-                     .d = s->a->d, .n_pos = r->n_pos, .first = r->first, .docs = r->docs,
-                     .rows = dk_acts_tokens(f)->rows };
-    return mean_of(m, f, s, r, err);
+    l->s = dk_xrealloc(l->s, (l->n + 1) * sizeof *l->s);
+    l->s[l->n] = *s;
+    l->m[l->n++] = (dk_means){
+        .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what), .d = s->a->d,
+        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows
+    };
+    return room(&l->m[l->n - 1], r, err);
+}
+
+/* All lanes at once, document by document: so a stream can be read, too. */
+static int sum(struct list *l, dk_acts *f, const struct rows *r, dk_err *err)
+{
+    const dk_tokens *t = dk_acts_tokens(f);
+    float *x = NULL, *work = NULL;
+    size_t d = 1;
+    int rc;
+
+    for (size_t k = 0; k < l->n; k++)
+        d = l->m[k].d > d ? l->m[k].d : d;
+    rc = dk_alloc(&x, r->longest * d, sizeof *x, "rows of a document", err);
+    if (rc == 0)
+        rc = dk_alloc(&work, r->longest * d, sizeof *work, "rows of a document", err);
+    for (size_t i = 0; rc == 0 && i < t->docs; i++) {
+        const size_t n = t->offset[i + 1] - t->offset[i];
+
+        for (size_t k = 0; rc == 0 && n && k < l->n; k++)
+            if ((rc = read_rows(f, &l->s[k], t->offset[i], n, x, work, err)) == 0)
+                add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
+        dk_acts_done(f, t->offset[i + 1]);
+    }
+    dk_free(x);
+    dk_free(work);
+    for (size_t k = 0; rc == 0 && k < l->n; k++)
+        divide(&l->m[k]);
+    return rc == 0 ? dk_acts_finish(f, err) : rc;
 }
 
 /* A lane and its difference to the base, stored or worked out from the other.
@@ -208,6 +229,9 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
         if (!last || last->layer != x->layer || strcmp(last->site, x->site) != 0)
             rc = add_layer(&l, f, x, lanes, &r, err);
     }
+    if (rc == 0)
+        rc = sum(&l, f, &r, err);
+    dk_free(l.s);
     dk_free(lanes);
     dk_free(r.start);
     *out = l.m;

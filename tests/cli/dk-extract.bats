@@ -13,14 +13,12 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     failed dk-extract "-o"
     run -2 --separate-stderr dk-extract -m "$G" -o x "$T"
     failed dk-extract "--ft"
-    for o in --bogus --layers=2 --layers=-1 --layers=1.5 --layers=x --layers= --site=mlp_out --store=f64 --what=base,all \
-             --what= --lanes=base,other --lanes=ft,base --null=oops --null=diff="$PATTERN" --null=diff.x="$PATTERN"; do
-        run -2 --separate-stderr extract -o x "$o" "$T"
+    for o in --bogus --layers=2 --layers=-1 --layers=1.5 --layers=x --layers= --site=mlp --site= --store=f64 --what=base,all \
+             --what=ft_delta --what= "--what=base,ft_delta --store=f32" --lanes=base,other --lanes=ft,base --null=oops --null=diff="$PATTERN" --null=diff.x="$PATTERN"; do
+        run -2 --separate-stderr extract -o x $o "$T"
         failed dk-extract
         [ -z "$output" ]
     done
-    run -2 --separate-stderr extract -o - "$T"
-    failed dk-extract "standard output"
     [ -z "$(ls)" ]
 }
 
@@ -31,6 +29,8 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     [ "$(sets x.act.h5)" = "L00/resid_post/base L00/resid_post/diff L00/resid_post/ft L01/resid_post/base L01/resid_post/diff L01/resid_post/ft " ]
     extract --layers 0.99 --site resid_pre --what diff -o y.act.h5 "$T"
     [ "$(sets y.act.h5)" = "L00/resid_pre/diff " ]
+    extract --layers 1 --site resid_post,mlp_out,attn_out,mlp_out --what base -o y.act.h5 "$T"
+    [ "$(sets y.act.h5)" = "L01/attn_out/base L01/mlp_out/base L01/resid_post/base " ]
     dk-extract --dtype f32 -m "$G" --what base -o z.act.h5 "$T"
     [ "$(sets z.act.h5)" = "L00/resid_post/base " ]
 }
@@ -46,6 +46,40 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     # equal ids have equal embeddings, other ids others
     paste -d' ' <(dk-values "$T" /rows/token) <(values pre.act.h5 L00/resid_pre/base) | sort -u > by
     [ "$(cut -d' ' -f1 by | sort -u | wc -l)" = "$(wc -l < by)" ]
+}
+
+# the golden's four sites of block 1, 24 rows of 64 values each
+site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" | sed -n "$((24 * $2 + 1)),$((24 * $2 + 24))p" | tr -s ' ' '\n' | sed '/^$/d'; }
+
+@test "what attention and MLP put out is what the model library's hooks see, the adapter's part included" {
+    extract --layers 1 --site attn_out,mlp_out,resid_post,resid_pre --store f32 --what base,ft,diff -o x.act.h5 - < "$IDS"
+    for lane in base:base ft:plain; do
+        n=0
+        for site in attn_out mlp_out resid_post resid_pre; do
+            values x.act.h5 L01/$site/${lane%:*} | tr ' ' '\n' | paste - <(site_golden ${lane#*:} $n) > both
+            [ "$(wc -l < both)" = $((24 * 64)) ]
+            near 2e-5 < both
+            n=$((n + 1))
+        done
+    done
+    # the block hands on what entered it and what the two have added, in every lane
+    for w in base ft diff; do
+        paste <(paste -d' ' <(values x.act.h5 L01/resid_pre/$w | tr ' ' '\n') <(values x.act.h5 L01/attn_out/$w | tr ' ' '\n') \
+            <(values x.act.h5 L01/mlp_out/$w | tr ' ' '\n') | awk '{ printf "%.9g\n", $1 + $2 + $3 }') \
+            <(values x.act.h5 L01/resid_post/$w | tr ' ' '\n') | near 2e-5
+    done
+}
+
+@test "ft as a delta: the bf16 values of ft, to the bit, in less room; other readers are told" {
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft -o a.act.h5 "$T"
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft_delta -o b.act.h5 "$T"
+    [ "$(dk-info --json b.act.h5 | jq -r '.attributes.features_required, (.objects[] | select(.path == "/acts/L01/resid_post/null") | .type, .attributes."encoding-type")' | tr '\n' ' ')" = "ft_delta u16 dk-rows-delta " ]
+    for f in a b; do dk-mean -n 3 $f.act.h5 > $f.means; done
+    cmp a.means b.means
+    grep -c '"what":"diff.null"' b.means
+    [ "$(stat -c %s b.act.h5)" -lt "$(stat -c %s a.act.h5)" ]
+    dk-info --check b.act.h5
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft_delta -o - "$T" | dk-mean -n 3 - | cmp - a.means
 }
 
 @test "the difference is that of the f32 values, rounded once; ft is base plus it" {

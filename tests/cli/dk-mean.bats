@@ -24,8 +24,6 @@ each() { tr ' ' '\n'; }
         failed dk-mean
         [ -z "$output" ]
     done
-    run -2 --separate-stderr dk-mean -o - "$A"
-    failed dk-mean "standard output"
     run -2 --separate-stderr dk-mean -o x --table x "$A"
     failed dk-mean "same name"
     [ -z "$(ls)" ]
@@ -128,6 +126,7 @@ each() { tr ' ' '\n'; }
     dk-mean -n 3 -o b.dir.h5 -t 2 "$A"
     cmp a.dir.h5 b.dir.h5
     dk-info --json a.dir.h5 > i
-    [ "$(jq -r '.inputs[0].role + " " + .inputs[0].name' i)" = "activations all.act.h5" ]
+    [ "$(jq -r '.inputs[0].role + " " + .inputs[0].name' i)" = "activations " ]
+    [ "$(jq -r '.inputs[0].content_id' i)" = "$(dk-info --json "$A" | jq -r .content_id)" ]
     [ "$(jq -r '[.objects[] | select(.path | test("^/models/[a-z]+$")) | .path] | join(" ")' i)" = "/models/base /models/ft /models/null" ]
 }
