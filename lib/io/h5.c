@@ -47,7 +47,7 @@ int dk_h5_start(dk_err *err)
     types[DK_H5_F64] = H5T_IEEE_F64LE;
     types[DK_H5_F16] = float16(10, 5, 15);
     types[DK_H5_BF16] = float16(7, 8, 127);
-    if (dk_zstd_register() < 0)
+    if (H5Zregister(dk_zstd_class()) < 0)
         return dk_fail_h5(err, DK_EIO, "the HDF5 library does not take the zstd filter");
     started = true;
     return 0;
@@ -169,6 +169,7 @@ void dk_h5_drop_objects(dk_h5 *f)
             H5Dclose(f->open[i].id);
         dk_free(f->open[i].raw);
         dk_h5_held_free(&f->open[i].held);
+        dk_free(f->open[i].sums);
         dk_free((char *)f->obj[i].path);
     }
     dk_free(f->obj);

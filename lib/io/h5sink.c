@@ -250,7 +250,7 @@ int dk_h5_sink_commit(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
     for (size_t i = 0; i < f->n; i++)
         if (f->obj[i].kind == DK_H5_DATASET && f->open[i].held->declared > f->open[i].held->rows)
             return dk_fail(err, DK_EDATA, "%s: %s misses rows", f->path, f->obj[i].path);
-    if ((rc = dk_h5_content_id(f, id, err)) < 0)
+    if ((rc = dk_h5_content_id(f, id, NULL, err)) < 0)
         return rc;
     put_end(&text, f, id);
     last.bytes = (uint32_t)text.n;

@@ -221,7 +221,7 @@ static int take_end(dk_h5 *f, const dk_json *end, dk_err *err)
         rc = take_attr(f, dk_json_str(dk_json_at(a, 0), ""), a, 1, err);
     }
     if (rc < 0 || (rc = dk_frames_done(f->stream->from, err)) < 0 ||
-        (rc = dk_h5_content_id(f, got, err)) < 0)
+        (rc = dk_h5_content_id(f, got, NULL, err)) < 0)
         return rc;
     if (strcmp(got, id) != 0)
         return damaged(f, "the values do not have its content id", err);
