@@ -8,9 +8,9 @@
 
 struct params {
     dk_pair_opts pair;
-    const char *out, *store;
+    const char *out, *store, *kind;
     dk_strs layers, site, what;
-    int64_t max_samples, max_tokens;
+    int64_t max_samples, max_tokens, positions;
 };
 
 static const dk_opt opts[] = {
@@ -22,6 +22,8 @@ static const dk_opt opts[] = {
             "where: resid_post, resid_pre (residual stream after the block, before it), attn_out, mlp_out (what they add to it)"),
     DK_LIST(struct params, 0, "what", what, "base,diff",
             "of the base, ft (finetune and nulls themselves; ft_delta: as deltas to base), diff (their differences to base)"),
+    DK_CHOICE(struct params, 0, "kind", kind, "rows", "rows|stats", "every row, or only sums over them (.stats.h5)"),
+    DK_INT(struct params, 0, "positions", positions, "128", 0, 1 << 20, "--kind stats: sums of their own for the first N positions"),
     DK_CHOICE(struct params, 0, "store", store, "bf16", "bf16|f16|f32", "dtype of the values in the file"),
     DK_INT(struct params, 0, "max-samples", max_samples, "0", 0, 1e15, "the first N documents; 0: all"),
     DK_INT(struct params, 0, "max-tokens", max_tokens, "0", 0, 1e9, "the first N tokens of each; 0: all"),
@@ -58,6 +60,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
                   p->pair.lanes.n, p->pair.dtype, 0 },
         .layers = p->layers.v, .n_layers = p->layers.n,
+        .stats = strcmp(p->kind, "stats") == 0, .positions = (size_t)p->positions,
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .out = p->out,
@@ -70,6 +73,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     if (!p->out)
         return dk_fail(err, DK_EUSAGE, "name the activation file with -o");
     if ((rc = what_of(&job, &p->what, err)) < 0 ||
+        (job.stats && job.ft_delta && (rc = dk_fail(err, DK_EUSAGE, "--kind stats: ft has no deltas there")) < 0) ||
         (rc = dk_extract_sites(job.site, p->site.v, p->site.n, err)) < 0)
         return rc;
     dk_record_begin(&record, ctx);

@@ -70,6 +70,8 @@ void dk_acts_abandon(dk_acts_writer **w);
 typedef struct dk_acts dk_acts;
 
 int dk_acts_open(dk_acts **a, const char *path, dk_err *err);
+/* Of a file that is open; takes it over, also on failure. */
+int dk_acts_from(dk_acts **a, dk_h5 **f, dk_err *err);
 void dk_acts_close(dk_acts **a);
 /* Borrowed until close. */
 const dk_tokens *dk_acts_tokens(const dk_acts *a);

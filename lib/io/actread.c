@@ -96,11 +96,21 @@ static const dk_act_info *base_of(const dk_acts *a, const dk_act_info *x)
 
 int dk_acts_open(dk_acts **out, const char *path, dk_err *err)
 {
+    dk_h5 *f;
+    const int rc = dk_h5_open(&f, path, "dk-activations", err);
+
+    *out = NULL;
+    return rc < 0 ? rc : dk_acts_from(out, &f, err);
+}
+
+int dk_acts_from(dk_acts **out, dk_h5 **f, dk_err *err)
+{
     dk_acts *a = dk_xcalloc(1, sizeof *a);
     int rc;
 
-    if ((rc = dk_h5_open(&a->file, path, "dk-activations", err)) == 0)
-        rc = dk_tokens_get(a->file, &a->tokens, err);
+    a->file = *f;
+    *f = NULL;
+    rc = dk_tokens_get(a->file, &a->tokens, err);
     for (size_t i = 0; rc == 0 && i < dk_h5_count(a->file); i++) {
         const dk_h5_object *o = dk_h5_at(a->file, i);
 
@@ -108,7 +118,7 @@ int dk_acts_open(dk_acts **out, const char *path, dk_err *err)
             rc = add(a, o, err);
     }
     if (rc == 0 && a->n == 0)
-        rc = dk_fail(err, DK_EFORMAT, "%s holds no activations", path);
+        rc = dk_fail(err, DK_EFORMAT, "%s holds no activations", dk_h5_path(a->file));
     for (size_t i = 0; rc == 0 && i < a->n; i++)
         if (a->info[i].delta && !base_of(a, &a->info[i]))
             rc = wrong(a, a->path[i], "is a delta, and its base is not there", err);

@@ -110,7 +110,7 @@ static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
     return rc;
 }
 
-/* "name (role), sha256:..." for each input; what those were made from is for --lineage. */
+/* "name (role), sha256:..." for each input, of a dk file "role, sha256:..."; what those were made from is for --lineage. */
 static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
 {
     char *text, *name = dk_xasprintf("%s: /provenance/inputs", dk_h5_path(f));
@@ -121,9 +121,10 @@ static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
         for (size_t i = 0; i < dk_json_len(list); i++) {
             const dk_json *v = dk_json_at(list, i);
             const char *sha = dk_json_str(dk_json_get(v, "sha256"), ""),
-                       *id = dk_json_str(dk_json_get(v, "content_id"), "");
-            char *line = dk_xasprintf("%s (%s)%s%s", dk_json_str(dk_json_get(v, "name"), "?"),
-                                      dk_json_str(dk_json_get(v, "role"), "?"),
+                       *id = dk_json_str(dk_json_get(v, "content_id"), ""),
+                       *file = dk_json_str(dk_json_get(v, "name"), ""),
+                       *role = dk_json_str(dk_json_get(v, "role"), "?");
+            char *line = dk_xasprintf("%s%s%s%s%s%s", file, file[0] ? " (" : "", role, file[0] ? ")" : "",
                                       id[0] ? ", " : sha[0] ? ", sha256:" : "", id[0] ? id : sha);
 
             text_line(out, i ? "" : "inputs", line);

@@ -92,6 +92,8 @@ struct work {
     const float **rows;             /* in the order of the datasets */
     size_t n_rows;
     dk_acts_writer *w;
+    dk_stats *stats;                /* [n_rows], instead of a writer */
+    dk_h5 *file;                    /* of the statistics */
 };
 
 static size_t at(const struct work *k, size_t place, size_t lane) { return place * k->p->n_lanes + lane; }
@@ -128,8 +130,12 @@ static void release(struct work *k)
     }
     dk_free(k->tap);
     dk_free(k->diff);
+    for (size_t i = 0; k->stats && i < k->n_rows; i++)
+        dk_stats_free(&k->stats[i]);
+    dk_free(k->stats);
     dk_free(k->rows);
     dk_acts_abandon(&k->w);
+    dk_h5_close(&k->file);
 }
 
 static int add_set(struct work *k, size_t place, const char *what, bool delta, const float *rows, dk_err *err)
@@ -140,6 +146,8 @@ static int add_set(struct work *k, size_t place, const char *what, bool delta, c
     };
 
     k->rows[k->n_rows++] = rows;
+    if (k->stats)
+        return dk_stats_new(&k->stats[k->n_rows - 1], a.layer, a.site, a.what, a.d, k->job->positions, err);
     return dk_acts_add(k->w, &a, err);
 }
 
@@ -161,17 +169,58 @@ static int add_lane(struct work *k, size_t place, size_t lane, dk_err *err)
     return rc;
 }
 
+/* As dk_acts_new and dk_acts_add_model do it. */
+static int begin_stats(struct work *k, const dk_provenance *prov, dk_err *err)
+{
+    dk_buf lanes = {0};
+    int rc = dk_h5_create(&k->file, k->job->out, "dk-statistics", prov, err);
+
+    for (size_t l = 0; l < k->p->n_lanes; l++)
+        dk_buf_addf(&lanes, "%s%s", l ? "," : "", k->p->lane[l].name);
+    if (rc == 0)
+        rc = dk_tokens_put_corpus(k->file, k->t, err);
+    if (rc == 0)
+        rc = dk_h5_put_str(k->file, "/", "lanes", lanes.s, err);
+    dk_buf_free(&lanes);
+    return rc;
+}
+
+static int add_stats(struct work *k, size_t first, size_t rows, dk_err *err)
+{
+    for (size_t i = 0; i < k->n_rows; i++) {
+        const size_t n = dk_stats_add(&k->stats[i], k->rows[i], k->t->pos + first, rows);
+
+        if (n < rows)
+            return dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s, row %zu: activations are NaN or infinite", k->job->out,
+                           k->stats[i].layer, k->stats[i].site, k->stats[i].what, first + n);
+    }
+    return 0;
+}
+
+static int end_stats(struct work *k, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < k->n_rows; i++)
+        rc = dk_stats_put(k->file, &k->stats[i], err);
+    return rc < 0 ? rc : dk_h5_commit(&k->file, k->t->rows, k->t->docs, NULL, err);
+}
+
 /* The file with its models and datasets, still without rows. */
 static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
 {
-    int rc = dk_acts_new(&k->w, k->job->out, k->t, k->job->ft_delta, prov, err);
+    int rc;
 
+    if (k->job->stats)
+        k->stats = dk_xcalloc(2 * k->n_places * k->p->n_lanes, sizeof *k->stats);
+    rc = k->stats ? begin_stats(k, prov, err) : dk_acts_new(&k->w, k->job->out, k->t, k->job->ft_delta, prov, err);
     for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
         dk_model_info m;
         char hex[65];
 
         if ((rc = dk_pair_model_info(&m, k->p, l, k->t, hex, err)) == 0)
-            rc = dk_acts_add_model(k->w, k->p->lane[l].name, &m, err);
+            rc = k->stats ? dk_h5_put_model(k->file, k->p->lane[l].name, &m, err)
+                          : dk_acts_add_model(k->w, k->p->lane[l].name, &m, err);
     }
     for (size_t i = 0; rc == 0 && i < k->n_places; i++)
         for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++)
@@ -214,7 +263,8 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
         if (rc == 0 && k->job->diff)
             subtract(k, t->offset[last] - row0);
         if (rc == 0)
-            rc = dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
+            rc = k->stats ? add_stats(k, row0, t->offset[last] - row0, err)
+                          : dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
     dk_progress_end(&bar);
@@ -288,7 +338,7 @@ static int extract(struct work *k, dk_err *err)
     if (rc == 0)
         rc = pass(k, r, err);
     dk_runner_free(&r);
-    return rc == 0 ? dk_acts_commit(&k->w, err) : rc;
+    return rc < 0 ? rc : k->stats ? end_stats(k, err) : dk_acts_commit(&k->w, err);
 }
 
 int dk_extract_run(const dk_extract_job *job, dk_err *err)

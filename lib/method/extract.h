@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "io/actfile.h"
+#include "io/statfile.h"
 #include "model/pair.h"
 
 enum { DK_MAX_LAYERS = 256, DK_MAX_SITES = 4 };
@@ -19,6 +20,8 @@ typedef struct dk_extract_job {
     bool site[DK_MAX_SITES];            /* dk_extract_sites */
     bool base, ft, diff;                /* what is stored */
     bool ft_delta;                      /* ft as a delta to base (which is stored, too, and bf16) */
+    bool stats;                         /* statistics of the rows, not they */
+    size_t positions;                   /* of which they have sums of their own */
     dk_h5_type dtype;
     size_t batch_rows;                  /* tokens of one lane in a pass */
     const char *tokens;                 /* path, or "-" */

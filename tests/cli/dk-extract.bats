@@ -99,6 +99,37 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         .attributes.dtype, .attributes.rounding, .attributes.computed_in, .attributes.layer]')" = '["bf16",240,"bf16","rne","f32",0]' ]
 }
 
+@test "statistics: the sums of the rows, whatever the batches" {
+    extract --layers 0,1 --what base,ft,diff --store f32 -o a.act.h5 "$T"
+    extract --layers 0,1 --what base,ft,diff --kind stats --positions 50 -o a.stats.h5 "$T"
+    stat() { dk-values a.stats.h5 "/stats/L01/resid_post/diff/$1"; }
+    values a.act.h5 L01/resid_post/diff > rows
+    awk '{ for (i = 1; i <= NF; i++) { s[i] += $i; q[i] += $i * $i; if (NR == 1 || $i < lo[i]) lo[i] = $i; if (NR == 1 || $i > hi[i]) hi[i] = $i } }
+         END { for (i = 1; i <= NF; i++) printf "%.17g %.17g %.9g %.9g\n", s[i], q[i], lo[i], hi[i] }' rows > want
+    n=1
+    for x in sum sumsq min max; do
+        paste <(stat $x) <(cut -d' ' -f$n want) | near 1e-7
+        n=$((n + 1))
+    done
+    [ "$(stat count)" = 240 ]
+    awk '{ s = 0; for (i = 1; i <= NF; i++) s += $i * $i; s = sqrt(s); t += s; b = 8 * log(s) / log(2); f = int(b); if (b < f) f--
+           n[f + 128]++; p[(NR - 1) % 40] += s } END { printf "%.17g\n", t > "norm_sum"
+           for (i = 0; i < 256; i++) print n[i] + 0 > "norm_hist"; for (i = 0; i < 50; i++) printf "%.17g\n", p[i] > "pos_norm_sum" }' rows
+    for x in norm_sum pos_norm_sum; do paste <(stat $x) $x | near 1e-6; done
+    stat norm_hist | cmp - norm_hist
+    [ "$(stat pos_count | uniq -c | tr -s ' ' | tr '\n' ' ')" = " 40 6  10 0 " ]
+    awk '(NR - 1) % 40 == 7' rows | awk '{ for (i = 1; i <= NF; i++) s[i] += $i } END { for (i = 1; i <= NF; i++) printf "%.17g\n", s[i] }' |
+        paste - <(stat pos_sum | sed -n 8p | tr ' ' '\n') | near 1e-7
+    [ "$(dk-info --json a.stats.h5 | jq -c '[.kind, .rows, .docs, .attributes.role, .attributes.lanes]')" = '["dk-statistics",240,6,"stats","base,ft"]' ]
+    dk-info --check a.stats.h5
+    for o in "-t 2" "--batch-tokens 7" "--batch-tokens 100 -t 2"; do
+        extract $o --layers 0,1 --what base,ft,diff --kind stats --positions 50 -o b.stats.h5 "$T"
+        cmp a.stats.h5 b.stats.h5
+    done
+    run -2 --separate-stderr extract --kind stats --what base,ft_delta -o c.stats.h5 "$T"
+    failed dk-extract "--kind stats"
+}
+
 @test "nulls beside it, under their own names" {
     extract -n null="$PATTERN" -n same="$PLAIN" --what base,ft,diff --store f32 -o x.act.h5 "$T"
     [ "$(dk-info --json x.act.h5 | jq -r .attributes.lanes)" = base,ft,null,same ]
