@@ -25,7 +25,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "top-tokens", top_tokens, "0", 0, 1 << 20,
            "also keep the N likeliest next tokens of every lane"),
     DK_GROUP("output"),
-    DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5)"),
+    DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5); -: a stream on standard output"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
       "write the statistics to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
     DK_END

@@ -21,7 +21,7 @@ static const dk_opt opts[] = {
     DK_INT_KEY(struct params, 'k', "top-k", top_k, "100", 1, 1 << 20, "top_k",
                "keep the N largest and the N smallest logit differences"),
     DK_GROUP("output"),
-    DK_OUT(struct params, out, NULL, "write the lists and sums to FILE (.score.h5)"),
+    DK_OUT(struct params, out, NULL, "write the lists and sums to FILE (.score.h5); -: a stream on standard output"),
     DK_END
 };
 

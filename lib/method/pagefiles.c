@@ -121,7 +121,8 @@ static void tree(dk_html *h, const dk_json *inputs, int depth)
 
         dk_html_open(h, "li");
         dk_html_textf(h, "%s ", dk_row_str(in, "role"));
-        dk_html_put(h, "b", NULL, dk_row_str(in, "name"));
+        if (*dk_row_str(in, "name"))    /* dk files have their content id only */
+            dk_html_put(h, "b", NULL, dk_row_str(in, "name"));
         if (dk_row_num(in, "bytes") > 0)
             dk_html_textf(h, ", %.0f bytes", dk_row_num(in, "bytes"));
         if (*dk_row_str(in, "writer"))

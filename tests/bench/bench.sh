@@ -31,6 +31,8 @@ t1=$(date +%s%N)
 echo "tokenize: data/text/general-a.jsonl whole process $(((t1 - t0) / 1000000)) ms"
 
 "$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
+"$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
+"$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |

@@ -11,18 +11,18 @@ setup() {
 
 # What a run writes to standard output, as "id: ids" lines.
 docs() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
 }
 
 flags() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
 }
 
 # One field of the header.
 field() {
     local name=$1
     shift
-    dk-tokenize -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
 }
 
 @test "no model, no output, unknown option: usage errors on stderr only" {
@@ -208,9 +208,9 @@ x.tok.h5" ]
 }
 
 @test "GGUF and tokenizer.json give the same ids and the same content id" {
-    run -0 dk-tokenize -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
     a=${lines[-1]}
-    run -0 dk-tokenize -m "$M" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$M" -o - "$CHAT"
     [ "${lines[-1]}" = "$a" ]
 }
 
