@@ -25,6 +25,9 @@ start() {
 }
 echo "start:   dk-kl --help $(start "$B/bin/dk-kl" --help), dk-conf --help $(start "$B/bin/dk-conf" --help)"
 
+tests/helper/sparse-checkpoint "$tmp/big.safetensors" 256
+echo "open:    dk-info on a safetensors checkpoint of $(stat -c %s "$tmp/big.safetensors") bytes $(start "$B/bin/dk-info" "$tmp/big.safetensors")"
+
 t0=$(date +%s%N)
 "$B/bin/dk-tokenize" -t 1 -m "$model" -o "$tmp/a.tok.h5" data/text/general-a.jsonl
 t1=$(date +%s%N)
