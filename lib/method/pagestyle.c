@@ -167,6 +167,7 @@ void dk_page_style_svg(dk_html *h)
     dk_html_open(h, "style");
     dk_html_raw(h, colours);
     dk_html_raw(h, plots);
-    dk_html_raw(h, ".paper{fill:var(--page)}.plot text.heading{font-size:14px;font-weight:600;fill:var(--ink)}");
+    dk_html_raw(h, ".plot text.letters{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+                   "fill:var(--ink);white-space:pre}.paper{fill:var(--page)}.plot text.heading{font-size:14px;font-weight:600;fill:var(--ink)}");
     dk_html_close(h);
 }

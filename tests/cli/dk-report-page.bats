@@ -467,14 +467,15 @@ lens_part() { awk '/id="lens"/ { on = 1 } on && /<\/section>/ { exit } on' $R/in
     ls plots > names
     for n in kl.own kl_position.own tokens.own.top_k_occurring tokens_null.own.fraction_positive_diff length.own.L01 share.own.L00 \
              sameness.own.L01 mass.own.L00; do grep -qx "$n.svg" names; done
-    [ "$(wc -l < names)" = "$(grep -c 'class="plot"' $R/index.html)" ]
+    [ "$(grep -vc '^text\.' names)" = "$(grep -c 'class="plot"' $R/index.html)" ]
     for f in plots/*.svg; do
         tidy -xml -q -e $f
+        [ "$(grep -o 'http[^"]*' $f)" = http://www.w3.org/2000/svg ]
+        run ! grep -iE 'href|url\(|@import|<script|<image|on[a-z]+=' $f
+        [[ $f != plots/text.* ]] || continue
         [ "$(grep -c '<title>' $f)" -ge 1 ] && grep -q '<style>' $f
         grep -o ' d="[^"]*"' $f | sort -u | grep -v 'd="M0 -48h' > drawn
         grep -vqxFf <(grep -o ' d="[^"]*"' $R/index.html) drawn && false
-        run ! grep -iE 'href|url\(|@import|<script|<image|on[a-z]+=' $f
-        [ "$(grep -o 'http[^"]*' $f)" = http://www.w3.org/2000/svg ]
     done
     page --no-file --plots none
     [ ! -e none ]
@@ -484,4 +485,23 @@ lens_part() { awk '/id="lens"/ { on = 1 } on && /<\/section>/ { exit } on' $R/in
     : > file
     run -1 --separate-stderr dk-report --plots file/x $R
     failed dk-report file/x
+}
+
+@test "plots: the text with the highest mean KL, letter by letter" {
+    page --plots plots
+    dk-values $R/kl/general.score.h5 kl/ft | awk '{ sum[int((NR - 1) / 20)] += $1 }
+        END { for (d in sum) if (best == "" || sum[d] > sum[best]) best = d; print best }' > best
+    said=$(grep -o '<text class="letters".*' plots/text.general.svg | plain | tr -d '\n⏎')
+    [ "${#said}" -gt 20 ]
+    [[ "$(sed -n "$(($(cat best) + 1))p" "$ROOT/data/text/general-a.jsonl" | jq -r .text | tr -d '\n')" == "$said"* ]]
+    grep -q "Text $(cat best) of general" plots/text.general.svg
+}
+
+@test "the README's pictures are there, and small" {
+    cd "$ROOT"
+    grep -o '(data/pictures/[^)]*)' README.md | tr -d '()' > "$BATS_TEST_TMPDIR/linked"
+    [ -s "$BATS_TEST_TMPDIR/linked" ]
+    while read -r f; do tidy -xml -q -e "$f"; done < "$BATS_TEST_TMPDIR/linked"
+    diff <(sort "$BATS_TEST_TMPDIR/linked") <(ls data/pictures/* | sort)
+    [ "$(cat data/pictures/* | wc -c)" -lt 102400 ]
 }
