@@ -159,6 +159,14 @@ demo:
 	@$(MAKE) --no-print-directory cake_bake SHOW=
 	@$B/bin/dk-report $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake
 
+# The pictures of the README, from the same results.
+PICTURES := text.general-a tokens_null.general-a.top_k_occurring
+.PHONY: pictures
+pictures: demo
+	@rm -rf $B/pictures
+	@$B/bin/dk-report --plots $B/pictures $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake > /dev/null
+	@install -D -m 644 -t data/pictures $(PICTURES:%=$B/pictures/%.svg)
+
 deps:
 	@.ci/deps check
 
@@ -247,7 +255,7 @@ $B/completions/%: $B/bin/%
 
 VERSION = $(shell sed -n 's/^.define DK_VERSION "\(.*\)"/\1/p' lib/cli/tool.h)
 DIR     = $(DESTDIR)$(prefix)
-SHARED  = $(filter-out configs/tools/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
+SHARED  = $(filter-out configs/tools/% data/pictures/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
 
 install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
@@ -273,6 +281,7 @@ help:
 	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
+	@echo 'make pictures            the pictures of the README, from what the demo found'
 	@echo 'make bench               measure speed and agreement'
 	@echo 'make deps                install the Debian packages'
 	@echo 'make install uninstall   prefix=/usr/local DESTDIR='
