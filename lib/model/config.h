@@ -39,6 +39,7 @@ typedef struct dk_rope_spec {
     double attention;       /* yarn: 0.1 ln factor + 1, unless given */
     double original;        /* positions before scaling */
     bool whole;             /* yarn: the range of rotations ends at whole dimensions */
+    unsigned section[3];    /* pairs turned by time, height and width; all the same for text; 0: none */
 } dk_rope_spec;
 
 typedef enum dk_act { DK_ACT_SILU, DK_ACT_GELU_TANH } dk_act;
@@ -80,6 +81,9 @@ int dk_model_config_load(dk_model_config *cfg, const char *dir, dk_err *err);
 /* The same from a parsed config.json; path stands in messages. */
 int dk_model_config_json(dk_model_config *cfg, const dk_json *root, const char *path, dk_err *err);
 int dk_model_config_gguf(dk_model_config *cfg, const dk_gguf *g, const char *path, dk_err *err);
+
+/* A folder, a GGUF file, or the text of a config.json under any name. */
+int dk_model_config_any(dk_model_config *cfg, const char *path, dk_err *err);
 
 /* Keys that a token of this layer sees; 0: all before it. */
 size_t dk_layer_window(const dk_model_config *c, size_t layer);

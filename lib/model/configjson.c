@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/arch.h"
@@ -93,6 +94,23 @@ static double beta(source *s, const dk_json *r, const char *key, double def)
     return b == 0 ? def : b;
 }
 
+static void get_section(source *s, const dk_model_config *cfg, dk_rope_spec *to, const dk_json *list)
+{
+    size_t sum = 0;
+
+    if (dk_json_type(list) != DK_JSON_ARRAY || s->arch->arch != DK_ARCH_QWEN25_VL)
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        const int64_t n = dk_json_int(dk_json_at(list, i), -1);
+
+        to->section[i] = n >= 1 && n <= 4096 ? (unsigned)n : 0;
+        sum += to->section[i];
+    }
+    if ((dk_json_len(list) != 3 || sum != cfg->head_dim / 2) && s->rc == 0)
+        s->rc = dk_fail(s->err, DK_EFORMAT, "%s: mrope_section does not divide %zu pairs into three", s->path,
+                        cfg->head_dim / 2);
+}
+
 /* r: rope_scaling, or what stands in its place; NULL: plain. */
 static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to, const dk_json *r, double theta)
 {
@@ -100,6 +118,7 @@ static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to,
 
     to->theta = get_num(s, r, "rope_theta", theta);
     to->factor = get_num(s, r, "factor", 1);
+    get_section(s, cfg, to, dk_json_get(r, "mrope_section"));
     /* Three position streams of an image-text model are one for text. */
     if (strcmp(kind, "default") == 0 || (strcmp(kind, "mrope") == 0 && s->arch->arch == DK_ARCH_QWEN25_VL))
         to->kind = DK_ROPE_PLAIN;
@@ -360,6 +379,45 @@ static int generation_eos(dk_model_config *cfg, const char *dir, dk_err *err)
     }
     dk_json_free(&v);
     dk_free(path);
+    return rc;
+}
+
+static int load_gguf(dk_model_config *cfg, const char *path, dk_err *err)
+{
+    dk_gguf *g = NULL;
+    int rc = dk_gguf_open(&g, path, err);
+
+    if (rc == 0)
+        rc = dk_model_config_gguf(cfg, g, path, err);
+    dk_gguf_close(&g);
+    return rc;
+}
+
+int dk_model_config_any(dk_model_config *cfg, const char *path, dk_err *err)
+{
+    dk_json *v = NULL;
+    struct stat st;
+    char *end;
+    int rc;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return dk_model_config_load(cfg, path, err);
+    if (dk_gguf_is(path))
+        return load_gguf(cfg, path, err);
+    rc = dk_json_load(&v, path, err);
+    if (rc == 0)
+        rc = dk_model_config_json(cfg, v, path, err);
+    /* MODEL/config.json is called MODEL, NAME.json NAME. */
+    end = rc == 0 ? strrchr(cfg->name, '.') : NULL;
+    if (end && strcmp(cfg->name, "config.json") == 0 && strlen(path) > strlen("/config.json")) {
+        char *dir = dk_xstrndup(path, strlen(path) - strlen("/config.json"));
+
+        dk_model_config_name_after(cfg, dir);
+        dk_free(dir);
+    } else if (end && end > cfg->name && strcmp(end, ".json") == 0) {
+        *end = 0;
+    }
+    dk_json_free(&v);
     return rc;
 }
 
