@@ -152,25 +152,38 @@ static void compare_sum(struct engine *e, size_t k)
 }
 
 /* --- L3 ------------------------------------------------------------------------------ */
+/* Final norm, unembedding and soft cap of a lane's last row, each with its own weights. */
+static int one_head(struct engine *e, size_t k, dk_lhs *lhs, float *norm, dk_err *err)
+{
+    const dk_lane *lane = &e->c->pair.lane[e->lane[k]];
+    const dk_model *m = lane->model ? lane->model : e->c->pair.model;
+    dk_weight *own = NULL;
+    int rc = 0;
+
+    dk_model_norm(&m->config, norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d,
+                  &m->final_norm, e->d);
+    dk_lhs_set(lhs, norm, e->d, 1, e->d);
+    if (lane->adapter && dk_adapter_changes_head(lane->adapter))
+        rc = dk_model_pack_head(&own, m, lane->adapter, lane->factor, err);
+    if (rc == 0)
+        rc = dk_product(e->again, e->vocab, lhs, own ? own : m->head, err);
+    if (rc == 0 && m->config.final_softcap > 0)
+        dk_softcap(e->again, e->vocab, (float)m->config.final_softcap);
+    dk_weight_free(&own);
+    return rc;
+}
+
 static int compare_head(struct engine *e, dk_err *err)
 {
-    const dk_model *m = e->c->pair.model;
-    float *norm = dk_xcalloc(e->n * e->d, sizeof *norm);
+    float *norm = dk_xcalloc(e->d, sizeof *norm);
     dk_lhs *lhs = NULL;
-    int rc = dk_lhs_new(&lhs, e->n, e->d, m->dtype, err);
+    int rc = dk_lhs_new(&lhs, 1, e->d, e->c->pair.model->dtype, err);
 
-    for (size_t k = 0; k < e->n; k++)
-        dk_model_norm(&m->config, norm + k * e->d,
-                      at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d, &m->final_norm, e->d);
-    if (rc == 0) {
-        dk_lhs_set(lhs, norm, e->d, e->n, e->d);
-        rc = dk_product(e->again, e->vocab, lhs, m->head, err);
+    for (size_t k = 0; rc == 0 && k < e->n; k++) {
+        rc = one_head(e, k, lhs, norm, err);
+        if (rc == 0)
+            e->c->engine[e->lane[k]].head = dk_check_differing(e->again, e->logits + k * e->vocab, e->vocab);
     }
-    if (rc == 0 && m->config.final_softcap > 0)
-        dk_softcap(e->again, e->n * e->vocab, (float)m->config.final_softcap);
-    for (size_t k = 0; rc == 0 && k < e->n; k++)
-        e->c->engine[e->lane[k]].head = dk_check_differing(e->again + k * e->vocab, e->logits + k * e->vocab,
-                                                           e->vocab);
     dk_lhs_free(&lhs);
     dk_free(norm);
     return rc;
@@ -449,12 +462,18 @@ int dk_check_a5(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     const double limit = c->tried && c->pair.model->dtype == DK_BF16 ? 1e-3 : 1e-5;
 
     (void)err;
+    if (dk_check_no_adapter(c, lane, row))
+        return 0;
     if (why) {
         dk_check_say(row, DK_CHECK_SKIP, "%s", why);
         return 0;
     }
     if (skipped(c, lane, row))
         return 0;
+    if (!c->lane[lane].module) {
+        dk_check_say(row, DK_CHECK_SKIP, "the adapter has no module in a block");
+        return 0;
+    }
     if (!(e->floor < 0.5)) {
         dk_check_say(row, DK_CHECK_SKIP, "the update of %s is too small beside the module's output to be "
                      "measured", c->lane[lane].module->path);

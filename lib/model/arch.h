@@ -22,7 +22,7 @@ typedef struct dk_arch_info {
     const char *type;       /* "model_type" */
     const char *gguf;       /* "general.architecture"; NULL: such files do not exist */
     const char *text;       /* model_type of its "text_config", where it has one */
-    dk_norm_kind norm;
+    dk_norm_form norm;
     dk_act act;
     dk_window_rule window;
     bool gpt2_keys;         /* n_embd and so on */

@@ -18,11 +18,11 @@ typedef enum dk_arch {
     DK_ARCH_QWEN25_VL, DK_ARCH_GEMMA2, DK_ARCH_GEMMA3, DK_ARCH_GEMMA3_VL, DK_ARCH_GPT2
 } dk_arch;
 
-typedef enum dk_norm_kind {
+typedef enum dk_norm_form {
     DK_NORM_RMS,            /* x / rms(x) w */
     DK_NORM_RMS_OFFSET,     /* x / rms(x) (1 + w) */
     DK_NORM_LAYER           /* (x - mean) / deviation w + b */
-} dk_norm_kind;
+} dk_norm_form;
 
 typedef enum dk_rope_kind {
     DK_ROPE_PLAIN,
@@ -51,7 +51,7 @@ typedef struct dk_model_config {
     char arch_name[64];     /* as the file says it: "LlamaForCausalLM", "llama" */
     char name[128];         /* for people: general.name, or the last part of the path */
     size_t n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, vocab, max_positions;
-    dk_norm_kind norm;
+    dk_norm_form norm;
     double norm_eps;
     dk_rope_spec rope;      /* unless learned_positions */
     dk_rope_spec rope_local;/* of the layers with a window */

@@ -101,11 +101,27 @@ bool dk_is_adapter(const char *path)
     return holds(path, "adapter_config.json") || holds(path, "adapter_model.safetensors");
 }
 
+bool dk_stored_otherwise(const dk_checkpoint *a, const dk_checkpoint *b, const char **x, const char **y)
+{
+    for (size_t i = 0; i < dk_checkpoint_n(a); i++) {
+        const char *name = dk_checkpoint_name_at(a, i);
+        size_t rows, cols;
+
+        if (!dk_checkpoint_find(a, name, &rows, &cols) || rows == 1)
+            continue;
+        *x = dk_checkpoint_type(a, name);
+        *y = dk_checkpoint_type(b, name);
+        if (*x && *y && strcmp(*x, *y) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* A finetune with weights of its own, in the base's dtype. */
 static int open_full(dk_pair *p, size_t lane, const dk_model_how *how, dk_err *err)
 {
-    const dk_model_config *base = &p->model->config;
     dk_model **m = &p->full[lane];
+    const char *x, *y;
     char a[65], b[65];
     int rc;
 
@@ -118,12 +134,13 @@ static int open_full(dk_pair *p, size_t lane, const dk_model_how *how, dk_err *e
         rc = dk_checkpoint_sha256((*m)->file, b, err);
     if (rc < 0)
         return rc;
-    p->lane[lane].model = *m;
-    if (strcmp(a, b) == 0)
+    if (strcmp(a, b) == 0) {        /* the lane is the base, and shares its products */
         dk_log(DK_WARN, "%s: the same weights as the base: identical", p->path[lane]);
-    else if (strcmp(base->dtype, (*m)->config.dtype) != 0)
-        dk_log(DK_WARN, "%s is stored as %s, the base as %s: part of the difference is rounding", p->path[lane],
-               (*m)->config.dtype, base->dtype);
+        return 0;
+    }
+    p->lane[lane].model = *m;
+    if (dk_stored_otherwise(p->model->file, (*m)->file, &x, &y))
+        dk_log(DK_WARN, "%s is stored as %s, the base as %s: part of the difference is rounding", p->path[lane], y, x);
     return 0;
 }
 
@@ -139,29 +156,24 @@ static int peek(dk_model_config *cfg, const char *path, dk_err *err)
 }
 
 /* Finetunes may have more ids than the base, or fewer: those that all have are compared. */
-static int common_vocab(dk_pair *p, size_t base, size_t *vocab, dk_err *err)
+int dk_pair_vocab(const dk_pair *p, size_t lane, size_t base, size_t *vocab, dk_err *err)
 {
-    dk_model_config own;
+    const char *path = p->path[lane];
+    dk_model_config own = { .vocab = base };
     int rc = 0;
 
-    *vocab = base;
-    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++) {
-        size_t has = base;
-
-        if (p->adapter[i]) {
-            has = dk_adapter_vocab(p->adapter[i]);
-        } else if (p->path[i]) {
-            if (holds(p->path[i], ".") && !holds(p->path[i], "config.json"))
-                return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
-                               "(adapter_config.json)", p->path[i]);
-            rc = peek(&own, p->path[i], err);
-            has = rc == 0 ? own.vocab : base;
-        }
-        if (has != base)
-            dk_log(DK_WARN, "%s has %zu ids, the base %zu: those that both have are compared, as if there were "
-                   "no others", p->path[i], has, base);
-        *vocab = has < *vocab ? has : *vocab;
-    }
+    if (p->adapter[lane])
+        own.vocab = dk_adapter_vocab(p->adapter[lane]);
+    else if (path && holds(path, ".") && !holds(path, "config.json"))
+        return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
+                       "(adapter_config.json)", path);
+    else if (path)
+        rc = peek(&own, path, err);
+    if (rc == 0 && own.vocab != base)
+        dk_log(DK_WARN, "%s has %zu ids, the base %zu: those that both have are compared, as if there were no "
+               "others", path, own.vocab, base);
+    if (rc == 0 && own.vocab < *vocab)
+        *vocab = own.vocab;
     return rc;
 }
 
@@ -182,8 +194,9 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
             rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
             p->lane[i].adapter = p->adapter[i];
         }
-    if (rc == 0)
-        rc = common_vocab(p, cfg.vocab, &how.vocab, err);
+    how.vocab = rc == 0 ? cfg.vocab : 0;
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
+        rc = dk_pair_vocab(p, i, cfg.vocab, &how.vocab, err);
     if (rc == 0)
         rc = dk_model_open(&p->model, s->base, &how, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
