@@ -139,7 +139,7 @@ static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to,
         to->attention = yarn_attention(s, r, to->factor);
         to->whole = dk_json_bool(dk_json_get(r, "truncate"), true);
     } else if (s->rc == 0) {
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%.40s' is not supported", s->path, kind);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%s' is not supported", s->path, dk_show(kind).s);
     }
     if (get_num(s, r, "partial_rotary_factor", 1) != 1 && s->rc == 0)
         s->rc = dk_fail(s->err, DK_EDATA, "%s: partial_rotary_factor is not supported", s->path);
@@ -177,7 +177,8 @@ static void slide_listed(source *s, dk_model_config *cfg, const dk_json *types)
         if (strcmp(type, "sliding_attention") == 0)
             dk_model_config_slide(cfg, i);
         else if (strcmp(type, "full_attention") != 0)
-            s->rc = dk_fail(s->err, DK_EDATA, "%s: layer type '%.40s' is not supported", s->path, type);
+            s->rc = dk_fail(s->err, DK_EDATA, "%s: layer type '%s' is not supported", s->path,
+                            dk_show(type).s);
     }
 }
 
@@ -261,7 +262,7 @@ static void get_act(source *s, dk_model_config *cfg)
     else if (strcmp(act, "gelu_pytorch_tanh") == 0 || strcmp(act, "gelu_new") == 0)
         cfg->act = DK_ACT_GELU_TANH;
     else if (s->rc == 0)
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: activation '%.40s' is not supported", s->path, act);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: activation '%s' is not supported", s->path, dk_show(act).s);
 }
 
 static void get_biases(source *s, dk_model_config *cfg)
@@ -327,8 +328,8 @@ static void find_text(source *s)
         return;
     s->v = text;
     if (strcmp(type, s->arch->text) != 0)
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: the language model of %s is of type %.40s, which is not "
-                        "supported; supported: %s", s->path, s->arch->class, type, s->arch->text);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: the language model of %s is of type %s, which is not "
+                        "supported; supported: %s", s->path, s->arch->class, dk_show(type).s, s->arch->text);
 }
 
 int dk_model_config_json(dk_model_config *cfg, const dk_json *root, const char *path, dk_err *err)
