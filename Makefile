@@ -93,13 +93,14 @@ FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
 FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
-             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/loraconfig.c
+             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
 SEEDS_tokenizer      = tests/golden/mini/hf/tokenizer.json
 SEEDS_stream         = tests/fuzz/stream/*
-SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
+SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/archs/*/lora/*.json
+SEEDS_model_config   = tests/data/models/*.json tests/golden/archs/*/config.json tests/golden/mini/hf*/config.json
 
 fuzz_build = clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=$1 -fno-sanitize-recover=all \
     $(PKG_CFLAGS) -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"' \

@@ -42,6 +42,10 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 void dk_pair_close(dk_pair *p);
 
+/* *vocab becomes no more than the ids that a lane has, beside a base of `base`
+ * ids; a difference is logged. */
+int dk_pair_vocab(const dk_pair *p, size_t lane, size_t base, size_t *vocab, dk_err *err);
+
 /* Whether their matrices are stored in two types; *x and *y are then those of
  * the first that differs.  Part of what such a pair shows is rounding. */
 bool dk_stored_otherwise(const dk_checkpoint *a, const dk_checkpoint *b, const char **x, const char **y);
