@@ -14,6 +14,7 @@ void dk_tokenizer_spec_free(dk_tokenizer_spec *spec)
     dk_free(spec->merge);
     dk_free(spec->added);
     dk_free(spec->chat_template);
+    dk_free(spec->file);
     dk_tokenizer_spec_init(spec);
 }
 
@@ -37,7 +38,7 @@ static void describe_norm(dk_buf *out, const dk_norm_step *n)
     static const char *const names[] = {
         [DK_NORM_NFC] = "NFC", [DK_NORM_NFD] = "NFD", [DK_NORM_NFKC] = "NFKC",
         [DK_NORM_NFKD] = "NFKD", [DK_NORM_LOWER] = "Lowercase", [DK_NORM_STRIP] = "Strip",
-        [DK_NORM_STRIP_ACCENTS] = "StripAccents", [DK_NORM_PREPEND] = "Prepend",
+        [DK_NORM_PREPEND] = "Prepend",
         [DK_NORM_REPLACE] = "Replace"
     };
 

@@ -37,7 +37,6 @@ typedef enum dk_norm_kind {
     DK_NORM_NFC, DK_NORM_NFD, DK_NORM_NFKC, DK_NORM_NFKD,
     DK_NORM_LOWER,
     DK_NORM_STRIP,          /* white space at the ends */
-    DK_NORM_STRIP_ACCENTS,  /* marks of all kinds go */
     DK_NORM_PREPEND,        /* to before the text, unless that is empty */
     DK_NORM_REPLACE         /* to in place of each from */
 } dk_norm_kind;
@@ -114,6 +113,7 @@ typedef struct dk_tokenizer_spec {
     uint32_t bos, eos, pad, unk;        /* DK_NO_ID: none */
     uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
     char *chat_template;        /* owned; NULL: none */
+    char *file;                 /* owned; where all this comes from; NULL: nowhere */
 } dk_tokenizer_spec;
 
 /* All ids DK_NO_ID, the rest empty. */

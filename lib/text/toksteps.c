@@ -64,7 +64,7 @@ static int normalizer(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
     static const struct { const char *type; dk_norm_kind kind; } known[] = {
         { "NFC", DK_NORM_NFC }, { "NFD", DK_NORM_NFD }, { "NFKC", DK_NORM_NFKC },
         { "NFKD", DK_NORM_NFKD }, { "Lowercase", DK_NORM_LOWER }, { "Strip", DK_NORM_STRIP },
-        { "StripAccents", DK_NORM_STRIP_ACCENTS }, { "Prepend", DK_NORM_PREPEND },
+        { "Prepend", DK_NORM_PREPEND },
         { "Replace", DK_NORM_REPLACE }
     };
     dk_norm_step *step = &spec->norm[spec->n_norm];
