@@ -37,7 +37,7 @@ mapfile -t toks < <(compgen -G "${DK_TOKENIZERS:-tests/golden/tokens/families}/*
 "$B/bench/bench_tok" "$texts" "$model" "${toks[@]}" > "$tmp/tok"
 python=${DK_PEER_PYTHON:-python3}
 "$python" tests/bench/peer_tok.py "$texts" "${toks[@]}" > "$tmp/peer" 2> /dev/null || : > "$tmp/peer"
-awk -F '\t' 'NR == FNR { first[$1] = $4; best[$1] = $5; next }
+awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
     { printf "tokenizer: %s first pass %.1f MB/s, then %.1f", $1, $4, $5
       if ($1 in first) printf " (HuggingFace tokenizers %.1f, %.1f: %.0f and %.0f times)", first[$1], best[$1],
                               $4 / first[$1], $5 / best[$1]
