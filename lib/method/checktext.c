@@ -424,10 +424,15 @@ static int read_both(struct differences *d, const dk_check *c, const char *path,
     return rc;
 }
 
+static char *tokenizer_beside(const char *finetune)
+{
+    return dk_gguf_is(finetune) ? dk_xstrdup(finetune) : dk_xasprintf("%s/tokenizer.json", finetune);
+}
+
 int dk_check_t3(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
 {
     struct differences d = {0};
-    char *path = lane ? dk_xasprintf("%s/tokenizer.json", c->pair.path[lane]) : NULL;
+    char *path = lane ? tokenizer_beside(c->pair.path[lane]) : NULL;
     int rc = 0;
 
     if (no_tokenizer(c, row)) {

@@ -41,20 +41,20 @@ static void add_text(dk_buf *out, dk_span t)
 static void describe_norm(dk_buf *out, const dk_norm_step *n)
 {
     static const char *const names[] = {
-        [DK_NORM_NFC] = "NFC", [DK_NORM_NFD] = "NFD", [DK_NORM_NFKC] = "NFKC",
-        [DK_NORM_NFKD] = "NFKD", [DK_NORM_LOWER] = "Lowercase", [DK_NORM_STRIP] = "Strip",
-        [DK_NORM_PREPEND] = "Prepend",
-        [DK_NORM_REPLACE] = "Replace"
+        [DK_NORMALIZE_NFC] = "NFC", [DK_NORMALIZE_NFD] = "NFD", [DK_NORMALIZE_NFKC] = "NFKC",
+        [DK_NORMALIZE_NFKD] = "NFKD", [DK_NORMALIZE_LOWER] = "Lowercase", [DK_NORMALIZE_STRIP] = "Strip",
+        [DK_NORMALIZE_PREPEND] = "Prepend",
+        [DK_NORMALIZE_REPLACE] = "Replace"
     };
 
     dk_buf_adds(out, names[n->kind]);
-    if (n->kind == DK_NORM_STRIP)
+    if (n->kind == DK_NORMALIZE_STRIP)
         dk_buf_addf(out, " %d %d", n->left, n->right);
-    if (n->kind == DK_NORM_REPLACE) {
+    if (n->kind == DK_NORMALIZE_REPLACE) {
         dk_buf_adds(out, n->regex ? " regex" : "");
         add_text(out, n->from);
     }
-    if (n->kind == DK_NORM_REPLACE || n->kind == DK_NORM_PREPEND)
+    if (n->kind == DK_NORMALIZE_REPLACE || n->kind == DK_NORMALIZE_PREPEND)
         add_text(out, n->to);
 }
 

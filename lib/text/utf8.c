@@ -354,3 +354,41 @@ bool dk_utf8_is_word(int32_t cp)
         || (k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_NL)
         || k == UTF8PROC_CATEGORY_PC;
 }
+
+int dk_utf8_case(int32_t cp, dk_case how, int32_t out[3])
+{
+    static const char *const ligatures[] = { "ff", "fi", "fl", "ffi", "ffl", "st", "st" };
+    const char *parts = cp == 0xDF ? "ss" : cp >= 0xFB00 && cp <= 0xFB06 ? ligatures[cp - 0xFB00] : NULL;
+    int n = 0;
+
+    if (how == DK_CASE_LOWER && cp == 0x130) {
+        out[0] = 'i';
+        out[1] = 0x307;
+        return 2;
+    }
+    if (how == DK_CASE_LOWER || !parts) {
+        out[0] = how == DK_CASE_LOWER ? utf8proc_tolower(cp) : how == DK_CASE_UPPER ? utf8proc_toupper(cp)
+                                                                                  : utf8proc_totitle(cp);
+        return 1;
+    }
+    for (; parts[n]; n++)
+        out[n] = n == 0 || how == DK_CASE_UPPER ? parts[n] - 'a' + 'A' : parts[n];
+    return n;
+}
+
+bool dk_utf8_is_upper(int32_t cp)
+{
+    const utf8proc_category_t k = utf8proc_category(cp);
+
+    return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LT;
+}
+
+bool dk_utf8_is_lower(int32_t cp) { return utf8proc_category(cp) == UTF8PROC_CATEGORY_LL; }
+bool dk_utf8_is_decimal(int32_t cp) { return utf8proc_category(cp) == UTF8PROC_CATEGORY_ND; }
+
+bool dk_utf8_printable(int32_t cp)
+{
+    const utf8proc_category_t k = utf8proc_category(cp);
+
+    return cp == ' ' || (k != UTF8PROC_CATEGORY_CN && k < UTF8PROC_CATEGORY_ZS);
+}

@@ -62,4 +62,13 @@ const dk_utf8_range *dk_utf8_newer(unsigned class, size_t *n);
  * other connectors, the joiners. */
 bool dk_utf8_is_word(int32_t cp);
 
+/* What Python's str knows of a character.  Cases are those of single
+ * characters, and of sharp s and the Latin ligatures; out has room for 3. */
+typedef enum dk_case { DK_CASE_UPPER, DK_CASE_LOWER, DK_CASE_TITLE } dk_case;
+int dk_utf8_case(int32_t cp, dk_case how, int32_t out[3]);
+bool dk_utf8_is_upper(int32_t cp);          /* Lu, Lt */
+bool dk_utf8_is_lower(int32_t cp);
+bool dk_utf8_is_decimal(int32_t cp);        /* Nd */
+bool dk_utf8_printable(int32_t cp);         /* as repr() sees it */
+
 #endif

@@ -65,7 +65,7 @@ static dk_tokenizer *make(dk_pretok kind)
     spec.n_added = 3;
     dk_tokenizer_spec_scan(&spec, kind);
     if (kind == DK_PRETOK_QWEN2)
-        spec.norm[spec.n_norm++] = (dk_norm_step){ .kind = DK_NORM_NFC };
+        spec.norm[spec.n_norm++] = (dk_norm_step){ .kind = DK_NORMALIZE_NFC };
     spec.ignore_merges = kind == DK_PRETOK_LLAMA3;
     if (dk_tokenizer_build(&t, &spec, &err) < 0)
         abort();
