@@ -87,6 +87,7 @@ SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
 SEEDS_tokenizer      = tests/golden/mini/hf/tokenizer.json
+SEEDS_jinja          = tests/data/templates/*.jinja
 SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
 
 fuzz_build = clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=$1 -fno-sanitize-recover=all \

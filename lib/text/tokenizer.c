@@ -13,7 +13,7 @@
 struct dk_tokenizer {
     dk_bpe *bpe;
     dk_tokenizer_info info;
-    char *chat_template, *added_text;
+    char *chat_template, *template_from, *added_text;
     dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     uint32_t model_unk;
@@ -354,10 +354,11 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
     dk_added_fill(&t->raw, spec, false, t->added_text);
     dk_added_fill(&t->later, spec, true, t->added_text);
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
+    t->template_from = spec->template_from ? dk_xstrdup(spec->template_from) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
         .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix, .pretok = spec->pretok,
-        .chat_template = t->chat_template,
+        .chat_template = t->chat_template, .template_from = t->template_from,
     };
     dk_tokdigest(spec, t->info.sha256);
     if (t->chat_template)
@@ -377,6 +378,7 @@ void dk_tokenizer_close(dk_tokenizer **t)
     dk_free(p->later.v);
     dk_free(p->special);
     dk_free(p->chat_template);
+    dk_free(p->template_from);
     dk_free(p->added_text);
     dk_buf_free(&p->clean);
     dk_buf_free(&p->form);
@@ -398,6 +400,7 @@ void dk_tokenizer_spec_free(dk_tokenizer_spec *spec)
     dk_free(spec->merge);
     dk_free(spec->added);
     dk_free(spec->chat_template);
+    dk_free(spec->template_from);
     dk_tokenizer_spec_init(spec);
 }
 

@@ -43,6 +43,7 @@ typedef struct dk_tokenizer_spec {
     uint32_t bos, eos, pad, unk;        /* DK_NO_ID: none */
     uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
     char *chat_template;        /* owned; NULL: none */
+    char *template_from;        /* the file it stands in; owned */
 } dk_tokenizer_spec;
 
 /* All ids DK_NO_ID, the rest empty. */
