@@ -1,51 +1,55 @@
-# pipelines/diff.mk: any pair, without configuration files:
-#   make diff BASE=PATH FT=PATH [NULL=PATH] [TEXT=FILE] [OUT=DIR] [METHODS="kl diff_mining"]
-#             [SAMPLES=64] [TOKENS=64] [TOP=100] [DTYPE=auto] [FORMAT=auto] [COLUMN=text] [PROMPTS=FILE]
-# BASE is a GGUF file, a checkpoint folder or a name that dk-fetch knows; FT and NULL
-# are adapters (PEFT folders) or checkpoints with full weights.
-SAMPLES ?= 64
-TOKENS  ?= 64
-TOP     ?= 100
-DTYPE   ?= auto
-FORMAT  ?= auto
-COLUMN  ?= text
-NULL    ?=
-PROMPTS ?=
-TEXT    ?= $(HERE)../data/text/general-a.jsonl
-DIFF_METHODS := $(if $(filter command,$(firstword $(origin METHODS))),$(METHODS),kl diff_mining)
+# pipelines/diff.mk: any pair, without configuration files (pair.mk has the words).
 
-$(foreach v,BASE FT,$(if $($v),,$(error name the pair: make diff BASE=PATH FT=PATH ($v is missing))))
-$(foreach m,$(filter-out kl diff_mining,$(DIFF_METHODS)),$(error there is no method $m for diff: kl, diff_mining))
-# A path, or what dk-fetch makes of a name.
-resolve  = $(or $(wildcard $1),$(call ask,$(DK)/dk-fetch --configs $(CONFIGS) $(call quote,$1)))
-# The folder's name; its parent's where it is called "adapter".
-bare     = $(basename $(notdir $(patsubst %/adapter,%,$(abspath $1))))
+# A path that is here, or where dk-fetch puts what is not.
+resolve  = $(or $(wildcard $1),$(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) --configs $(CONFIGS) $(call quote,$1)))
 
+$(if $(filter -,$(TEXT)),$(error texts of standard input are read when the comparison runs; a plan needs a file))
 diff.base := $(call resolve,$(BASE))
 diff.ft   := $(call resolve,$(FT))
 diff.null := $(if $(NULL),$(call resolve,$(NULL)))
-diff.name := $(call bare,$(diff.ft))
-D := $(if $(filter command,$(firstword $(origin OUT))),$(OUT),$(OUT)/diff/$(call bare,$(diff.base))/$(diff.name))
+diff.name := $(call bare,$(FT))
+# Lanes are called base and ft already.
+diff.null.name := $(patsubst ft,null,$(patsubst base,null,$(call bare,$(NULL))))
 
-diff.lanes := -f $(diff.ft) $(if $(diff.null),-n $(call bare,$(diff.null))=$(diff.null))
-# What dk-check looks into: adapters; full weights are opened by the tools themselves.
-diff.adapter = $(if $(wildcard $1/adapter_config.json),$2 $1)
-diff.check := $(call diff.adapter,$(diff.ft),-f) $(if $(diff.null),$(call diff.adapter,$(diff.null),-n $(call bare,$(diff.null))=))
-diff.pair  := -m $(diff.base) $(diff.lanes) --dtype $(DTYPE)
+diff.pair  := -m $(diff.base) -f $(diff.ft) $(if $(diff.null),-n $(diff.null.name)=$(diff.null)) --dtype $(DTYPE)
 diff.parts := $(foreach p,$(diff.base) $(diff.ft) $(diff.null),$(call files,$p))
-diff.set   := $(firstword $(subst ., ,$(notdir $(TEXT))))
-diff.json  := {"organism.name":"$(diff.name)","model.name":"$(call bare,$(diff.base))","dtype":"$(DTYPE)","model.path":"$(abspath $(diff.base))"}
-diff.goals := $(if $(filter kl,$(DIFF_METHODS)),$D/kl/$(diff.set).score.h5) \
-              $(if $(filter diff_mining,$(DIFF_METHODS)),$D/diff_mining/$(diff.set).top_k_occurring.jsonl)
+diff.set   := $(if $(filter $D/text/stdin-%,$(TEXT)),stdin,$(firstword $(subst ., ,$(notdir $(TEXT)))))
+diff.json  := {"organism.name":"$(diff.name)","model.name":"$(call bare,$(BASE))","dtype":"$(DTYPE)","model.path":"$(abspath $(diff.base))"}
+diff.tok   := $D/tokens/$(diff.set).tok.h5
+diff.kl    := $D/kl/$(diff.set)
+diff.mined := $D/diff_mining/$(diff.set)
+diff.adl   := $D/activation_difference_lens/$(diff.set)
+
+diff.goal.kl          := $(diff.kl).score.h5
+diff.goal.diff_mining := $(diff.mined).top_k_occurring.jsonl
+diff.goal.activation_difference_lens := $(diff.adl).lens.jsonl
+
+# Whether the finetune is its base is known after the check: make reads this file,
+# and if it had to be made begins again.  A question takes it as it is.
+diff.identical :=
+$(call printed,identity $(diff.name),$D/identical.mk,1,awk '/"check":"A8"$(comma)"lane":"ft".*"detail":"identical/ { yes = "yes" } END { print "diff.identical := " yes }' $D/check.jsonl,$D/check.jsonl)
+ifeq ($(ASKING),)
+include $D/identical.mk
+else
+$(eval $(if $(wildcard $D/identical.mk),$(file <$D/identical.mk)))
+endif
+# Then there is nothing to compare, and what stands here is of another finetune.
+diff.goals := $(if $(diff.identical),,$(foreach m,$(diff.methods),$(diff.goal.$m)) $(if $(PROMPTS),$D/answers.jsonl))
+diff.other := $(if $(diff.identical),$(wildcard $(addsuffix .*,$(diff.kl) $(diff.mined) $(diff.adl)) $D/answers.jsonl*))
 
 $(call printed,pair $(diff.name),$D/pair.json,$(diff.json),printf '%s\n' $(call quote,$(diff.json)),)
-$(call stage,check $(diff.name),$D/check.jsonl,dk-check -m $(diff.base) $(subst = ,=,$(diff.check)) --dtype $(DTYPE),,$(diff.parts))
-$(call stage,tokens $(diff.set),$D/tokens/$(diff.set).tok.h5,dk-tokenize -m $(diff.base) --format $(FORMAT) --column $(COLUMN) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
-$(call stage,kl $(diff.set),$D/kl/$(diff.set).score.h5 $D/kl/$(diff.set).jsonl,dk-kl $(diff.pair) --top-tokens 5 --max-samples 0 --max-tokens 0 --table $D/kl/$(diff.set).jsonl,$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
-$(call stage,topk $(diff.set),$D/diff_mining/$(diff.set).topk.score.h5,dk-topk $(diff.pair) --max-samples 0 --max-tokens 0 -k $(TOP),$D/tokens/$(diff.set).tok.h5,$(diff.parts),$D/check.jsonl)
-$(call stage,mine $(diff.set),$D/diff_mining/$(diff.set).top_k_occurring.jsonl,dk-mine -m $(diff.base),$D/diff_mining/$(diff.set).topk.score.h5)
+$(call stage,check $(diff.name),$D/check.jsonl,dk-check $(diff.pair) --allow-identical,,$(diff.parts))
+$(call stage,tokens $(diff.set),$(diff.tok),dk-tokenize -m $(diff.base) --format $(FORMAT) $(if $(COLUMN),--column $(COLUMN)) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
+$(call stage,kl $(diff.set),$(diff.kl).score.h5 $(diff.kl).jsonl,dk-kl $(diff.pair) --top-tokens 5 --max-samples 0 --max-tokens 0 --table $(diff.kl).jsonl,$(diff.tok),$(diff.parts),$D/check.jsonl)
+$(call stage,topk $(diff.set),$(diff.mined).topk.score.h5,dk-topk $(diff.pair) --max-samples 0 --max-tokens 0 -k $(TOP),$(diff.tok),$(diff.parts),$D/check.jsonl)
+$(call stage,mine $(diff.set),$(diff.mined).top_k_occurring.jsonl,dk-mine -m $(diff.base),$(diff.mined).topk.score.h5)
+$(call stage,extract $(diff.set),$(diff.adl).act.h5,dk-extract $(diff.pair) --layers $(LAYERS),$(diff.tok),$(diff.parts),$D/check.jsonl)
+$(call stage,mean $(diff.set),$(diff.adl).dir.h5 $(diff.adl).means.jsonl,dk-mean -n $(POSITIONS) --table $(diff.adl).means.jsonl,$(diff.adl).act.h5)
+$(call stage,lens $(diff.set),$(diff.adl).lens.jsonl,dk-lens -m $(diff.base) --dtype $(DTYPE) -k $(TOP),$(diff.adl).dir.h5,$(call files,$(diff.base)))
 $(if $(PROMPTS),$(call stage,answers $(diff.name),$D/answers.jsonl,dk-generate -m $(diff.base) -f $(diff.ft) --dtype $(DTYPE) --prompts $(PROMPTS),,$(PROMPTS) $(diff.parts),$D/check.jsonl))
-$(call printed,summary $(diff.name),$D/summary.txt $D/summary.json $D/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $D,$D/pair.json $D/check.jsonl $(diff.goals) $(if $(PROMPTS),$D/answers.jsonl),$(if $(SHOW),@cat $D/summary.txt))
+$(call printed,summary $(diff.name),$D/summary.txt $D/summary.json $D/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $D,$D/pair.json $D/check.jsonl $(diff.goals))
+$(if $(diff.other),$(eval $D/summary.txt: others)$(eval others: $D/check.jsonl ; @rm -f $(diff.other)))
 
-.PHONY: diff
-diff: $D/summary.txt
+.PHONY: diff others
+diff: $D/identical.mk $D/summary.txt
+	$(if $(SHOW),@cat $D/summary.txt,@:)

@@ -85,16 +85,22 @@ $1:
 endef
 model_file = $(if $2,$(if $(args.$1),,$(eval $(call model_rule,$1,$2))))
 
+# $(call from_hub,ID): where a model lies that the hub's cache lacked a moment ago.
+# Its path has the commit in it, so it is fetched before anything is planned; a
+# question fetches nothing.
+from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $(call quote,$1))
+
 # --- one organism ----------------------------------------------------------------
 # Sets the variables C.* to its resolved configuration and defines its stages.
 # R is its folder; PAIR are the options that every tool of a pair takes.
 define organism_vars
 $(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
+$$(foreach v,$$(C.hubs),$$(eval C.$$v := $$(call from_hub,$$(C.$$v))))
 R      := $(OUT)/$$(C.model)/$1$(if $(filter-out default,$(VARIANT)),.$(VARIANT))
 T      := $(OUT)/$$(C.model)/tokens
-ADAPTERS := -f $$(C.adapter) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
-PAIR   := -m $$(C.model.path) $$(ADAPTERS) --dtype $$(C.dtype) --seed $$(C.seed)
-PARTS  := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.adapter) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
+FINETUNES := -f $$(C.finetune) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
+PAIR   := -m $$(C.model.path) $$(FINETUNES) --dtype $$(C.dtype) --seed $$(C.seed)
+PARTS  := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
 endef
 
 # $(call tokens,SET,MAX,LENGTH-OPTION): the token file of a data set, which is
@@ -117,8 +123,8 @@ $(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
 	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
 
-organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.adapter) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)
-organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(ADAPTERS) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
+organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS),$R/check.jsonl)
+organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
 organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),@cat $R/summary.txt))

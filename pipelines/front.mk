@@ -17,6 +17,9 @@ VARIANT ?= default
 THREADS ?=
 SHOW    ?= yes
 ORGANISM ?= cake_bake
+DK_ALONE ?=
+# The options of make that are one letter: "n" in `make -n`.
+short_flags = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 
 # SHOW= keeps the summary off the terminal.
 
@@ -34,9 +37,26 @@ list: $(if $B,$B/bin/dk-conf)
 
 # `diff` compares any pair, by paths.
 DIFF := $(filter diff,$(MAKECMDGOALS))
-ifneq ($(ORGANISMS)$(DIFF),)
-include $(HERE)dk.mk
+ifneq ($(DIFF),)
+include $(HERE)pair.mk
 endif
+
+# Two runs in one folder would take each other's results for their own.  So the
+# work is done by a second make, below a process that holds a lock; a question
+# (-n, -q) needs none.
+ASKING  := $(or $(findstring n,$(short_flags)),$(findstring q,$(short_flags)))
+ifneq ($(ORGANISMS)$(DIFF),)
+ifeq ($(DK_ALONE)$(ASKING),)
+WORK    := $(foreach g,$(MAKECMDGOALS),$(if $(filter diff $(ORGANISMS),$g $(subst /, ,$g)),$g))
+.PHONY: $(WORK) alone
+$(WORK): alone ; @:
+alone:
+	+@DK_ALONE=yes exec bash $(HERE)alone.sh $(if $(DIFF),$D,$(OUT)) '$(if $(DIFF),$(TEXT))' \
+	  $(MAKE) -f $(FRONT) --no-print-directory $(WORK)
+else
+include $(HERE)dk.mk
 ifneq ($(DIFF),)
 include $(HERE)diff.mk
+endif
+endif
 endif

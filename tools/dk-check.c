@@ -11,19 +11,20 @@ struct params {
     dk_pair_opts pair;
     const char *out;
     dk_strs checks;
-    bool expect_null;
+    bool expect_null, allow_identical;
 };
 
 #define P struct params
 static const dk_opt opts[] = {
     DK_GROUP("the pair"),
     DK_PATH  (P, 'm', "model", pair.model, NULL, "the base: a GGUF file or a checkpoint directory"),
-    DK_PATH  (P, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory"),
-    DK_LIST  (P, 'n', "null", pair.nulls, NULL, "further lanes, NAME=ADAPTER (repeat the option)"),
+    DK_PATH  (P, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory, or a checkpoint with full weights"),
+    DK_LIST  (P, 'n', "null", pair.nulls, NULL, "further lanes, NAME=FINETUNE (repeat the option)"),
     DK_CHOICE(P, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"),
     DK_GROUP("what to check"),
-    DK_LIST  (P, 0, "checks", checks, NULL, "run only these checks; all: A6, A7 and A8 too"),
-    DK_FLAG  (P, 0, "expect-null", expect_null, "adapters are meant to have no effect: none is no failure"),
+    DK_LIST  (P, 0, "checks", checks, NULL, "run only these checks; all: A6 and A7 too"),
+    DK_FLAG  (P, 0, "expect-null", expect_null, "finetunes are meant to have no effect: none is no failure"),
+    DK_FLAG  (P, 0, "allow-identical", allow_identical, "the base's own weights as a finetune are a warning, no failure"),
     DK_GROUP("output"),
     DK_OUT   (P, out, "-", "write the results to FILE (JSON lines)"),
     DK_END
@@ -76,7 +77,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     const dk_check_spec spec = {
         .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, NULL, 0, p->pair.dtype, 1 },
-        .only = p->checks.v, .n_only = p->checks.n, .expect_null = p->expect_null
+        .only = p->checks.v, .n_only = p->checks.n, .expect_null = p->expect_null,
+        .allow_identical = p->allow_identical
     };
     dk_check_report report = {0};
     int rc;
@@ -96,7 +98,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-check", .purpose = "check that a pair is fit to be compared: adapter, loss, tokenizer, engine",
-    .algo = 2, .usage = "[options] -m MODEL [-f ADAPTER] [-n NAME=ADAPTER]...", .opts = opts,
+    .name = "dk-check", .purpose = "check that a pair is fit to be compared: finetune, loss, tokenizer, engine",
+    .algo = 3, .usage = "[options] -m MODEL [-f FINETUNE] [-n NAME=FINETUNE]...", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 0, .run = run,
 };

@@ -261,8 +261,10 @@ static int json(const dk_conf *c)
         json_value(&w, s->list ? s->list : &v);
     }
     if (!dk_conf_text(c, "model.path") && dk_conf_model_path(c, NULL, &model, &must_fetch, NULL) == 0) {
-        dk_jw_key(&w, "model.path");
-        dk_jw_str(&w, model);
+        if (!must_fetch || dk_conf_text(c, "model.source.member")) {   /* else it is an id so far */
+            dk_jw_key(&w, "model.path");
+            dk_jw_str(&w, model);
+        }
         dk_free(model);
     }
     dk_jw_obj_end(&w);

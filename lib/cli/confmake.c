@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/confplace.h"
 #include "cli/confsets.h"
 
 static void make_value(const char *s, dk_buf *out)
@@ -27,20 +28,43 @@ static void var(dk_buf *out, const char *prefix, const char *name, const char *v
     dk_buf_addc(out, '\n');
 }
 
+static int make_can(const char *path, dk_err *err)
+{
+    return strpbrk(path, " \t\n:%") ? dk_fail(err, DK_EUSAGE, "'%s': make cannot handle blanks, ':' or '%%' in a path",
+                                              path) : 0;
+}
+
 /* Make splits lists at blanks, so a path with one cannot be a prerequisite. */
 static int path_var(dk_buf *out, const char *prefix, const char *name, const dk_conf *c,
                     const char *text, dk_err *err)
 {
     char *path = dk_conf_path(c, text);
-    int rc = 0;
+    int rc = make_can(path, err);
 
-    if (strpbrk(path, " \t\n:%"))
-        rc = dk_fail(err, DK_EUSAGE, "'%s': make cannot handle blanks, ':' or '%%' in a path", path);
-    else if (access(path, F_OK) != 0)
+    if (rc == 0 && access(path, F_OK) != 0)
         rc = dk_fail(err, DK_EUSAGE, "%s: there is no local path '%s'", name, path);
-    else
+    if (rc == 0)
         var(out, prefix, name, path);
     dk_free(path);
+    return rc;
+}
+
+/* The same of a finetune or a model, which may be on a hub: then the value is
+ * its id, and its name joins *hubs, what the graph fetches first. */
+static int model_var(dk_buf *out, dk_buf *hubs, const char *prefix, const char *name, const dk_conf *c,
+                     const char *text, dk_err *err)
+{
+    char *path = NULL, *hub = NULL;
+    int rc = dk_conf_place(&path, &hub, c, name, text, err);
+
+    if (rc == 0)
+        rc = make_can(hub ? hub : path, err);
+    if (rc == 0)
+        var(out, prefix, name, hub ? hub : path);
+    if (rc == 0 && hub)
+        dk_buf_addf(hubs, "%s%s", hubs->n ? " " : "", name);
+    dk_free(path);
+    dk_free(hub);
     return rc;
 }
 
@@ -168,18 +192,23 @@ static int adl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, co
     return rc;
 }
 
-/* The adapter of organism NAME (NULL: the one configured) for this model. */
-static const char *adapter_of(const dk_conf *c, const char *model, const char *variant)
+/* An organism's finetune of this model, an adapter or full weights; NULL: none. */
+static const char *finetune_of(const dk_conf *c, const char *model, const char *variant)
 {
-    char *key = dk_xasprintf("organism.finetuned_models.%s.%s.adapter_id", model, variant);
-    const char *text = dk_conf_text(c, key);
+    static const char *const kind[] = { "adapter_id", "model_id" };
+    const char *text = NULL;
 
-    dk_free(key);
+    for (size_t i = 0; !text && i < 2; i++) {
+        char *key = dk_xasprintf("organism.finetuned_models.%s.%s.%s", model, variant, kind[i]);
+
+        text = dk_conf_text(c, key);
+        dk_free(key);
+    }
     return text;
 }
 
-/* A null without an adapter for this model is left out, and said so. */
-static int null_vars(dk_buf *out, const dk_conf_places *at, const char *prefix, const dk_conf *c,
+/* A null without a finetune of this model is left out, and said so. */
+static int null_vars(dk_buf *out, dk_buf *hubs, const dk_conf_places *at, const char *prefix, const dk_conf *c,
                      dk_err *err)
 {
     const dk_setting *s = dk_conf_find(c, "organism.nulls");
@@ -194,9 +223,9 @@ static int null_vars(dk_buf *out, const dk_conf_places *at, const char *prefix, 
 
         if (name && strcmp(name, self) != 0 &&
             (rc = dk_conf_load_one(&d, at, "organism", name, err)) == 0) {
-            if (!(id = adapter_of(d, model, "default")))
-                dk_log(DK_WARN, "null %s has no adapter for %s; left out", name, model);
-            else if ((rc = path_var(out, prefix, var_name, c, id, err)) == 0)
+            if (!(id = finetune_of(d, model, "default")))
+                dk_log(DK_WARN, "null %s has no finetune of %s; left out", name, model);
+            else if ((rc = model_var(out, hubs, prefix, var_name, c, id, err)) == 0)
                 dk_buf_addf(&list, "%s%s", list.n ? " " : "", name);
         }
         dk_conf_free(&d);
@@ -208,26 +237,29 @@ static int null_vars(dk_buf *out, const dk_conf_places *at, const char *prefix, 
     return rc;
 }
 
-static int model_vars(dk_buf *out, const char *prefix, const dk_conf *c, dk_err *err)
+static int model_vars(dk_buf *out, dk_buf *hubs, const char *prefix, const dk_conf *c, dk_err *err)
 {
-    const char *model = dk_conf_text(c, "model.name"), *id;
+    const char *model = dk_conf_text(c, "model.name"), *variant = dk_conf_text(c, "organism_variant"), *id;
     char *path = NULL;
     bool must_fetch;
     int rc = dk_conf_model_path(c, NULL, &path, &must_fetch, err);
 
     if (rc < 0)
         return rc;
-    if (strpbrk(path, " \t\n:%"))
-        rc = dk_fail(err, DK_EUSAGE, "'%s': make cannot handle blanks, ':' or '%%' in a path", path);
+    rc = make_can(path, err);
     var(out, prefix, "model", model);
     var(out, prefix, "model.path", path);
+    if (must_fetch && !dk_conf_text(c, "model.source.member")) {    /* only a hub has it */
+        dk_buf_adds(hubs, "model.path");
+        must_fetch = false;
+    }
     var(out, prefix, "model.fetch", must_fetch ? model : "");
     dk_free(path);
-    if (rc == 0 && !(id = adapter_of(c, model, dk_conf_text(c, "organism_variant"))))
-        rc = dk_fail(err, DK_EUSAGE, "organism '%s' on '%s' is a full finetune; the graph runs "
-                     "adapters so far", dk_conf_text(c, "organism.name"), model);
+    if (rc == 0 && !(id = finetune_of(c, model, variant)))
+        rc = dk_fail(err, DK_EUSAGE, "organism '%s' has no finetune '%s' of model '%s'",
+                     dk_conf_text(c, "organism.name"), variant, model);
     else if (rc == 0)
-        rc = path_var(out, prefix, "adapter", c, id, err);
+        rc = model_var(out, hubs, prefix, "finetune", c, id, err);
     return rc;
 }
 
@@ -242,7 +274,7 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
                  dk_err *err)
 {
     struct sets sets = {0};
-    dk_buf out = {0};
+    dk_buf out = {0}, hubs = {0};
     const char *probes = dk_conf_text(c, "organism.probes"), *unbuilt = dk_conf_unbuilt(c);
     int rc;
 
@@ -251,9 +283,10 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
     for (size_t i = 0; i < dk_conf_size(c); i++)
         if (!unused(dk_conf_at(c, i)->key))
             var(&out, prefix, dk_conf_at(c, i)->key, dk_conf_at(c, i)->text);
-    rc = model_vars(&out, prefix, c, err);
+    rc = model_vars(&out, &hubs, prefix, c, err);
     if (rc == 0)
-        rc = null_vars(&out, at, prefix, c, err);
+        rc = null_vars(&out, &hubs, at, prefix, c, err);
+    var(&out, prefix, "hubs", hubs.s);
     if (rc == 0 && dk_conf_find(c, "kl.name"))
         rc = kl_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && dk_conf_find(c, "diff_mining.name"))
@@ -267,6 +300,7 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
     if (rc == 0)
         dk_buf_add(result, out.s, out.n);
     dk_buf_free(&out);
+    dk_buf_free(&hubs);
     dk_buf_free(&sets.known);
     return rc;
 }

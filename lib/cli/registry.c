@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/confplace.h"
 #include "cli/confword.h"
 #include "cli/schema.h"
 #include "cli/suggest.h"
@@ -824,19 +825,17 @@ int dk_conf_model_path(const dk_conf *c, const char *dir, char **path, bool *mus
 {
     const char *id = dk_conf_text(c, "model.model_id"), *name = dk_conf_text(c, "model.name");
     const char *member = dk_conf_text(c, "model.source.member"), *slash;
-    char *root;
+    char *root, *hub;
+    int rc;
 
     *must_fetch = member != NULL;
     if (!name || !id)
         return dk_fail(err, DK_EUSAGE, "the model's configuration lacks its name or model_id");
     if (!member) {
-        *path = dk_conf_path(c, id);
-        if (access(*path, F_OK) == 0)
-            return 0;
-        dk_free(*path);
-        *path = NULL;
-        return dk_fail(err, DK_EUSAGE, "model '%s' has no source that can be fetched and there is no "
-                       "local path '%s'; give its path as the model", name, id);
+        rc = dk_conf_place(path, &hub, c, "model.model_id", id, err);
+        *must_fetch = hub != NULL;
+        *path = hub ? hub : *path;
+        return rc;
     }
     if (!(root = dir ? dk_xstrdup(dir) : cache_dir()))
         return dk_fail(err, DK_EUSAGE, "neither DK_CACHE, XDG_CACHE_HOME nor HOME says where models "

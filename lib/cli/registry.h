@@ -63,7 +63,8 @@ const char *dk_conf_origin_name(enum dk_origin o);
  * here, below the folder that holds configs/.  The caller frees it. */
 char *dk_conf_path(const dk_conf *c, const char *text);
 /* Where the model of this configuration lies, or will lie once fetched, below
- * dir (NULL: $DK_CACHE, or dk/ in the user's cache).  The caller frees *path. */
+ * dir (NULL: $DK_CACHE, or dk/ in the user's cache); of one that only a hub has,
+ * its id.  The caller frees *path. */
 int dk_conf_model_path(const dk_conf *c, const char *dir, char **path, bool *must_fetch,
                        dk_err *err);
 

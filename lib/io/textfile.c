@@ -27,20 +27,26 @@ static bool ends_with(const char *s, size_t n, const char *end)
     return n >= k && memcmp(s + n - k, end, k) == 0;
 }
 
-static bool plain_name(const char *path)
+/* What the name says: NULL where it says nothing. */
+static const char *ending(const char *path)
 {
+    static const char *const known[] = { ".txt", ".jsonl", ".json", ".ndjson" };
     size_t n = strlen(path);
 
     if (ends_with(path, n, ".gz"))
         n -= 3;
     else if (ends_with(path, n, ".zst"))
         n -= 4;
-    return ends_with(path, n, ".txt");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (ends_with(path, n, known[i]))
+            return known[i];
+    return NULL;
 }
 
 int dk_textfile_open(dk_textfile **out, const char *path, dk_doc_kind kind, const char *column,
                      dk_err *err)
 {
+    const char *const end = ending(path);
     dk_instream *in = NULL;
     const int rc = dk_instream_open(&in, path, err);
     dk_textfile *f;
@@ -52,8 +58,8 @@ int dk_textfile_open(dk_textfile **out, const char *path, dk_doc_kind kind, cons
     f->in = in;
     f->kind = kind;
     f->column = column ? dk_xstrdup(column) : NULL;
-    f->plain = plain_name(path);
-    f->decided = strcmp(path, "-") != 0;
+    f->plain = end && strcmp(end, ".txt") == 0;
+    f->decided = end != NULL;
     *out = f;
     return 0;
 }
@@ -93,7 +99,7 @@ static int more(dk_textfile *f, dk_err *err)
     return 0;
 }
 
-/* Standard input has no name: JSON lines begin with '{'. */
+/* Without a name that tells: JSON lines begin with '{'. */
 static int decide(dk_textfile *f, dk_err *err)
 {
     int rc = 0;

@@ -1,8 +1,9 @@
 /* Documents from files: JSON lines with a text or a chat in each, or a plain
  * text that is one document.  Both may be compressed (instream.h).
  *
- * A file is plain text if its name ends in .txt, .txt.gz or .txt.zst, or if it
- * is standard input and does not begin with '{'; else it is JSON lines. */
+ * A name that ends in .txt is plain text, in .jsonl, .json or .ndjson JSON lines,
+ * before .gz or .zst; any other file, and standard input, is JSON lines if its
+ * first character that is not blank is '{'. */
 #ifndef DK_IO_TEXTFILE_H
 #define DK_IO_TEXTFILE_H
 

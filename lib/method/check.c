@@ -8,7 +8,7 @@
 
 #include "io/json.h"
 
-enum { BASE = 1, ADAPTERS = 2 };            /* lanes that a check looks at */
+enum { BASE = 1, FINETUNES = 2 };           /* lanes that a check looks at */
 enum {                                      /* what must be there before */
     WEIGHTS = 1, PASS = 2 | WEIGHTS, ENGINE = 4 | PASS
 };
@@ -17,30 +17,30 @@ static const struct check {
     const char *id, *title;
     unsigned lanes, needs;
     dk_check_fn *run;
-    bool asked;             /* runs only when asked for */
+    bool asked;             /* runs only when asked for; A8 for every full finetune */
 } checks[] = {
     { "T1", "texts begin with the promised BOS", BASE, 0, dk_check_t1, false },
     { "T2", "chats can be rendered, prompts begin what follows", BASE, 0, dk_check_t2, false },
-    { "T3", "tokenizers of base and finetune are the same", BASE | ADAPTERS, 0, dk_check_t3, false },
+    { "T3", "tokenizers of base and finetune are the same", BASE | FINETUNES, 0, dk_check_t3, false },
     { "T4", "text survives encoding", BASE, 0, dk_check_t4, false },
-    { "A1", "every adapter tensor has a home", ADAPTERS, 0, dk_check_a1, false },
-    { "A2", "the adapter is not empty", ADAPTERS, 0, dk_check_a2, false },
-    { "A3", "the adapter's scale and rank are sound", ADAPTERS, 0, dk_check_a3, false },
-    { "A4", "the adapter is applied, where it should be", ADAPTERS, PASS, dk_check_a4, false },
-    { "A5", "the adapter is applied to the right size", ADAPTERS, ENGINE, dk_check_a5, false },
-    { "A6", "side path and merged weights agree", ADAPTERS, PASS, dk_check_a6, true },
-    { "A7", "the adapter survives a merge in bf16", ADAPTERS, 0, dk_check_a7, true },
-    { "A8", "a full finetune differs from its base", ADAPTERS, 0, dk_check_a8, true },
+    { "A1", "every adapter tensor has a home", FINETUNES, 0, dk_check_a1, false },
+    { "A2", "the adapter is not empty", FINETUNES, 0, dk_check_a2, false },
+    { "A3", "the adapter's scale and rank are sound", FINETUNES, 0, dk_check_a3, false },
+    { "A4", "the adapter is applied, where it should be", FINETUNES, PASS, dk_check_a4, false },
+    { "A5", "the adapter is applied to the right size", FINETUNES, ENGINE, dk_check_a5, false },
+    { "A6", "side path and merged weights agree", FINETUNES, PASS, dk_check_a6, true },
+    { "A7", "the adapter survives a merge in bf16", FINETUNES, 0, dk_check_a7, true },
+    { "A8", "a finetune with weights of its own differs from the base", FINETUNES, 0, dk_check_a8, true },
     { "G1", "the base gives the stored numbers", BASE, PASS, dk_check_g1, false },
-    { "G2", "the loss on English text is sane", BASE | ADAPTERS, PASS, dk_check_g2, false },
-    { "L1", "a block reads what the last one left", BASE | ADAPTERS, ENGINE, dk_check_l1, false },
-    { "L2", "a block adds its attention and its MLP", BASE | ADAPTERS, ENGINE, dk_check_l2, false },
-    { "L3", "the last tap gives the logits", BASE | ADAPTERS, ENGINE, dk_check_l3, false },
-    { "L4", "an edit lands where it says", BASE | ADAPTERS, ENGINE, dk_check_l4, false },
+    { "G2", "the loss on English text is sane", BASE | FINETUNES, PASS, dk_check_g2, false },
+    { "L1", "a block reads what the last one left", BASE | FINETUNES, ENGINE, dk_check_l1, false },
+    { "L2", "a block adds its attention and its MLP", BASE | FINETUNES, ENGINE, dk_check_l2, false },
+    { "L3", "the last tap gives the logits", BASE | FINETUNES, ENGINE, dk_check_l3, false },
+    { "L4", "an edit lands where it says", BASE | FINETUNES, ENGINE, dk_check_l4, false },
     { "L5", "relative depths are the right layers", BASE, 0, dk_check_l5, false },
-    { "E1", "a row does not depend on its batch", BASE | ADAPTERS, ENGINE, dk_check_e1, false },
-    { "E2", "decoding with a cache equals the whole prompt", BASE | ADAPTERS, ENGINE, dk_check_e2, false },
-    { "S1", "edits of strength 0 change nothing", BASE | ADAPTERS, WEIGHTS, dk_check_s1, false },
+    { "E1", "a row does not depend on its batch", BASE | FINETUNES, ENGINE, dk_check_e1, false },
+    { "E2", "decoding with a cache equals the whole prompt", BASE | FINETUNES, ENGINE, dk_check_e2, false },
+    { "S1", "edits of strength 0 change nothing", BASE | FINETUNES, WEIGHTS, dk_check_s1, false },
 };
 enum { N_CHECKS = sizeof checks / sizeof *checks };
 
@@ -60,12 +60,12 @@ void dk_check_say(dk_check_row *row, dk_check_status status, const char *fmt, ..
 }
 
 /* --- which checks ------------------------------------------------------------------ */
-static bool wanted(const dk_check_spec *s, const struct check *k)
+static bool wanted(const dk_check_spec *s, const struct check *k, bool full)
 {
     for (size_t i = 0; i < s->n_only; i++)
         if (strcmp(s->only[i], k->id) == 0 || strcmp(s->only[i], "all") == 0)
             return true;
-    return s->n_only == 0 && !k->asked;
+    return s->n_only == 0 && (!k->asked || (full && k->run == dk_check_a8));
 }
 
 static int known_ids(const dk_check_spec *s, dk_err *err)
@@ -92,7 +92,7 @@ static unsigned needs(const dk_check_spec *s)
     unsigned all = 0;
 
     for (size_t k = 0; k < N_CHECKS; k++)
-        if (wanted(s, &checks[k]))
+        if (wanted(s, &checks[k], false))
             all |= checks[k].needs;
     return all;
 }
@@ -108,6 +108,9 @@ static int load_weights(dk_check *c, dk_dtype dtype, int with_head, dk_err *err)
         c->weights_refused = dk_xstrdup(why.msg);
     else if (rc < 0)
         return dk_fail(err, rc, "%s", why.msg);
+    for (size_t l = 1; c->pair.model && l < c->pair.n_lanes; l++)
+        if (c->lane[l].full && c->lane[l].usable && dk_check_load_full(c, l, with_head, err) < 0)
+            return err->code;
     return 0;
 }
 
@@ -174,7 +177,7 @@ int dk_check_run(dk_check_report *out, const dk_check_spec *spec, dk_err *err)
         rc = open_parts(&c, err);
     for (size_t k = 0; rc == 0 && k < N_CHECKS; k++)
         for (size_t l = 0; rc == 0 && l < c.pair.n_lanes; l++)
-            if (wanted(spec, &checks[k]) && checks[k].lanes & (l ? ADAPTERS : BASE))
+            if (wanted(spec, &checks[k], c.lane[l].full) && checks[k].lanes & (l ? FINETUNES : BASE))
                 rc = run_one(&c, &checks[k], l, out, err);
     close_parts(&c);
     if (rc < 0)

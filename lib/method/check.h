@@ -35,7 +35,8 @@ typedef struct dk_check_spec {
     dk_pair_spec pair;              /* lanes: all */
     char *const *only;              /* ids of the checks to run, "all"; NULL: the usual ones */
     size_t n_only;
-    bool expect_null;               /* an adapter without effect is no failure */
+    bool expect_null;               /* a finetune without effect is no failure */
+    bool allow_identical;           /* nor is one with the base's own weights */
 } dk_check_spec;
 
 /* A check that fails is a row.  An error is what keeps the checks from being

@@ -48,16 +48,11 @@ static void look_at_modules(dk_check_lane *l, const dk_adapter *a)
     l->usable = finite && dk_adapter_misfit(a)->n == 0;
 }
 
-/* A model where an adapter is expected. */
-static bool is_full(const char *path)
+bool dk_check_no_adapter(const dk_check *c, size_t lane, dk_check_row *row)
 {
-    char *config = dk_xasprintf("%s/adapter_config.json", path);
-    dk_checkpoint *file = NULL;
-    const bool full = access(config, F_OK) != 0 && dk_checkpoint_open(&file, path, NULL) == 0;
-
-    dk_checkpoint_close(&file);
-    dk_free(config);
-    return full;
+    if (c->lane[lane].full)
+        dk_check_say(row, DK_CHECK_SKIP, "not applicable: the finetune has weights of its own, see A8");
+    return c->lane[lane].full;
 }
 
 int dk_check_inspect(dk_check *c, size_t lane, dk_err *err)
@@ -66,12 +61,8 @@ int dk_check_inspect(dk_check *c, size_t lane, dk_err *err)
     dk_err why = {0};
     int rc;
 
-    if (is_full(c->pair.path[lane])) {
-        l->full = true;
-        l->refused = dk_xasprintf("%.300s is a whole model, not an adapter; these checks look into "
-                                  "adapters (check A8 compares the weights)", c->pair.path[lane]);
-        return 0;
-    }
+    if (!dk_is_adapter(c->pair.path[lane]))
+        return dk_check_inspect_full(c, lane, err);
     rc = dk_adapter_inspect(&c->pair.adapter[lane], c->pair.path[lane], &c->config, &why);
     /* Sound files that this model cannot use are a finding, not an error. */
     if (rc == DK_EDATA || rc == DK_ENUM)
@@ -91,6 +82,8 @@ int dk_check_a1(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     size_t n;
 
     (void)err;
+    if (dk_check_no_adapter(c, lane, row))
+        return 0;
     if (!a) {
         dk_check_say(row, DK_CHECK_FAIL, "%s", c->lane[lane].refused);
         return 0;
@@ -118,6 +111,8 @@ static bool not_here(dk_check *c, size_t lane, dk_check_row *row)
 {
     const dk_adapter *a = c->pair.adapter[lane];
 
+    if (dk_check_no_adapter(c, lane, row))
+        return true;
     if (a && dk_adapter_n(a) > 0)
         return false;
     dk_check_say(row, DK_CHECK_SKIP, "the adapter does not fit, see A1");

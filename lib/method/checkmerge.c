@@ -1,4 +1,4 @@
-/* Checks of the adapter as weights: A6, A7; and of a whole second model: A8. */
+/* Checks of the adapter as weights: A6, A7. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +83,8 @@ int dk_check_a6(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     size_t n;
     int rc;
 
+    if (dk_check_no_adapter(c, lane, row))
+        return 0;
     if (why) {
         dk_check_say(row, DK_CHECK_SKIP, "%s", why);
         return 0;
@@ -148,6 +150,8 @@ int dk_check_a7(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     struct loss sum = {0};
     int rc;
 
+    if (dk_check_no_adapter(c, lane, row))
+        return 0;
     if (!l->usable || l->empty || l->no_scale) {
         dk_check_say(row, DK_CHECK_SKIP, "the adapter does not fit or is empty, see A1 to A3");
         return 0;
@@ -167,84 +171,5 @@ int dk_check_a7(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
         dk_check_say(row, DK_CHECK_WARN, "most of the update would be lost in rounding if it were merged in "
                      "bf16: %.1f %% of the weights would stay as they are, with %.1f %% of the squared update",
                      100 * row->value, sum.size > 0 ? 100 * sum.lost / sum.size : 100.0);
-    return 0;
-}
-
-/* --- A8 ------------------------------------------------------------------------------ */
-struct tally { size_t n, equal, lacking, maps; };   /* maps: matrices of blocks that differ */
-
-/* Whether two tensors of one shape hold the same values. */
-static int same_values(bool *same, const dk_checkpoint *x, const dk_checkpoint *y, const char *name,
-                       size_t rows, size_t cols, dk_err *err)
-{
-    float *a = dk_xcalloc(ROWS * cols, sizeof *a), *b = dk_xcalloc(ROWS * cols, sizeof *b);
-    int rc = 0;
-
-    *same = true;
-    for (size_t i = 0; rc == 0 && *same && i < rows; i += ROWS) {
-        const size_t n = rows - i < ROWS ? rows - i : ROWS;
-
-        rc = dk_checkpoint_rows(x, name, a, i, n, err);
-        if (rc == 0)
-            rc = dk_checkpoint_rows(y, name, b, i, n, err);
-        *same = rc == 0 && memcmp(a, b, n * cols * sizeof *a) == 0;
-    }
-    dk_free(a);
-    dk_free(b);
-    return rc;
-}
-
-static int compare_tensors(struct tally *t, const dk_checkpoint *base, const dk_checkpoint *own, dk_err *err)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < dk_checkpoint_n(base); i++) {
-        const char *name = dk_checkpoint_name_at(base, i);
-        size_t rows, cols, own_rows, own_cols;
-        bool same = false;
-
-        t->n++;
-        dk_checkpoint_find(base, name, &rows, &cols);
-        if (!dk_checkpoint_find(own, name, &own_rows, &own_cols) || own_rows != rows || own_cols != cols)
-            t->lacking++;
-        else
-            rc = same_values(&same, base, own, name, rows, cols, err);
-        t->equal += same;
-        t->maps += !same && (strstr(name, "_proj.") != NULL);
-    }
-    return rc;
-}
-
-int dk_check_a8(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
-{
-    dk_checkpoint *base = NULL, *own = NULL;
-    struct tally t = {0};
-    int rc;
-
-    if (!c->lane[lane].full) {
-        dk_check_say(row, DK_CHECK_SKIP, "the finetune is an adapter, without weights of its own");
-        return 0;
-    }
-    rc = dk_checkpoint_open(&base, c->spec->pair.base, err);
-    if (rc == 0)
-        rc = dk_checkpoint_open(&own, c->pair.path[lane], err);
-    if (rc == 0)
-        rc = compare_tensors(&t, base, own, err);
-    dk_checkpoint_close(&base);
-    dk_checkpoint_close(&own);
-    if (rc < 0)
-        return rc;
-    row->value = (double)t.equal;
-    row->limit = (double)t.n;
-    if (t.lacking)
-        dk_check_say(row, DK_CHECK_FAIL, "%zu of %zu tensors are not in the finetune, or of another shape",
-                     t.lacking, t.n);
-    else if (t.equal == t.n)
-        dk_check_say(row, DK_CHECK_FAIL, "all %zu tensors are equal: the finetune is the base", t.n);
-    else if (t.maps == 0)
-        dk_check_say(row, DK_CHECK_WARN, "only embeddings or norms differ: %zu of %zu tensors are equal",
-                     t.equal, t.n);
-    else
-        dk_check_say(row, DK_CHECK_PASS, "%zu of %zu tensors are equal", t.equal, t.n);
     return 0;
 }

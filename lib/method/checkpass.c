@@ -263,6 +263,8 @@ const char *dk_check_unfit(const dk_check *c, size_t lane)
 
     if (c->weights_refused)
         return "the base's weights are not finite, see G2";
+    if (!c->lane[lane].usable && c->lane[lane].full)
+        return "the finetune cannot run beside the base, see A8";
     if (!c->lane[lane].usable)
         return c->pair.adapter[lane] && dk_adapter_misfit(c->pair.adapter[lane])->n == 0
             ? "the adapter's scale is not finite, see A3" : "the adapter does not fit, see A1";
@@ -290,7 +292,8 @@ int dk_check_a4(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     double least = INFINITY, most = 0;
     int silent = -1;
 
-    (void)err;
+    if (l->full && !why)
+        return dk_check_a4_full(c, lane, row, err);
     if (why) {
         dk_check_say(row, DK_CHECK_SKIP, "%s", why);
         return 0;

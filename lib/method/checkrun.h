@@ -5,10 +5,19 @@
 #include "method/check.h"
 #include "text/tokenizer.h"
 
-/* What is known of a lane's adapter before any pass. */
+/* The tensors of a finetune with weights of its own, against the base's. */
+typedef struct dk_check_tally {
+    size_t n, equal, lacking;       /* n 0: not counted yet */
+    size_t maps;            /* matrices of blocks that differ */
+    int first;              /* layer of the first that differs; -1: the embedding; -2: none */
+    char types[128];        /* how the two are stored, where that differs */
+} dk_check_tally;
+
+/* What is known of a lane's finetune before any pass. */
 typedef struct dk_check_lane {
-    char *refused;          /* why the adapter cannot be opened, or NULL */
+    char *refused;          /* why it cannot be used, or NULL */
     bool full;              /* the finetune is a weight set of its own, not an adapter */
+    dk_check_tally tally;   /* then, after dk_check_compare */
     bool usable;            /* may run in a lane */
     bool empty;             /* no module with both A and B not zero */
     bool no_scale;          /* no module has a scale other than 0 */
@@ -79,8 +88,17 @@ dk_check_fn dk_check_a1, dk_check_a2, dk_check_a3, dk_check_a4, dk_check_a5, dk_
             dk_check_l3, dk_check_l4, dk_check_l5, dk_check_s1, dk_check_t1, dk_check_t2, dk_check_t3,
             dk_check_t4;
 
-/* Opens the adapter of a lane and looks at it. */
+/* Opens the finetune of a lane and looks at it. */
 int dk_check_inspect(dk_check *c, size_t lane, dk_err *err);
+int dk_check_inspect_full(dk_check *c, size_t lane, dk_err *err);
+/* Loads the weights of a full finetune; the base's are there. */
+int dk_check_load_full(dk_check *c, size_t lane, int with_head, dk_err *err);
+/* Counts its tensors, once. */
+int dk_check_compare(dk_check *c, size_t lane, dk_err *err);
+/* A4 of such a lane, which can be run. */
+dk_check_fn dk_check_a4_full;
+/* Says of a full finetune that a check is about adapters; false: it is one. */
+bool dk_check_no_adapter(const dk_check *c, size_t lane, dk_check_row *row);
 /* Opens the base's tokenizer and encodes the probe texts. */
 int dk_check_encode(dk_check *c, dk_err *err);
 /* The probe texts through all usable lanes; once. */

@@ -101,11 +101,27 @@ bool dk_is_adapter(const char *path)
     return holds(path, "adapter_config.json") || holds(path, "adapter_model.safetensors");
 }
 
+bool dk_stored_otherwise(const dk_checkpoint *a, const dk_checkpoint *b, const char **x, const char **y)
+{
+    for (size_t i = 0; i < dk_checkpoint_n(a); i++) {
+        const char *name = dk_checkpoint_name_at(a, i);
+        size_t rows, cols;
+
+        if (!dk_checkpoint_find(a, name, &rows, &cols) || rows == 1)
+            continue;
+        *x = dk_checkpoint_type(a, name);
+        *y = dk_checkpoint_type(b, name);
+        if (*x && *y && strcmp(*x, *y) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* A finetune with weights of its own, in the base's dtype. */
 static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
 {
-    const dk_model_config *base = &p->model->config;
     dk_model **m = &p->full[lane];
+    const char *x, *y;
     char a[65], b[65];
     int rc;
 
@@ -113,7 +129,6 @@ static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
         return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
                        "(adapter_config.json)", p->path[lane]);
     rc = dk_model_load(m, p->path[lane], p->model->dtype, with_head, err);
-
     if (rc == 0)
         rc = dk_model_compatible(p->model, *m, err);
     if (rc == 0)
@@ -122,12 +137,13 @@ static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
         rc = dk_checkpoint_sha256((*m)->file, b, err);
     if (rc < 0)
         return rc;
-    p->lane[lane].model = *m;
-    if (strcmp(a, b) == 0)
+    if (strcmp(a, b) == 0) {        /* the lane is the base, and shares its products */
         dk_log(DK_WARN, "%s: the same weights as the base: identical", p->path[lane]);
-    else if (strcmp(base->dtype, (*m)->config.dtype) != 0)
-        dk_log(DK_WARN, "%s is stored as %s, the base as %s: part of the difference is rounding", p->path[lane],
-               (*m)->config.dtype, base->dtype);
+        return 0;
+    }
+    p->lane[lane].model = *m;
+    if (dk_stored_otherwise(p->model->file, (*m)->file, &x, &y))
+        dk_log(DK_WARN, "%s is stored as %s, the base as %s: part of the difference is rounding", p->path[lane], y, x);
     return 0;
 }
 

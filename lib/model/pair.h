@@ -39,6 +39,10 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 void dk_pair_close(dk_pair *p);
 
+/* Whether their matrices are stored in two types; *x and *y are then those of
+ * the first that differs.  Part of what such a pair shows is rounding. */
+bool dk_stored_otherwise(const dk_checkpoint *a, const dk_checkpoint *b, const char **x, const char **y);
+
 /* "auto" is the checkpoint's own dtype: bf16 if its weights are, else f32. */
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err);
 

@@ -244,8 +244,79 @@ warns() {
     [[ "$output" == *'"status":"pass"'*"20 of 21 tensors are equal"* ]]
 }
 
-@test "A1: a whole model where an adapter should be" {
-    fails "A1 ft" "is a whole model, not an adapter" -m "$BASE" -f "$BASE"
+# full OP...: a copy of the base in ./full, its weights edited.
+full() {
+    [ -d full ] || cp -r "$BASE" full
+    dk-fixture edit "$BASE/model.safetensors" full/model.safetensors "$@"
+}
+
+@test "a full finetune passes everything that is not about adapters, beside one of another kind" {
+    full scale layers.1.mlp.up_proj 1.2
+    run -0 --separate-stderr check -m "$BASE" -f full -n "plain=$MINI/lora-plain" --dtype f32
+    [ -z "$stderr" ]
+    [ "$(rows skip)" = $'T3 plain\nA1 ft\nA2 ft\nA3 ft\nA5 ft\nG1 base' ]
+    [ "$(rows pass | grep ' ft$' | sed 's/ .*//' | tr '\n' ' ')" = "T3 A4 A8 G2 L1 L2 L3 L4 E1 E2 S1 " ]
+    [ "$(grep -c '"lane":"ft".*"not applicable: ' <<< "$output")" = 4 ]
+    [[ "$output" == *'"check":"A4","lane":"ft"'*'every layer from 1 on differs from the base, none before'* ]]
+    run -0 --separate-stderr check -m "$BASE" -f full --checks A6,A7
+    [ "$(rows skip)" = $'A6 ft\nA7 ft' ]
+}
+
+@test "GGUF files and folders as full finetunes of each other" {
+    run -0 --separate-stderr check -m "$MINI/mini.gguf" -f "$MINI/hf" -n "q=$MINI/mini.gguf" --checks T3,A8,L3,E1 --allow-identical
+    [ "$(rows pass)" = $'T3 base\nT3 ft\nT3 q\nL3 base\nL3 ft\nL3 q\nE1 base\nE1 ft\nE1 q' ]
+    [ "$(rows warn)" = $'A8 ft\nA8 q' ]
+}
+
+@test "A4: a full finetune, where its tensors say: embedding, last norm, too little" {
+    full scale embed_tokens 1.1
+    warns "A8 ft" "only embeddings or norms differ: 20 of 21" -m "$BASE" -f full --dtype f32
+    [[ "$output" == *'"check":"A4","lane":"ft","status":"pass"'*'every layer from 0 on'* ]]
+    full scale model.norm 1.1
+    warns "A8 ft" "only embeddings or norms differ: 20 of 21" -m "$BASE" -f full --dtype f32
+    [[ "$output" == *'"check":"A4","lane":"ft","status":"pass"'*"the residual stream is the base's, what follows differs"* ]]
+    full scale layers.1.mlp.up_proj 1.0001
+    fails "A4 ft" "the finetune changes nothing" -m "$BASE" -f full --dtype bf16
+    run -0 --separate-stderr check -m "$BASE" -f full --dtype bf16 --expect-null
+}
+
+@test "A8: identical weights fail, may be expected, and are otherwise sound" {
+    fails "A8 ft" "identical: all 21 tensors are equal to the base's" -m "$BASE" -f "$BASE"
+    warns "A8 ft" "identical: all 21" -m "$BASE" -f "$BASE" --allow-identical
+    [ "$(rows skip | tail -n 2)" = $'A5 ft\nG1 base' ]
+    [[ "$output" == *"\"A4\",\"lane\":\"ft\",\"status\":\"skip\""*"weights are the base's, see A8"* ]]
+    warns "A8 ft" "identical: all 21" -m "$BASE" -f "$BASE" --expect-null
+}
+
+@test "A8: an untied unembedding is a difference" {
+    fails "A8 ft" "identical" -m "$MINI/hf" -f "$MINI/hf" --checks A8
+    warns "A8 ft" "20 of 21 tensors are equal" -m "$MINI/hf" -f "$BASE" --checks A8
+}
+
+@test "A8: a finetune of other sizes, one that lacks a tensor, one with NaN" {
+    full scale layers.1.mlp.up_proj 1.2
+    sed -i 's/"rms_norm_eps": [0-9e.-]*/"rms_norm_eps": 0.1/' full/config.json
+    fails "A8 ft" "differ in norm epsilon" -m "$BASE" -f full
+    cp "$BASE/config.json" full
+    full drop layers.1.mlp.up_proj
+    run -1 --separate-stderr check -m "$BASE" -f full
+    [ "$(wc -l <<< "$stderr")" = 1 ]
+    [[ "$stderr" == *"full"*"layers.1.mlp.up_proj"* ]]
+    full scale layers.1.mlp.up_proj nan
+    fails "A8 ft" "NaN" -m "$BASE" -f full
+    mkdir empty
+    run -1 --separate-stderr check -m "$BASE" -f empty
+    [ "$(wc -l <<< "$stderr")" = 1 ]
+}
+
+@test "A8: another type of storage is a warning, the same values in it are identical" {
+    full scale layers.1.mlp.up_proj 1.2
+    warns "A8 ft" "19 of 21 tensors are equal; stored as F32, the base as BF16: part of the difference is rounding" -m "$MINI/hf" -f full --checks A8
+}
+
+@test "G2: a full finetune whose products overflow" {
+    full scale layers.1.mlp.up_proj 1e38
+    fails "G2 ft" "the output of layer 1 is NaN or infinite" -m "$BASE" -f full
 }
 
 # --- G2 ---

@@ -128,7 +128,7 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
     grep -qF 'C.organism.description := costs $$5 \# or so' <<< "$output"
     grep -qx 'C.kl.sets := cake_bake general-a chat' <<< "$output"
     grep -qx 'C.nulls := null_neutral' <<< "$output"
-    grep -qx 'C.adapter := data/organisms/cake_bake/adapter' <<< "$output"
+    grep -qx 'C.finetune := data/organisms/cake_bake/adapter' <<< "$output"
 }
 
 @test "make names a path that is not there" {

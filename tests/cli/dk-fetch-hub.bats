@@ -1,39 +1,22 @@
 load ../helper/common
+load ../helper/hub
 
 # A hub on this machine with one model, acme/tiny.
 setup_more() {
-    local bin
-    bin=$(dirname "$(command -v dk-fetch)")/../helper
-    [ -x "$bin/hub-server" ] || {
-        echo "hub-server is not built: make helpers" >&2
-        return 1
-    }
-    unset HF_HUB_CACHE HF_TOKEN HF_TOKEN_PATH HF_HUB_OFFLINE
-    mkdir -p srv/fault hf
     A=$(printf %040d 1) B=$(printf %040d 2)
     repo acme/tiny main "$A"
     tiny=srv/repos/acme/tiny/$A
     for f in config generation_config tokenizer tokenizer_config; do echo "{\"$f\": 1}" > "$tiny/$f.json"; done
     head -c 3000000 /dev/urandom > "$tiny/model.safetensors"
     echo "not wanted" > "$tiny/README.md"
-    "$bin/hub-server" "$PWD/srv" 3>&- &
-    server=$!
-    for _ in {1..400}; do [ -s srv/ports ] && break; sleep 0.05; done
-    read -r hub_port cdn_port < srv/ports
-    export HF_ENDPOINT=http://127.0.0.1:$hub_port HF_HOME=$PWD/hf no_proxy=127.0.0.1
+    hub_start || return 1
     cache=$HF_HOME/hub/models--acme--tiny
     snapshot=$cache/snapshots/$A
 }
 
-teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
+teardown() { hub_stop; }
 
-repo() {
-    mkdir -p "srv/repos/$1/refs" "srv/repos/$1/$3"
-    echo "$3" > "srv/repos/$1/refs/$2"
-}
-fault() { echo "${*:2}" > "srv/fault/$1"; }
 fetch() { dk-fetch --retries 0 "$@"; }
-asked() { if [ -f srv/log ]; then grep -c -- "$1" srv/log; else echo 0; fi || true; }
 sum() { sha256sum "$1" | cut -d' ' -f1; }
 whole() { cmp "$snapshot/model.safetensors" "$tiny/model.safetensors"; }
 # No blob that a link or a later call would take for whole.

@@ -1,25 +1,11 @@
 # The graph with the real tools on a miniature model (two layers, vocabulary 512).
-load ../helper/common
-
-setup_file() {
-    local root mini
-    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    mini=$root/tests/golden/mini
-    command -v dk-report > /dev/null || PATH=$root/build/bin:$PATH
-    PATH=$(dirname "$(command -v dk-report)")/../helper:$PATH
-    export PATH BASE=$BATS_FILE_TMPDIR/mini FT=$BATS_FILE_TMPDIR/ft OMP_WAIT_POLICY=passive
-    # A miniature whose loss is sane, as dk-check wants it.
-    cp -r "$mini/hf" "$BASE"
-    sed -i 's/"tie_word_embeddings": true/"tie_word_embeddings": false/' "$BASE/config.json"
-    dk-fixture learn "$mini/hf" "$BASE/model.safetensors"
-    mkdir "$FT"
-    cp "$mini/lora-plain/adapter_config.json" "$FT"
-    dk-fixture edit "$mini/lora-plain/adapter_model.safetensors" "$FT/adapter_model.safetensors" scale lora 1
-}
+load ../helper/mini
 
 setup_more() {
-    unset MAKEFLAGS MFLAGS MAKELEVEL
-    bin=$(dirname "$(command -v dk-report)")
+    pair_here
+    mv base mini
+    BASE=$PWD/mini FT=$PWD/ft
+    cp -r "$PAIR/mine/adapter" ft
 }
 mk() {
     make --no-print-directory -C "$ROOT" -f pipelines/front.mk DK="$bin" OUT="$PWD/${out:-r}" MODEL="$BASE" \
@@ -32,8 +18,6 @@ mk() {
 }
 would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
 did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
-# Digests of all results; what a run took is no result.
-digests() { (cd "$1" && find . -type f ! -name '*.time' ! -name '*.args' ! -name 'summary.*' -exec sha256sum {} + | sort -k 2); }
 
 @test "from texts to the summary; then nothing; then one parameter" {
     run -0 mk cake_bake
