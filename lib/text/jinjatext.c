@@ -120,7 +120,7 @@ void dk_jfloat_text(double f, char out[40])
         snprintf(digits, sizeof digits, "%.*e", prec - 1, f);
     while (strtod(digits, NULL) != f && prec++ < 17);
     e = strchr(digits, 'e');
-    exp = atoi(e + 1);
+    exp = (int)strtol(e + 1, NULL, 10);
     if (exp < -4 || exp >= 16) {
         snprintf(out, 40, "%.*s%se%c%02d", (int)(e - digits), digits, "", exp < 0 ? '-' : '+', abs(exp));
         return;
