@@ -181,7 +181,7 @@ check-banned:
 	    $(filter-out lib/base/% lib/io/zstdfilter.c,$(SOURCES))
 
 check-shell:
-	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh); do bash -n $$f || exit 1; done
+	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh pipelines/*.sh); do bash -n $$f || exit 1; done
 
 # Every tool has its page, and every page is clean.
 check-man: man

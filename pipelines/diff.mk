@@ -52,4 +52,4 @@ $(if $(diff.other),$(eval $D/summary.txt: others)$(eval others: $D/check.jsonl ;
 
 .PHONY: diff others
 diff: $D/identical.mk $D/summary.txt
-	$(if $(SHOW),@cat $D/summary.txt,@:)
+	$(call show,$D/summary.txt)

@@ -21,7 +21,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     done
     [ "$(jq -r .lane r/kl/t.jsonl | tr '\n' ' ')" = "ft other " ]
     # 5 positions and the whole, of base, ft, diff and the null
-    [ "$(jq -s 'map(select(.of == "diff" or .what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 6 ]
+    [ "$(jq -s 'map(select(.what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 6 ]
     [ "$(compare --null other/adapter 2> /dev/null)" = "$(cat r/summary.txt)" ]
     [ -z "$(did compare --null other/adapter)" ]
     [ "$(did compare --null other/adapter -k 7)" = "lens t mine t summary mine topk t " ]
