@@ -35,15 +35,18 @@ soname  = $(or $(shell $(CC) -shared -o $B/$2.tmp -Wl,--no-as-needed $1 && reade
           sed -n 's/.*(NEEDED).*\[\($2[^]]*\)\].*/\1/p'; rm -f $B/$2.tmp),$(error $2 is missing: run make deps))
 
 # --- what is built: a new tool is a new file in tools/ --------------------
-LIB_SRC  := $(filter-out lib/cli/main.c,$(wildcard lib/*/*.c))
+LIB_SRC  := $(filter-out lib/cli/main.c lib/io/zstdplugin.c,$(wildcard lib/*/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$B/%.o)
 TOOL_SRC := $(wildcard tools/*.c)
 TOOLS    := $(TOOL_SRC:tools/%.c=$B/bin/%)
 UNIT     := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/test_*.c))
 HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c))
 
+# The zstd filter for other programs that read HDF5: see dk-formats(5).
+PLUGIN   := $B/hdf5/libdkzstd.so
+
 .PHONY: all
-all: $(TOOLS)
+all: $(TOOLS) $(PLUGIN)
 .SECONDARY: $(HELPERS:$B/helper/%=$B/tests/helper/%.o) $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
@@ -77,12 +80,20 @@ $B/tests/%: $B/tests/unit/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Loaded into programs that know nothing of sanitizers, so built without.
+$(PLUGIN): lib/io/zstdplugin.c lib/io/zstdfilter.c lib/io/zstdfilter.h lib/io/h5priv.h $B/flags
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -Ilib $(PKG_CFLAGS) $(CFLAGS) -Wl,--as-needed $(LDFLAGS) \
+	    -o $@ $(filter %.c,$^) $(shell pkg-config --libs libzstd)
+
 # --- fuzzing: "make fuzz FUZZ_TIME=600"; needs clang ------------------------
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
 FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
-             $(wildcard lib/io/*.c lib/text/*.c) lib/model/config.c lib/model/loraconfig.c
+             $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
+             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
@@ -240,6 +251,7 @@ SHARED  = $(filter-out configs/tools/%,$(shell git ls-files pipelines configs da
 install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
 	install -m 755 $(TOOLS) $(DIR)/bin
+	install -D -m 644 $(PLUGIN) $(DIR)/lib/dk/hdf5/$(notdir $(PLUGIN))
 	install -m 644 $(COMP) $(DIR)/share/bash-completion/completions
 	for m in $(MAN); do install -D -m 644 $$m $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
 	for f in $(SHARED); do install -D -m 644 $$f $(DIR)/share/dk/$$f; done
@@ -247,7 +259,7 @@ install: all man $(COMP)
 uninstall:
 	rm -f $(TOOLS:$B/bin/%=$(DIR)/bin/%) $(COMP:$B/completions/%=$(DIR)/share/bash-completion/completions/%)
 	for m in $(MAN); do rm -f $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
-	rm -rf $(DIR)/share/dk
+	rm -rf $(DIR)/share/dk $(DIR)/lib/dk
 
 help:
 	@echo 'make                     build the tools in $B/bin'

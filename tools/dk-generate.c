@@ -1,5 +1,6 @@
 /* dk-generate: the same prompts answered by base and finetune. */
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/pairopts.h"
 #include "cli/tool.h"
@@ -7,9 +8,9 @@
 
 struct params {
     dk_pair_opts pair;
-    const char *prompts, *format, *system, *out;
+    const char *prompts, *format, *system, *sampling, *show, *out;
     int64_t max_prompts, max_new, samples, top_k, parallel;
-    double temperature, top_p, min_p;
+    double temperature, top_p, min_p, penalty;
     dk_strs stop;
     bool no_special, ignore_eos;
 };
@@ -29,6 +30,8 @@ static const dk_opt opts[] = {
     DK_INT    (P, 'k', "top-k",          top_k,       "0", 0, 1e9,   "draw from the N likeliest tokens; 0: off"),
     DK_REAL   (P, 0,   "top-p",          top_p,       "1", 0, 1,     "draw from the likeliest tokens that hold probability X; 1: off"),
     DK_REAL   (P, 0,   "min-p",          min_p,       "0", 0, 1,     "draw from tokens X times as likely as the likeliest or more; 0: off"),
+    DK_REAL   (P, 0,   "repetition-penalty", penalty, "1", 1e-3, 1e3, "divide the positive logits of tokens that are there by X, multiply negative ones; 1: off"),
+    DK_CHOICE (P, 0,   "sampling",       sampling,    "own", "own|model", "model: values above that are at their defaults come from the model's generation_config.json"),
     DK_INT    (P, 0,   "samples",        samples,     "1", 1, 1e6,   "answers for each prompt"),
     DK_LIST   (P, 0,   "stop",           stop,        NULL,   "end an answer before TEXT (\\n, \\t, \\\\, \\xHH; \\x2c is a comma)"),
     DK_FLAG   (P, 0,   "ignore-eos",     ignore_eos,  "go on after the model's end tokens"),
@@ -36,6 +39,7 @@ static const dk_opt opts[] = {
       "decode up to N answers of a lane together; changes no result", DK_NOSTAMP, NULL },
     DK_GROUP("output"),
     DK_OUT    (P,                        out,         "-",    "write the answers to FILE (JSON lines)"),
+    DK_CHOICE (P, 0,   "show",           show,        "auto", "auto|json|text", "JSON lines, or text as it is written; auto: text where the output is a terminal"),
     DK_END
 };
 
@@ -97,13 +101,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
     dk_generate_job job = {
         .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
                   p->pair.lanes.n, p->pair.dtype, 1 },
-        .plan = { .sampling = { p->temperature, (size_t)p->top_k, p->top_p, p->min_p },
+        .plan = { .sampling = { p->temperature, (size_t)p->top_k, p->top_p, p->min_p, p->penalty },
                   .seed = (uint64_t)ctx->seed, .samples = (size_t)p->samples,
                   .max_new = (size_t)p->max_new, .batch_rows = (size_t)p->pair.batch,
                   .parallel = (size_t)p->parallel, .n_stop = p->stop.n },
         .rules = { strcmp(p->format, "chat") == 0, p->system, p->no_special, (size_t)p->max_prompts },
         .prompts = p->prompts, .words = words, .n_words = (size_t)n, .ignore_eos = p->ignore_eos,
-        .out = p->out
+        .model_sampling = strcmp(p->sampling, "model") == 0, .out = p->out,
+        .as_text = strcmp(p->show, "auto") == 0 ? strcmp(p->out, "-") == 0 && isatty(1) : strcmp(p->show, "text") == 0
     };
     int rc;
 

@@ -8,13 +8,15 @@
 #include "cli/tool.h"
 #include "method/page.h"
 
-struct params { int64_t width; bool no_file; const char *html, *model; };
+struct params { int64_t width; bool no_file; const char *html, *plots, *model; };
 
 static const dk_opt opts[] = {
     DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
     DK_FLAG(struct params, 0, "no-file", no_file, "write neither RESULTS/summary.json nor the page"),
     { DK_OPT_PATH, 0, "html", offsetof(struct params, html), NULL, 0, 0, NULL,
       "write the page to FILE, not RESULTS/index.html; - for stdout, without the text", DK_NOSTAMP, NULL },
+    { DK_OPT_PATH, 0, "plots", offsetof(struct params, plots), NULL, 0, 0, NULL,
+      "also write the page's plots to folder DIR, each as an SVG file of its own", DK_NOSTAMP, NULL },
     DK_PATH(struct params, 'm', "model", model, NULL,
             "the model whose tokenizer made the ids, if not that of RESULTS/pair.json"),
     DK_END
@@ -33,16 +35,33 @@ static int write_json(const dk_summary *s, const char *dir, dk_err *err)
     return rc;
 }
 
-/* Both files, or none where either cannot be made. */
+static int write_pictures(const dk_pictures *pictures, const char *dir, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < pictures->n; i++) {
+        char *path = dk_xasprintf("%s/%s.svg", dir, pictures->of[i].name);
+
+        rc = dk_outfile_write(path, pictures->of[i].svg, strlen(pictures->of[i].svg), err);
+        dk_free(path);
+    }
+    return rc;
+}
+
+/* All files, or none where one of the first two cannot be made. */
 static int write_files(const dk_summary *s, const char *dir, const struct params *p, const char *to, dk_err *err)
 {
+    dk_pictures pictures = {0};
     dk_buf page = {0};
-    int rc = dk_page_html(s, p->model, &page, err);
+    int rc = dk_page_html(s, p->model, &page, p->plots ? &pictures : NULL, err);
 
     if (rc == 0)
         rc = write_json(s, dir, err);
     if (rc == 0)
         rc = dk_outfile_write(to, page.s, page.n, err);
+    if (rc == 0)
+        rc = write_pictures(&pictures, p->plots, err);
+    dk_pictures_free(&pictures);
     dk_buf_free(&page);
     return rc;
 }

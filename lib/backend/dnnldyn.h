@@ -9,7 +9,7 @@
 
 #define DK_DNNL_COMMON(X) \
     X(dnnl_engine_create) X(dnnl_memory_create) X(dnnl_memory_desc_get_size) \
-    X(dnnl_memory_destroy) X(dnnl_memory_get_memory_desc) X(dnnl_primitive_attr_create) \
+    X(dnnl_memory_destroy) X(dnnl_primitive_attr_create) \
     X(dnnl_primitive_attr_destroy) X(dnnl_primitive_attr_set_scratchpad_mode) \
     X(dnnl_primitive_create) X(dnnl_primitive_desc_destroy) X(dnnl_primitive_desc_query) \
     X(dnnl_primitive_desc_query_md) X(dnnl_primitive_destroy) X(dnnl_primitive_execute) \
@@ -41,7 +41,6 @@ int dk_dnnl_load(dk_err *err);      /* before any use */
 #define dnnl_memory_create (dk_dnnl.dnnl_memory_create)
 #define dnnl_memory_desc_get_size (dk_dnnl.dnnl_memory_desc_get_size)
 #define dnnl_memory_destroy (dk_dnnl.dnnl_memory_destroy)
-#define dnnl_memory_get_memory_desc (dk_dnnl.dnnl_memory_get_memory_desc)
 #define dnnl_primitive_attr_create (dk_dnnl.dnnl_primitive_attr_create)
 #define dnnl_primitive_attr_destroy (dk_dnnl.dnnl_primitive_attr_destroy)
 #define dnnl_primitive_attr_set_scratchpad_mode (dk_dnnl.dnnl_primitive_attr_set_scratchpad_mode)

@@ -6,7 +6,11 @@
  * so blocks have fixed heights (one large, one small) and the two are compared
  * bit for bit before the small one is used.  (2) On CPUs whose kernel reads W
  * unblocked (gemm:jit), strips wider than a few hundred columns, or of a width
- * that is a power of two, run at half speed: so strips are narrow there. */
+ * that is a power of two, run at half speed: so strips are narrow there.
+ *
+ * Where bf16 is multiplied as f32, packed weights are kept in bf16 all the same,
+ * in the kernel's order: half the memory, and half of what a pass reads from it.
+ * A thread widens a strip into its own buffer before it uses it. */
 #include "backend/product.h"
 
 #include <math.h>
@@ -44,7 +48,9 @@ struct kernel {
     bool usable;
 };
 
-struct strip { dnnl_memory_t packed; size_t first, n; };
+/* packed: in the layout that the large block's kernel wants.  serial: no two
+ * strips of a process have the same. */
+struct strip { void *packed; size_t first, n; uint64_t serial; };
 
 struct dk_weight {
     size_t n, k, n_strips, strip_max;
@@ -64,7 +70,15 @@ static struct kernel kernels[MAX_KERNELS];
 static size_t n_kernels;
 static bool native_bf16, blocked;   /* bf16 products exist; W is read blocked */
 static size_t big_rows, small_rows;
-static struct { dnnl_stream_t stream; void *scratch; size_t bytes; } per_thread[MAX_THREADS];
+static uint64_t last_serial;
+static struct {
+    dnnl_stream_t stream;
+    void *scratch;
+    size_t bytes;
+    float *wide;            /* a strip of bf16 as f32: whose, and room */
+    size_t wide_room;
+    uint64_t wide_serial;
+} per_thread[MAX_THREADS];
 
 static int check(dnnl_status_t s, const char *what, dk_err *err)
 {
@@ -125,6 +139,9 @@ static dnnl_data_type_t in_type(dk_dtype t)
     return t == DK_BF16 && native_bf16 ? dnnl_bf16 : dnnl_f32;
 }
 
+/* Products in f32, weights kept in bf16. */
+static bool kept_narrow(dk_dtype t) { return t == DK_BF16 && !native_bf16; }
+
 /* Fills kern for its shape.  layout NULL: let the library choose W's layout. */
 static int make_kernel(struct kernel *kern, const_md_t layout, dk_err *err)
 {
@@ -162,11 +179,44 @@ static int make_kernel(struct kernel *kern, const_md_t layout, dk_err *err)
     return rc;
 }
 
+static const_md_t weight_layout(const struct kernel *kern)
+{
+    return dnnl_primitive_desc_query_md(kern->pd, dnnl_query_weights_md, 0);
+}
+
+/* A strip as the kernel reads it. */
+static int widen(const void **out, const struct kernel *kern, const struct strip *s, dk_err *err)
+{
+    const size_t n = dnnl_memory_desc_get_size(weight_layout(kern)) / sizeof(float);
+    const int id = omp_get_thread_num();
+    const uint16_t *from = s->packed;
+    int rc = 0;
+
+    DK_ASSERT(id < MAX_THREADS);
+    *out = s->packed;
+    if (!kept_narrow(kern->dtype))
+        return 0;
+    if (per_thread[id].wide_room < n) {
+        dk_free(per_thread[id].wide);
+        per_thread[id].wide_room = per_thread[id].wide_serial = 0;
+        rc = dk_alloc(&per_thread[id].wide, n, sizeof(float), "a strip of weights", err);
+        per_thread[id].wide_room = rc == 0 ? n : 0;
+    }
+    if (rc == 0 && per_thread[id].wide_serial != s->serial) {
+        for (size_t i = 0; i < n; i++)
+            per_thread[id].wide[i] = dk_bf16_f32(from[i]);
+        per_thread[id].wide_serial = s->serial;
+    }
+    *out = per_thread[id].wide;
+    return rc;
+}
+
 /* One piece: y = x W, all pointers to whole blocks. */
-static int execute(const struct kernel *kern, float *y, const void *x, dnnl_memory_t w, dk_err *err)
+static int execute(const struct kernel *kern, float *y, const void *x, const struct strip *strip, dk_err *err)
 {
     const int id = omp_get_thread_num();
-    dnnl_memory_t mx = NULL, my = NULL, ms = NULL;
+    dnnl_memory_t mx = NULL, my = NULL, ms = NULL, mw = NULL;
+    const void *w = NULL;
     int rc = 0;
 
     DK_ASSERT(id < MAX_THREADS);
@@ -180,6 +230,10 @@ static int execute(const struct kernel *kern, float *y, const void *x, dnnl_memo
         per_thread[id].bytes = rc == 0 ? kern->scratch : 0;
     }
     if (rc == 0)
+        rc = widen(&w, kern, strip, err);
+    if (rc == 0)
+        rc = check(dnnl_memory_create(&mw, weight_layout(kern), engine, (void *)(uintptr_t)w), "W", err);
+    if (rc == 0)
         rc = check(dnnl_memory_create(&mx, MD(kern->x_md), engine, (void *)(uintptr_t)x), "x", err);
     if (rc == 0)
         rc = check(dnnl_memory_create(&my, MD(kern->y_md), engine, y), "y", err);
@@ -187,7 +241,7 @@ static int execute(const struct kernel *kern, float *y, const void *x, dnnl_memo
         rc = check(dnnl_memory_create(&ms, dnnl_primitive_desc_query_md(kern->pd,
                    dnnl_query_scratchpad_md, 0), engine, per_thread[id].scratch), "scratch", err);
     if (rc == 0) {
-        dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, mx }, { DNNL_ARG_WEIGHTS, w },
+        dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, mx }, { DNNL_ARG_WEIGHTS, mw },
                                    { DNNL_ARG_DST, my }, { DNNL_ARG_SCRATCHPAD, ms } };
 
         rc = check(dnnl_primitive_execute(kern->prim, per_thread[id].stream, ms ? 4 : 3, args),
@@ -195,6 +249,7 @@ static int execute(const struct kernel *kern, float *y, const void *x, dnnl_memo
         if (rc == 0)
             rc = check(dnnl_stream_wait(per_thread[id].stream), "product", err);
     }
+    if (mw) dnnl_memory_destroy(mw);
     if (mx) dnnl_memory_destroy(mx);
     if (my) dnnl_memory_destroy(my);
     if (ms) dnnl_memory_destroy(ms);
@@ -203,7 +258,7 @@ static int execute(const struct kernel *kern, float *y, const void *x, dnnl_memo
 
 /* The large and the small block must give the same bits, or only the large
  * one is used: random inputs, every row compared. */
-static int compare_heights(struct kernel *small, const struct kernel *big, dnnl_memory_t w,
+static int compare_heights(struct kernel *small, const struct kernel *big, const struct strip *w,
                            dk_err *err)
 {
     const size_t k = big->k, in = in_type(big->dtype) == dnnl_bf16 ? 2 : 4;
@@ -340,22 +395,25 @@ static void to_bf16(uint16_t *restrict out, const float *restrict x, size_t n)
 /* Packs rows [n, k] (f32, k contiguous) as the kernel wants W. */
 static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, dk_err *err)
 {
-    const_md_t want = dnnl_primitive_desc_query_md(kern->pd, dnnl_query_weights_md, 0);
+    const const_md_t want = weight_layout(kern);
+    const size_t bytes = dnnl_memory_desc_get_size(want);
     dnnl_primitive_desc_t rpd = NULL;
     dnnl_primitive_t reorder = NULL;
-    dnnl_memory_t from = NULL;
+    dnnl_memory_t from = NULL, to = NULL;
     dnnl_stream_t stream = NULL;
     md_t src = {0};
+    void *packed = NULL;
     int rc;
 
     if (kern->dtype == DK_BF16)
         dk_bf16_round_row(rows, kern->n * kern->k);
-    rc = check(md_strided(&src, kern->k, kern->n, 1, kern->k, dnnl_f32), "W", err);
+    rc = dk_alloc(&packed, bytes, 1, "packed weights", err);
+    if (rc == 0)
+        rc = check(md_strided(&src, kern->k, kern->n, 1, kern->k, dnnl_f32), "W", err);
     if (rc == 0)
         rc = check(dnnl_memory_create(&from, MD(src), engine, rows), "W", err);
     if (rc == 0)
-        rc = check(dnnl_memory_create(&s->packed, want, engine, DNNL_MEMORY_ALLOCATE),
-                   "packing weights", err);
+        rc = check(dnnl_memory_create(&to, want, engine, packed), "packing weights", err);
     if (rc == 0)
         rc = check(dnnl_reorder_primitive_desc_create(&rpd, MD(src), engine, want, engine, NULL),
                    "packing weights", err);
@@ -364,17 +422,27 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
     if (rc == 0)
         rc = check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream", err);
     if (rc == 0) {
-        dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, s->packed } };
+        dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, to } };
 
         rc = check(dnnl_primitive_execute(reorder, stream, 2, args), "packing weights", err);
         if (rc == 0)
             rc = check(dnnl_stream_wait(stream), "packing weights", err);
     }
+    if (rc == 0 && kept_narrow(kern->dtype)) {
+        rc = dk_alloc(&s->packed, bytes / sizeof(float), sizeof(uint16_t), "packed weights", err);
+        if (rc == 0)
+            to_bf16(s->packed, packed, bytes / sizeof(float));
+    } else if (rc == 0) {
+        s->packed = packed;
+        packed = NULL;
+    }
+    dk_free(packed);
     md_free(&src);
     if (stream) dnnl_stream_destroy(stream);
     if (reorder) dnnl_primitive_destroy(reorder);
     if (rpd) dnnl_primitive_desc_destroy(rpd);
     if (from) dnnl_memory_destroy(from);
+    if (to) dnnl_memory_destroy(to);
     return rc;
 }
 
@@ -447,6 +515,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         struct strip *s = &w->strip[i];
         struct kernel *kern;
 
+        s->serial = ++last_serial;
         s->first = i * w->strip_max;
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
         rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
@@ -464,8 +533,7 @@ void dk_weight_free(dk_weight **w)
     if (!*w)
         return;
     for (size_t i = 0; i < (*w)->n_strips; i++)
-        if ((*w)->strip[i].packed)
-            dnnl_memory_destroy((*w)->strip[i].packed);
+        dk_free((*w)->strip[i].packed);
     dk_free((*w)->strip);
     dk_free(*w);
     *w = NULL;
@@ -581,16 +649,15 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     DK_ASSERT(lhs->k == w->k && lhs->dtype == w->dtype && ldy >= w->n);
     for (int e = 0; rc == 0 && e < 2; e++) {
         const struct strip *s = &w->strip[e ? last : 0];
-        const_md_t layout = NULL;
+        const const_md_t layout = weight_layout(find_kernel(big_rows, s->n, w->k, w->strip_max, w->dtype));
 
-        dnnl_memory_get_memory_desc(s->packed, (void *)&layout);
         rc = get_kernel(&kern[e][0], big_rows, s->n, w->k, ldy, w->dtype, layout, err);
         if (rc == 0) {
             const bool fresh = !find_kernel(small_rows, s->n, w->k, ldy, w->dtype);
 
             rc = get_kernel(&kern[e][1], small_rows, s->n, w->k, ldy, w->dtype, layout, err);
             if (rc == 0 && fresh)
-                rc = compare_heights(kern[e][1], kern[e][0], s->packed, err);
+                rc = compare_heights(kern[e][1], kern[e][0], s, err);
         }
         small_ok = small_ok && rc == 0 && kern[e][1]->usable;
     }
@@ -606,7 +673,7 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
             dk_err local = {0};
 
             failed |= execute(kern[j == last][small], y + row * ldy + w->strip[j].first,
-                              lhs_row(lhs, row), w->strip[j].packed, &local) < 0;
+                              lhs_row(lhs, row), &w->strip[j], &local) < 0;
         }
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product failed") : 0;
 }
@@ -617,5 +684,5 @@ int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, cons
     const struct kernel *kern = find_kernel(big_rows, w->strip[strip].n, w->k, ldy, w->dtype);
 
     DK_ASSERT(kern);        /* ldy is dk_weight_strip_max: made when packing */
-    return execute(kern, y, lhs_row(lhs, block * big_rows), w->strip[strip].packed, err);
+    return execute(kern, y, lhs_row(lhs, block * big_rows), &w->strip[strip], err);
 }

@@ -107,16 +107,76 @@ static void man(const dk_tool *tool)
            ".TP\n\\fB\\-\\-stamp\\fR\nPrint every value that shapes the result, and exit.\n");
 }
 
+/* --- completion ------------------------------------------------------------- */
+static void words(const dk_opt *o)
+{
+    for (; o->kind != DK_OPT_END; o++) {
+        if (o->kind == DK_OPT_GROUP)
+            continue;
+        printf("--%s ", o->name);
+        if (o->letter)
+            printf("-%c ", o->letter);
+    }
+}
+
+/* After an option with a list of choices, one of these. */
+static void choices(const dk_opt *o)
+{
+    for (; o->kind != DK_OPT_END; o++) {
+        if (o->kind != DK_OPT_CHOICE)
+            continue;
+        printf("    --%s", o->name);
+        if (o->letter)
+            printf("|-%c", o->letter);
+        printf(") COMPREPLY=($(compgen -W '");
+        for (const char *s = o->choices; *s; s++)
+            putchar(*s == '|' ? ' ' : *s);
+        printf("' -- \"$cur\")); return ;;\n");
+    }
+}
+
+/* Verbs come first; what follows one is completed as its own tool says. */
+static void verbs(void)
+{
+    printf("    if [ \"$COMP_CWORD\" = 1 ] && [[ $cur != -* ]]; then\n"
+           "        COMPREPLY=($(compgen -W \"list help $(dk list | awk '{ print $1 }')\" -- \"$cur\"))\n"
+           "        return\n"
+           "    elif [ \"$COMP_CWORD\" -gt 1 ] && [[ ${COMP_WORDS[1]} = help ]]; then\n"
+           "        COMPREPLY=($(compgen -W \"$(dk list | awk '{ print $1 }')\" -- \"$cur\"))\n"
+           "        return\n"
+           "    elif [ \"$COMP_CWORD\" -gt 1 ] && [[ ${COMP_WORDS[1]} =~ ^[a-z-]+$ ]]; then\n"
+           "        eval \"$(dk \"${COMP_WORDS[1]}\" --help=bash 2> /dev/null)\"\n"
+           "        verb=_dk_${COMP_WORDS[1]//-/_}\n"
+           "        declare -F \"$verb\" > /dev/null && \"$verb\"\n"
+           "        return\n"
+           "    fi\n");
+}
+
+/* Where the function leaves nothing, the shell completes file names. */
 static void bash(const dk_tool *tool)
 {
-    printf("complete -o default -W '");
-    for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
-        if (o->kind != DK_OPT_GROUP)
-            printf("--%s ", o->name);
-    for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
-        if (o->kind != DK_OPT_GROUP)
-            printf("--%s ", o->name);
-    printf("--quiet --verbose --help --version --stamp' %s\n", tool->name);
+    char *name = dk_xstrdup(tool->name);
+
+    for (char *s = name; *s; s++)
+        if (*s == '-')
+            *s = '_';
+    printf("_%s() {\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb\n"
+           "    COMPREPLY=()\n", name);
+    if (strcmp(tool->name, "dk") == 0)
+        verbs();
+    printf("    case $prev in\n");
+    choices(tool->opts);
+    choices(dk_opts_common());
+    printf("    esac\n"
+           "    [[ $cur == -* ]] || return\n"
+           "    COMPREPLY=($(compgen -W '");
+    words(tool->opts);
+    words(dk_opts_common());
+    printf("--quiet -q --verbose -v -vv --help -h --version -V --stamp' -- \"$cur\"))\n"
+           "}\n"
+           "complete -o default -F _%s %s\n", name, tool->name);
+    dk_free(name);
 }
 
 void dk_help_print(const dk_tool *tool, enum dk_help_form form)

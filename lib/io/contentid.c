@@ -82,43 +82,81 @@ static int add_models(dk_h5 *f, dk_sha256 *h, dk_err *err)
     return rc;
 }
 
+static bool below(const char *path, const char *folder)
+{
+    return strncmp(path, folder, strlen(folder)) == 0;
+}
+
 /* What describes the run, or is derived from the rest, stays out. */
 static bool counts(const char *path)
 {
-    static const char *const out[] = { "/provenance/", "/check/", "/shards/" };
-
-    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
-        if (strncmp(path, out[i], strlen(out[i])) == 0)
-            return false;
-    return true;
+    return !below(path, "/provenance/") && !below(path, "/check/") && !below(path, "/shards/");
 }
 
-static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_err *err)
+static void add_sum(dk_buf *sums, dk_sha256 **h)
 {
+    uint8_t raw[32];
+
+    dk_sha256_raw(*h, raw);
+    dk_sha256_free(h);
+    dk_buf_add(sums, raw, sizeof raw);
+}
+
+/* The chunk that was read last is still there as it was unpacked. */
+static int sum_chunk(dk_h5 *f, const dk_h5_object *o, uint64_t chunk, dk_buf *sums, dk_err *err)
+{
+    const void *p;
+    size_t n;
+    int rc = dk_h5_chunk(f, o->path, chunk, &p, &n, err);
+
+    if (rc == 0) {
+        dk_sha256 *one = dk_sha256_new();
+
+        dk_sha256_add(one, p, n);
+        add_sum(sums, &one);
+    }
+    return rc;
+}
+
+/* h NULL: the values do not belong to the content.  sums NULL: nobody asks. */
+static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_buf *sums, dk_err *err)
+{
+    dk_sha256 *whole = NULL;
     size_t row = o->data.item, step;
     uint8_t *block;
     int rc;
 
     for (int i = 1; i < o->data.rank; i++)
         row *= o->data.dim[i];
-    dk_content_data(h, o->path, &o->data);
-    if (row == 0)
+    if (h)
+        dk_content_data(h, o->path, &o->data);
+    if (row == 0 || o->data.dim[0] == 0)
         return 0;
     /* A whole number of chunks at a time, so that each is unpacked once. */
     step = o->data.chunk[0] ? o->data.chunk[0] : ((size_t)1 << 20) / row + 1;
     if ((rc = dk_alloc(&block, step, row, o->path, err)) < 0)
         return rc;
+    if (sums && !o->data.chunk[0])
+        whole = dk_sha256_new();
     for (uint64_t at = 0; rc == 0 && at < o->data.dim[0]; at += step) {
         const uint64_t n = o->data.dim[0] - at < step ? o->data.dim[0] - at : step;
 
-        if ((rc = dk_h5_read(f, o->path, o->data.type, at, n, block, err)) == 0)
+        if ((rc = dk_h5_read(f, o->path, o->data.type, at, n, block, err)) < 0)
+            break;
+        if (h)
             dk_sha256_add(h, block, n * row);
+        if (whole)
+            dk_sha256_add(whole, block, n * row);
+        else if (sums)
+            rc = sum_chunk(f, o, at / step, sums, err);
     }
+    if (whole)
+        add_sum(sums, &whole);
     dk_free(block);
     return rc;
 }
 
-int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
+int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_buf *sums, dk_err *err)
 {
     dk_sha256 *h = dk_sha256_new();
     int rc;
@@ -134,8 +172,8 @@ int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
     for (size_t i = 0; rc == 0 && i < dk_h5_count(f); i++) {
         const dk_h5_object *o = dk_h5_at(f, i);
 
-        if (o->kind == DK_H5_DATASET && counts(o->path))
-            rc = add_data(f, h, o, err);
+        if (o->kind == DK_H5_DATASET && !below(o->path, "/check/") && (sums || counts(o->path)))
+            rc = add_data(f, counts(o->path) ? h : NULL, o, sums ? &sums[i] : NULL, err);
     }
     if (rc == 0)
         dk_content_end(&h, id);

@@ -46,7 +46,7 @@ int dk_h5_start(dk_err *err)
     types[DK_H5_F64] = H5T_IEEE_F64LE;
     types[DK_H5_F16] = float16(10, 5, 15);
     types[DK_H5_BF16] = float16(7, 8, 127);
-    if (dk_zstd_register() < 0)
+    if (H5Zregister(dk_zstd_class()) < 0)
         return dk_fail_h5(err, DK_EIO, "the HDF5 library does not take the zstd filter");
     started = true;
     return 0;
@@ -167,6 +167,7 @@ void dk_h5_drop_objects(dk_h5 *f)
         if (f->open[i].id >= 0)
             H5Dclose(f->open[i].id);
         dk_free(f->open[i].raw);
+        dk_free(f->open[i].sums);
         dk_free((char *)f->obj[i].path);
     }
     dk_free(f->obj);

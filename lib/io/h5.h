@@ -101,6 +101,8 @@ const dk_h5_object *dk_h5_find(const dk_h5 *f, const char *path);   /* NULL: not
 /* Rows first .. first + n of a dataset that must have this type. */
 int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint64_t n, void *out,
                dk_err *err);
+/* Chunk c of a dataset in chunks, its padding included; borrowed until the next read. */
+int dk_h5_chunk(dk_h5 *f, const char *path, uint64_t c, const void **p, size_t *n, dk_err *err);
 /* The whole dataset into memory from dk_alloc: *out[rows * row items]. */
 int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5_data *info,
                    dk_err *err);
@@ -117,8 +119,12 @@ int dk_h5_get_real(dk_h5 *f, const char *obj, const char *name, double *out, dk_
  * the last one; name and text are added to the buffers. */
 int dk_h5_attr_text(dk_h5 *f, const char *obj, size_t i, dk_buf *name, dk_buf *text, bool *quoted,
                     dk_err *err);
-/* The content id as computed from the values in the file. */
-int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err);
+/* The content id as computed from the values in the file.  sums: NULL, or a
+ * zeroed buffer for each object, which receives 32 bytes of SHA-256 for each
+ * chunk of a dataset as /check has them (dk-formats(5)). */
+int dk_h5_content_id(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_buf *sums, dk_err *err);
+/* Every dataset of a file that keeps hashes has some.  (Reading compares them.) */
+int dk_h5_check_sums(dk_h5 *f, dk_err *err);
 
 /* Ends a reader; abandons a writer (no target, no temporary).  NULL is fine. */
 void dk_h5_close(dk_h5 **f);

@@ -6,11 +6,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-typedef enum dk_info_form { DK_INFO_TEXT, DK_INFO_JSON, DK_INFO_LINEAGE, DK_INFO_CHECK }
-    dk_info_form;
+typedef enum dk_info_form {
+    DK_INFO_TEXT, DK_INFO_JSON, DK_INFO_LINEAGE, DK_INFO_CHECK, DK_INFO_DEEP
+} dk_info_form;
 
-/* Adds to out.  path "-" is a token stream on standard input.  CHECK reads all
- * values: offsets, ranges, shapes, and the content id, recomputed. */
+/* Adds to out.  path "-" is a token stream on standard input.  CHECK and DEEP
+ * read all values (h5check.h). */
 int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err);
 
 /* The same in a child process, printed to standard output: a damaged file that

@@ -20,7 +20,8 @@ typedef struct dk_h5_open_data {
     hid_t id;
     uint8_t *raw;               /* one chunk as values */
     uint64_t raw_index;         /* which; UINT64_MAX: none */
-    bool chunked, shuffle, zstd;
+    uint8_t *sums;              /* [chunks, 32] from /check; NULL: none, or not yet read */
+    bool chunked, shuffle, zstd, no_sums;
 } dk_h5_open_data;
 
 struct dk_h5 {

@@ -1,8 +1,10 @@
 /* Values.  Chunks are fetched as stored and unpacked here, because the library
- * trusts the sizes that a damaged chunk claims. */
+ * trusts the sizes that a damaged chunk claims; each is compared with the hash
+ * that the file keeps of it. */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "io/h5priv.h"
 #include "io/zstdfilter.h"
 
@@ -43,6 +45,75 @@ static int reserve_scratch(dk_h5 *f, size_t bytes, dk_err *err)
     return 0;
 }
 
+/* --- hashes of chunks ------------------------------------------------------ */
+static uint64_t n_chunks(const dk_h5_data *d)
+{
+    return d->chunk[0] ? (d->dim[0] + d->chunk[0] - 1) / d->chunk[0] : 1;
+}
+
+/* The hashes that the file keeps of dataset i, if it keeps any. */
+static int load_sums(dk_h5 *f, size_t i, dk_err *err)
+{
+    const dk_h5_data *d = &f->obj[i].data;
+    dk_h5_open_data *o = &f->open[i];
+    const dk_h5_object *sums;
+    char *path;
+    int rc = 0;
+
+    if (o->sums || o->no_sums)
+        return 0;
+    path = dk_xasprintf("/check%s", f->obj[i].path);
+    sums = f->writing || strncmp(f->obj[i].path, "/check/", 7) == 0 ? NULL : dk_h5_find(f, path);
+    o->no_sums = !sums || sums->kind != DK_H5_DATASET;
+    if (!o->no_sums && (sums->data.rank != 2 || sums->data.dim[0] != n_chunks(d) || sums->data.dim[1] != 32))
+        rc = dk_fail(err, DK_EFORMAT, "%s: %s is not a hash for each of the %" PRIu64 " chunks of %s", f->path,
+                     path, n_chunks(d), f->obj[i].path);
+    else if (!o->no_sums)
+        rc = dk_h5_read_all(f, path, DK_H5_U8, &o->sums, NULL, err);
+    dk_free(path);
+    return rc;
+}
+
+/* So that a flipped bit is an error wherever a file is read, not only in dk-info. */
+static int check_sum(dk_h5 *f, size_t i, uint64_t c, const void *p, size_t n, dk_err *err)
+{
+    dk_sha256 *h;
+    uint8_t sum[32];
+    int rc = load_sums(f, i, err);
+
+    if (rc < 0 || !f->open[i].sums)
+        return rc;
+    h = dk_sha256_new();
+    dk_sha256_add(h, p, n);
+    dk_sha256_raw(h, sum);
+    dk_sha256_free(&h);
+    if (memcmp(sum, f->open[i].sums + 32 * c, 32) != 0)
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s is damaged: its hash is not the one in "
+                       "the file", f->path, c, f->obj[i].path);
+    return 0;
+}
+
+int dk_h5_check_sums(dk_h5 *f, dk_err *err)
+{
+    if (!dk_h5_find(f, "/check"))
+        return 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const char *path = f->obj[i].path;
+        char *check = dk_xasprintf("/check%s", path);
+        const bool has = dk_h5_find(f, check) != NULL;
+
+        dk_free(check);
+        if (f->obj[i].kind != DK_H5_DATASET)
+            continue;
+        if (strncmp(path, "/check/", 7) == 0 && !dk_h5_find(f, path + 6))
+            return dk_fail(err, DK_EFORMAT, "%s: %s is gone, its hashes are there", f->path, path + 6);
+        if (strncmp(path, "/check/", 7) != 0 && !has && f->obj[i].data.dim[0] && dk_h5_row_items(&f->obj[i].data))
+            return dk_fail(err, DK_EFORMAT, "%s: %s has no hashes, other datasets have", f->path, path);
+    }
+    return 0;
+}
+
+/* --- chunks ------------------------------------------------------------------ */
 /* Brings chunk number c of dataset i into open[i].raw. */
 static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
 {
@@ -64,7 +135,7 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
     if (H5Dget_chunk_info_by_coord(o->id, at, &mask, &addr, &size) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
     if (addr == HADDR_UNDEF || mask != 0 || size == 0 || size > most || (!o->zstd && size != most))
-        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s is missing or damaged",
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s is missing or damaged",
                        f->path, c, f->obj[i].path);
     if ((rc = reserve_scratch(f, most + bytes, err)) < 0 ||
         (!o->raw && (rc = dk_alloc(&o->raw, bytes, 1, "a chunk", err)) < 0))
@@ -74,12 +145,13 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
     if (H5Dread_chunk(o->id, H5P_DEFAULT, at, &read_mask, packed) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
     if (o->zstd && dk_zstd_decode(plain, bytes, packed, size) < 0)
-        return dk_fail(err, DK_EFORMAT, "%s: piece %" PRIu64 " of %s does not unpack", f->path, c,
+        return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s does not unpack", f->path, c,
                        f->obj[i].path);
     if (o->shuffle)
         unshuffle(o->raw, plain, bytes / d->item, d->item);
-    o->raw_index = c;
-    return 0;
+    if ((rc = check_sum(f, i, c, o->raw, bytes, err)) == 0)
+        o->raw_index = c;
+    return rc;
 }
 
 static int read_chunked(dk_h5 *f, size_t i, uint64_t first, uint64_t n, uint8_t *out, dk_err *err)
@@ -123,11 +195,34 @@ static int read_piece(dk_h5 *f, size_t i, uint64_t first, uint64_t n, void *out,
     return rc;
 }
 
+static int open_data(dk_h5 *f, size_t i, dk_err *err)
+{
+    const char *path = f->obj[i].path;
+
+    if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
+        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
+    return 0;
+}
+
+int dk_h5_chunk(dk_h5 *f, const char *path, uint64_t c, const void **p, size_t *n, dk_err *err)
+{
+    const size_t i = index_of(f, path);
+    int rc;
+
+    DK_ASSERT(i != SIZE_MAX && f->obj[i].data.chunk[0] && f->open[i].chunked);
+    if ((rc = open_data(f, i, err)) < 0 || (rc = load_chunk(f, i, c, err)) < 0)
+        return rc;
+    *p = f->open[i].raw;
+    *n = f->obj[i].data.chunk[0] * dk_h5_row_items(&f->obj[i].data) * f->obj[i].data.item;
+    return 0;
+}
+
 int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint64_t n, void *out,
                dk_err *err)
 {
     const size_t i = index_of(f, path);
     const dk_h5_data *d;
+    int rc;
 
     if (i == SIZE_MAX || f->obj[i].kind != DK_H5_DATASET)
         return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
@@ -140,10 +235,14 @@ int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint
                        PRIu64, f->path, path, d->dim[0], n, first);
     if (n == 0 || dk_h5_row_items(d) == 0)
         return 0;
-    if (f->open[i].id < 0 && (f->open[i].id = H5Dopen2(f->id, path, H5P_DEFAULT)) < 0)
-        return dk_fail_h5(err, DK_EFORMAT, "%s: cannot open %s", f->path, path);
-    return f->open[i].chunked ? read_chunked(f, i, first, n, out, err)
-                              : read_piece(f, i, first, n, out, err);
+    if ((rc = open_data(f, i, err)) < 0)
+        return rc;
+    if (f->open[i].chunked)
+        return read_chunked(f, i, first, n, out, err);
+    rc = read_piece(f, i, first, n, out, err);
+    if (rc == 0 && n == d->dim[0])
+        rc = check_sum(f, i, 0, out, n * dk_h5_row_items(d) * d->item, err);
+    return rc;
 }
 
 int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5_data *info,

@@ -1,8 +1,8 @@
 /* Writing HDF5.
  *
  * Datasets stay open and grow through the library's filter pipeline.  At the
- * end the content id is computed by reading the file back, so what is committed
- * has been read once. */
+ * end the content id and the hashes of the chunks are computed by reading the
+ * file back, so what is committed has been read once. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -227,19 +227,19 @@ int dk_h5_write(dk_h5 *f, const char *path, dk_h5_type type, int rank, const uin
     return rc == 0 ? dk_h5_append(f, path, data, dim[0], err) : rc;
 }
 
-/* Small texts stay in one unfiltered piece, so that tools without our filter
- * can show them. */
+/* Small things stay in one unfiltered piece, so that tools without our filter
+ * can show them.  width 0: one dimension. */
 static int write_flat(dk_h5 *f, const char *path, dk_h5_type t, size_t item, uint64_t n,
-                      const void *data, dk_err *err)
+                      uint64_t width, const void *data, dk_err *err)
 {
-    const hsize_t dim = n;
+    const hsize_t dim[2] = { n, width };
     hid_t list, space, type, d;
     int rc = make_groups(f, path, false, err);
 
     if (rc < 0)
         return rc;
     list = timeless(H5P_DATASET_CREATE);
-    space = H5Screate_simple(1, &dim, NULL);
+    space = H5Screate_simple(width ? 2 : 1, dim, NULL);
     type = dk_h5_type_id(t, item);
     d = H5Dcreate2(f->id, path, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
     if (d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
@@ -267,7 +267,7 @@ int dk_h5_write_strs(dk_h5 *f, const char *path, const char *const *s, uint64_t 
         return rc;
     for (uint64_t i = 0; i < n; i++)
         memcpy(all + i * item, s[i], strlen(s[i]));
-    rc = write_flat(f, path, DK_H5_STR, item, n, all, err);
+    rc = write_flat(f, path, DK_H5_STR, item, n, 0, all, err);
     dk_free(all);
     return rc;
 }
@@ -298,10 +298,10 @@ static int write_head(dk_h5 *f, const char *encoding, const dk_provenance *p, dk
         (rc = dk_h5_put_str(f, "/", "writer", p->writer, err)) < 0)
         return rc;
     if (p->command_json)
-        rc = write_flat(f, "/provenance/command", DK_H5_U8, 1, strlen(p->command_json),
+        rc = write_flat(f, "/provenance/command", DK_H5_U8, 1, strlen(p->command_json), 0,
                         p->command_json, err);
     if (rc == 0 && p->inputs_json)
-        rc = write_flat(f, "/provenance/inputs", DK_H5_U8, 1, strlen(p->inputs_json),
+        rc = write_flat(f, "/provenance/inputs", DK_H5_U8, 1, strlen(p->inputs_json), 0,
                         p->inputs_json, err);
     return rc;
 }
@@ -344,18 +344,39 @@ out:
     return rc;
 }
 
+static int write_sums(dk_h5 *f, const dk_buf *sums, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < f->n; i++) {
+        char *path = dk_xasprintf("/check%s", f->obj[i].path);
+
+        if (sums[i].n)
+            rc = write_flat(f, path, DK_H5_U8, 1, sums[i].n / 32, 32, sums[i].s, err);
+        dk_free(path);
+    }
+    return rc;
+}
+
 /* From here on the file is a finished one that is read back. */
 static int finish(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
 {
+    dk_buf *sums;
     int rc = 0;
 
     dk_h5_drop_objects(f);
     if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
         return dk_fail_h5(err, DK_EIO, "cannot write %s", f->path);
-    if ((rc = dk_h5_walk(f, err)) < 0 || (rc = dk_h5_content_id(f, id, err)) < 0)
+    if ((rc = dk_h5_walk(f, err)) < 0)
         return rc;
+    sums = dk_xcalloc(f->n + 1, sizeof *sums);
+    if ((rc = dk_h5_content_id(f, id, sums, err)) == 0)
+        rc = write_sums(f, sums, err);
+    for (size_t i = 0; i < f->n; i++)
+        dk_buf_free(&sums[i]);
+    dk_free(sums);
     dk_h5_drop_objects(f);
-    return dk_h5_put_str(f, "/", "content_id", id, err);
+    return rc < 0 ? rc : dk_h5_put_str(f, "/", "content_id", id, err);
 }
 
 int dk_h5_commit(dk_h5 **fp, uint64_t rows, uint64_t docs, char content_id[DK_CONTENT_ID_LEN],

@@ -11,19 +11,26 @@
 static const json_t *in(const dk_json *v) { return (const json_t *)v; }
 static const dk_json *wrap(const json_t *v) { return (const dk_json *)v; }
 
-int dk_json_parse(dk_json **root, const char *text, size_t n, const char *name, dk_err *err)
+static int parse(dk_json **root, const char *text, size_t n, const char *name, bool big, dk_err *err)
 {
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_error_t why;
-    json_t *v = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
-                           &why);
+    json_t *v = json_loadb(text, n, flags, &why);
 
+    if (!v && big && json_error_code(&why) == json_error_numeric_overflow)
+        v = json_loadb(text, n, flags | JSON_DECODE_INT_AS_REAL, &why);
     *root = (dk_json *)v;
     if (v)
         return 0;
     return dk_fail(err, DK_EFORMAT, "%s:%d: not valid JSON: %s", name, why.line, why.text);
 }
 
-int dk_json_load(dk_json **root, const char *path, dk_err *err)
+int dk_json_parse(dk_json **root, const char *text, size_t n, const char *name, dk_err *err)
+{
+    return parse(root, text, n, name, false, err);
+}
+
+static int load(dk_json **root, const char *path, bool big, dk_err *err)
 {
     const bool std = strcmp(path, "-") == 0;
     FILE *f = std ? stdin : fopen(path, "re");
@@ -43,10 +50,14 @@ int dk_json_load(dk_json **root, const char *path, dk_err *err)
     if (!std)
         fclose(f);
     if (rc == 0)
-        rc = dk_json_parse(root, text.s ? text.s : "", text.n, path, err);
+        rc = parse(root, text.s ? text.s : "", text.n, path, big, err);
     dk_buf_free(&text);
     return rc;
 }
+
+int dk_json_load(dk_json **root, const char *path, dk_err *err) { return load(root, path, false, err); }
+
+int dk_json_load_big(dk_json **root, const char *path, dk_err *err) { return load(root, path, true, err); }
 
 void dk_json_free(dk_json **root)
 {

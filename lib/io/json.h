@@ -27,6 +27,9 @@ typedef enum dk_json_kind {
 int dk_json_parse(dk_json **root, const char *text, size_t n, const char *name, dk_err *err);
 /* The whole file at path; "-" is standard input.  DK_EIO, DK_EFORMAT. */
 int dk_json_load(dk_json **root, const char *path, dk_err *err);
+/* The same, and an integer beyond 64 bits makes all numbers reals: published
+ * tokenizer configurations have 1e30 written out. */
+int dk_json_load_big(dk_json **root, const char *path, dk_err *err);
 void dk_json_free(dk_json **root);
 
 /* Borrowed: valid until the root is freed. */

@@ -1,4 +1,4 @@
-/* JSON lines that fit in memory: tables and samples. */
+/* JSON lines: tables and samples. */
 #ifndef DK_IO_JSONL_H
 #define DK_IO_JSONL_H
 
@@ -12,5 +12,10 @@ typedef struct dk_jsonl {
 /* Blank lines are passed over.  Errors name the file and line. */
 int dk_jsonl_load(dk_jsonl *t, const char *path, dk_err *err);
 void dk_jsonl_free(dk_jsonl *t);
+
+/* Row by row, for tables of which little is kept: each may take *row, and then
+ * sets it to NULL. */
+typedef void dk_jsonl_fn(void *user, dk_json **row);
+int dk_jsonl_each(const char *path, dk_jsonl_fn *each, void *user, dk_err *err);
 
 #endif

@@ -6,8 +6,8 @@
 
 enum { DK_ZSTD_FILTER = 32015, DK_ZSTD_LEVEL = 1 };
 
-/* Registers the filter with the library; < 0 when that fails. */
-int dk_zstd_register(void);
+/* What H5Zregister takes: a H5Z_class2_t. */
+const void *dk_zstd_class(void);
 /* One frame of exactly n bytes into out; < 0 when the frame is anything else. */
 int dk_zstd_decode(void *out, size_t n, const void *frame, size_t frame_bytes);
 /* The most bytes that a frame of n bytes of data can have. */

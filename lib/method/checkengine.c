@@ -45,8 +45,13 @@ static void tap_stream(const struct engine *e, struct taps *to, float *out, size
 
 static dk_site site_of(const dk_adapter_module *m)
 {
-    return m->which <= DK_LINEAR_V ? DK_SITE_QKV : m->which == DK_LINEAR_O ? DK_SITE_O
-         : m->which == DK_LINEAR_DOWN ? DK_SITE_DOWN : DK_SITE_GATE_UP;
+    switch (m->which) {
+    case DK_LINEAR_O:       return DK_SITE_O;
+    case DK_LINEAR_GATE:
+    case DK_LINEAR_UP:      return DK_SITE_GATE_UP;
+    case DK_LINEAR_DOWN:    return DK_SITE_DOWN;
+    default:                return DK_SITE_QKV;
+    }
 }
 
 static const dk_adapter_module *module_of(const struct engine *e, size_t k)
@@ -90,8 +95,8 @@ static int whole(struct engine *e, dk_err *err)
     for (size_t k = 0; k < e->n; k++) {
         for (size_t i = 0; i < e->layers; i++) {
             add_tap(&taps, (int)i, k, DK_SITE_IN, at(e, e->in, e->layers, k, i));
-            add_tap(&taps, (int)i, k, DK_SITE_O, at(e, e->att, e->layers, k, i));
-            add_tap(&taps, (int)i, k, DK_SITE_DOWN, at(e, e->mlp, e->layers, k, i));
+            add_tap(&taps, (int)i, k, DK_SITE_ATTN_ADD, at(e, e->att, e->layers, k, i));
+            add_tap(&taps, (int)i, k, DK_SITE_MLP_ADD, at(e, e->mlp, e->layers, k, i));
         }
         tap_module(e, &taps, k);
     }
@@ -156,10 +161,12 @@ static int compare_head(struct engine *e, dk_err *err)
     for (size_t k = 0; rc == 0 && k < e->n; k++) {      /* each with its own weights */
         const dk_model *own = e->c->pair.lane[e->lane[k]].model, *m = own ? own : e->c->pair.model;
 
-        dk_rmsnorm(norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d, m->final_norm, e->d,
-                   m->config.rms_eps);
+        dk_model_norm(&m->config, norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d,
+                      &m->final_norm, e->d);
         dk_lhs_set(lhs, norm, e->d, 1, e->d);
         rc = dk_product(e->again, e->vocab, lhs, m->head, err);
+        if (rc == 0 && m->config.final_softcap > 0)
+            dk_softcap(e->again, e->vocab, (float)m->config.final_softcap);
         if (rc == 0)
             e->c->engine[e->lane[k]].head = dk_check_differing(e->again, e->logits + k * e->vocab, e->vocab);
     }
@@ -169,15 +176,6 @@ static int compare_head(struct engine *e, dk_err *err)
 }
 
 /* --- A5 ------------------------------------------------------------------------------ */
-/* First column of a map in its product. */
-static size_t column_of(dk_linear which, const dk_model_config *c)
-{
-    const size_t q = c->n_heads * c->head_dim;
-
-    return which == DK_LINEAR_K ? q : which == DK_LINEAR_V ? q + c->n_kv_heads * c->head_dim
-         : which == DK_LINEAR_UP ? c->d_ff : 0;
-}
-
 /* |s B A x| of one row, in double. */
 static double norm_of_update(const dk_adapter_module *m, const float *x)
 {
@@ -207,7 +205,7 @@ static void compare_size(struct engine *e, size_t k)
     if (!m)
         return;
     width = dk_site_width(&e->c->config, site_of(m));
-    col = column_of(m->which, &e->c->config);
+    col = dk_linear_column(&e->c->config, m->which);
     for (size_t r = 0; r < e->rows; r++) {
         const float *y = e->y[k] + r * width + col, *y0 = e->y0[k] + r * width + col;
         double own = 0, all = 0;

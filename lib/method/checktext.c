@@ -356,6 +356,20 @@ static void compare_id(struct differences *d, bool hard, const char *what, uint3
     differ(d, hard, "%s: id %s in the base, %s in the finetune", what, x, y);
 }
 
+static void compare_steps(struct differences *d, const dk_tokenizer_spec *base,
+                          const dk_tokenizer_spec *own)
+{
+    dk_buf x = {0}, y = {0};
+
+    dk_tokenizer_spec_describe(base, &x);
+    dk_tokenizer_spec_describe(own, &y);
+    if (x.n != y.n || memcmp(x.s, y.s, x.n) != 0)
+        differ(d, true, "pre-tokenizer: %.150s in the base, %.150s in the finetune",
+               x.s, y.s);
+    dk_buf_free(&x);
+    dk_buf_free(&y);
+}
+
 static void compare(struct differences *d, const dk_tokenizer_spec *base, const dk_tokenizer_spec *own)
 {
     const char *x = base->chat_template, *y = own->chat_template;
@@ -363,9 +377,7 @@ static void compare(struct differences *d, const dk_tokenizer_spec *base, const 
     compare_vocabulary(d, base, own);
     compare_merges(d, base, own);
     compare_added(d, base, own);
-    if (base->pretok != own->pretok)
-        differ(d, true, "pre-tokenizer: %s in the base, %s in the finetune", dk_pretok_name(base->pretok),
-               dk_pretok_name(own->pretok));
+    compare_steps(d, base, own);
     if (base->ignore_merges != own->ignore_merges)
         differ(d, true, "ignore_merges differs");
     compare_id(d, true, "BOS", base->bos, own->bos);

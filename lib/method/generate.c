@@ -112,9 +112,11 @@ static void take(struct gen *g, size_t at, size_t lane, uint32_t id)
         ends = a->n == most_new(g, s->prompt);
     if (!ends)
         return;
+    a->done = true;
     g->ended[at * g->n_lanes + lane] = true;
     s->live--;
-    dk_progress_add(&g->bar, 1);
+    if (!g->plan->watch)
+        dk_progress_add(&g->bar, 1);
 }
 
 /* --- choosing -------------------------------------------------------------- */
@@ -140,13 +142,18 @@ static int choose(struct gen *g, const size_t *slots, size_t n, dk_err *err)
     #pragma omp parallel for schedule(dynamic) reduction(min : bad)
     for (size_t j = 0; j < total; j++) {
         const size_t i = j / g->n_lanes, lane = j % g->n_lanes, at = slots[i];
-        const float *row = g->logits + (lane * n + i) * g->vocab;
+        float *row = g->logits + (lane * n + i) * g->vocab;
         const struct slot *s = &g->slot[at];
+        const dk_answer *a = answer_of(g, s, lane);
+        const dk_sampling *how = &g->plan->sampling;
+        dk_sampler *own = g->sampler[dk_thread_id()];
 
         if (g->ended[at * g->n_lanes + lane])
             continue;
-        if (dk_sampler_next(g->sampler[dk_thread_id()], &g->plan->sampling, row,
-                            dk_uniform(draw_of(g, s, answer_of(g, s, lane)->n)), &g->drawn[j]) < 0)
+        if (how->repetition_penalty > 0 && how->repetition_penalty != 1)
+            dk_sampler_penalise(own, row, how->repetition_penalty, g->prompt[s->prompt].id,
+                                g->prompt[s->prompt].n, a->id, a->n);
+        if (dk_sampler_next(own, how, row, dk_uniform(draw_of(g, s, a->n)), &g->drawn[j]) < 0)
             bad = j < bad ? j : bad;
     }
     if (bad < total)
@@ -311,7 +318,8 @@ static int loop(struct gen *g, dk_err *err)
 {
     int rc = 0;
 
-    dk_progress_begin(&g->bar, "generate", "answers", (double)(g->n_seq * g->n_lanes));
+    if (!g->plan->watch)        /* or texts and bar would share the terminal */
+        dk_progress_begin(&g->bar, "generate", "answers", (double)(g->n_seq * g->n_lanes));
     while (rc == 0 && (g->next_seq < g->n_seq || any_live(g))) {
         double t = dk_now();
 
@@ -322,8 +330,11 @@ static int loop(struct gen *g, dk_err *err)
         if (rc == 0)
             rc = step(g, err);
         g->out->decode_seconds += dk_now() - t;
+        if (rc == 0 && g->plan->watch)
+            g->plan->watch(g->plan->user, g->out);
     }
-    dk_progress_end(&g->bar);
+    if (!g->plan->watch)
+        dk_progress_end(&g->bar);
     return rc;
 }
 

@@ -11,6 +11,7 @@
 #ifndef DK_METHOD_GENERATE_H
 #define DK_METHOD_GENERATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ typedef struct dk_prompt {
     size_t n;
 } dk_prompt;
 
+struct dk_answers;
+
 typedef struct dk_generate_plan {
     dk_sampling sampling;
     uint64_t seed;
@@ -37,6 +40,10 @@ typedef struct dk_generate_plan {
     const char *const *stop;    /* texts that end one; not empty */
     size_t n_stop;
     const dk_tokenizer *tokenizer;  /* NULL: no text, and no stop texts */
+    /* Called after every step, unless NULL, with texts as they stand: not yet
+     * mended, and a stop text may be on its way. */
+    void (*watch)(void *user, const struct dk_answers *a);
+    void *user;
 } dk_generate_plan;
 
 typedef enum dk_finish { DK_FINISH_LENGTH, DK_FINISH_EOS, DK_FINISH_STOP } dk_finish;
@@ -45,6 +52,7 @@ typedef struct dk_answer {
     uint32_t *id;               /* [n], with the end token if there was one */
     size_t n;
     dk_finish finish;
+    bool done;
     dk_buf text;                /* valid UTF-8; without special tokens, stop text and what follows it */
 } dk_answer;
 

@@ -2,10 +2,13 @@
 #include "method/generatejob.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/outfile.h"
 #include "io/json.h"
+#include "method/generatetext.h"
+#include "model/generation.h"
 
 struct job {
     const dk_generate_job *spec;
@@ -47,6 +50,23 @@ static void ends(struct job *j)
         j->end[j->plan.n_end++] = eos;
 }
 
+/* What was left at its default, as the model's makers sample. */
+static int model_sampling(struct job *j, dk_err *err)
+{
+    dk_sampling *s = &j->plan.sampling;
+    dk_generation g;
+    int rc = dk_generation_load(&g, j->spec->pair.base, err);
+
+    if (rc < 0)
+        return rc;
+    s->temperature = s->temperature == 0 && g.sample ? g.temperature : s->temperature;
+    s->top_k = s->top_k == 0 ? g.top_k : s->top_k;
+    s->top_p = s->top_p == 1 ? g.top_p : s->top_p;
+    s->min_p = s->min_p == 0 ? g.min_p : s->min_p;
+    s->repetition_penalty = s->repetition_penalty == 1 ? g.repetition_penalty : s->repetition_penalty;
+    return 0;
+}
+
 static int generate(struct job *j, dk_err *err)
 {
     dk_prompt *p = dk_xcalloc(j->prompts.n, sizeof *p);
@@ -75,6 +95,7 @@ static void how_made(dk_jw *w, const struct job *j)
     dk_jw_key(w, "top_k"); dk_jw_u64(w, p->sampling.top_k);
     dk_jw_key(w, "top_p"); dk_jw_num(w, p->sampling.top_p);
     dk_jw_key(w, "min_p"); dk_jw_num(w, p->sampling.min_p);
+    dk_jw_key(w, "repetition_penalty"); dk_jw_num(w, p->sampling.repetition_penalty);
     dk_jw_key(w, "max_new_tokens"); dk_jw_u64(w, p->max_new);
 }
 
@@ -110,13 +131,11 @@ static void write_row(dk_buf *out, const struct job *j, size_t prompt, size_t sa
     dk_jw_line(&w);
 }
 
-static int write_rows(dk_outfile **o, const struct job *j, dk_err *err)
+static void write_rows(FILE *f, const struct job *j)
 {
     dk_buf line = {0};
-    FILE *f;
-    int rc = dk_outfile_stream(*o, &f, err);
 
-    for (size_t p = 0; rc == 0 && p < j->prompts.n; p++)
+    for (size_t p = 0; p < j->prompts.n; p++)
         for (size_t s = 0; s < j->plan.samples; s++)
             for (size_t l = 0; l < j->pair.n_lanes; l++) {
                 dk_buf_clear(&line);
@@ -124,23 +143,44 @@ static int write_rows(dk_outfile **o, const struct job *j, dk_err *err)
                 fwrite(line.s, 1, line.n, f);
             }
     dk_buf_free(&line);
-    return rc < 0 ? rc : dk_outfile_commit(o, err);
+}
+
+/* The longest stop text, less its last byte. */
+static size_t stop_hold(const dk_generate_plan *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_stop; i++)
+        n = strlen(p->stop[i]) > n + 1 ? strlen(p->stop[i]) - 1 : n;
+    return n;
 }
 
 int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
 {
     struct job j = { .spec = job, .plan = job->plan };
+    dk_answer_text text = { .prompts = &j.prompts, .pair = &j.pair, .samples = job->plan.samples,
+                            .terminal = strcmp(job->out, "-") == 0 && isatty(1), .hold = stop_hold(&job->plan) };
     dk_outfile *o = NULL;
+    FILE *f = NULL;
     int rc = dk_tokenizer_open(&j.tokenizer, job->pair.base, err);
 
     if (rc == 0)
         rc = read_prompts(&j, err);
+    if (rc == 0 && job->model_sampling)
+        rc = model_sampling(&j, err);
     if (rc == 0)
         rc = dk_outfile_new(&o, job->out, err);
+    if (rc == 0)
+        rc = dk_outfile_stream(o, &f, err);
     if (rc == 0)
         rc = dk_pair_open(&j.pair, &job->pair, err);
     if (rc == 0) {
         ends(&j);
+        if (job->as_text) {
+            text.f = f;
+            j.plan.watch = dk_answer_text_watch;
+            j.plan.user = &text;
+        }
         rc = generate(&j, err);
     }
     if (rc == 0) {
@@ -149,7 +189,9 @@ int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
         dk_log(DK_INFO, "%zu answers, %zu tokens, %zu sequences at once: prompts %.2f s, decoding %.2f s, %.0f tokens/s",
                j.answers.n, j.answers.n_tokens, j.answers.parallel, j.answers.prompt_seconds, t,
                t > 0 ? (double)j.answers.n_tokens / t : 0);
-        rc = write_rows(&o, &j, err);
+        if (!job->as_text)
+            write_rows(f, &j);
+        rc = dk_outfile_commit(&o, err);
     }
     dk_outfile_abandon(&o);
     dk_answers_free(&j.answers);

@@ -14,6 +14,8 @@ typedef struct dk_generate_job {
     char *const *words;         /* prompts by themselves, before those of the file */
     size_t n_words;
     bool ignore_eos;
+    bool model_sampling;        /* what plan.sampling leaves at its default comes from the model's files */
+    bool as_text;               /* for people, as it is written; else JSON lines at the end */
     const char *out;            /* "-": stdout */
 } dk_generate_job;
 

@@ -35,11 +35,11 @@ void dk_page_legend(const dk_page *p)
 }
 
 /* --- the top ----------------------------------------------------------------- */
-static void card(dk_html *h, const char *what, const char *value, const char *more)
+static void card(dk_html *h, const char *what, const char *class, const char *value, const char *more)
 {
     dk_html_open_class(h, "div", "card");
     dk_html_put(h, "p", "what", what);
-    dk_html_put(h, "p", "value", value);
+    dk_html_put(h, "p", class, value);
     dk_html_put(h, "p", "more", more);
     dk_html_close(h);
 }
@@ -64,31 +64,61 @@ static void kl_card(const dk_page *p, const dk_set *set)
         if (isfinite(null))
             dk_buf_addf(&more, "; %s %.3f", p->lane[l], null);
     }
-    card(p->h, what.s, value.s, more.s);
+    card(p->h, what.s, "value", value.s, more.s);
     dk_buf_free(&what);
     dk_buf_free(&value);
     dk_buf_free(&more);
 }
 
+static void add_word(dk_buf *words, const char *token)
+{
+    token += strspn(token, " \n");
+    if (*token)
+        dk_buf_addf(words, "%s%s", words->n ? ", " : "", token);
+}
+
 static void token_card(const dk_page *p, const dk_set *set)
 {
-    dk_buf what = {0}, first = {0};
+    const bool nulls = set->rows.n && dk_row_null(set->rows.row[0]) >= 0;
+    dk_buf what = {0}, words = {0};
     size_t n = 0;
-    char value[64];
+    char more[96];
 
     for (size_t i = 0; i < set->rows.n; i++)
-        if (dk_row_finding(set->rows.row[i])) {
-            const char *token = dk_row_str(set->rows.row[i], "token");
-
-            if (n++ < 6)
-                dk_buf_addf(&first, "%s%s", first.n ? ", " : "", token + strspn(token, " "));
-        }
-    dk_buf_addf(&what, "Tokens raised on %s%s", set->name,
-                set->rows.n && dk_row_null(set->rows.row[0]) >= 0 ? ", and by no null" : "");
-    snprintf(value, sizeof value, "%zu of %zu", n, set->rows.n);
-    card(p->h, what.s, value, first.s ? first.s : "");
+        if (dk_row_finding(set->rows.row[i]) && n++ < 6)
+            add_word(&words, dk_row_str(set->rows.row[i], "token"));
+    dk_buf_addf(&what, "Raised on %s", set->name);
+    snprintf(more, sizeof more, nulls ? "%zu of the %zu most raised tokens are raised by no null"
+                                      : "the %zu most raised tokens", nulls ? n : set->rows.n, set->rows.n);
+    card(p->h, what.s, "value words", words.n ? words.s : "nothing", more);
     dk_buf_free(&what);
-    dk_buf_free(&first);
+    dk_buf_free(&words);
+}
+
+/* Of the deepest layer, where the lens is nearest to what the model says. */
+static void lens_card(const dk_page *p)
+{
+    const dk_adl *a = NULL;
+    dk_buf what = {0}, words = {0};
+    const dk_adl_list *l;
+    int32_t at;
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->s->n_adl; i++)
+        if (dk_adl_telling(&p->s->adl[i], &at, 1) && (!a || p->s->adl[i].layer > a->layer))
+            a = &p->s->adl[i];
+    if (!a || !dk_adl_telling(a, &at, 1))
+        return;
+    l = dk_adl_list_of(a, "diff", at, false);
+    for (size_t i = 0; i < l->n && n < 6; i++)
+        if (dk_adl_finding(&l->token[i])) {
+            add_word(&words, l->token[i].token);
+            n++;
+        }
+    dk_buf_addf(&what, "Added at layer %d, position %d of %s", a->layer, at, a->set);
+    card(p->h, what.s, "value words", words.n ? words.s : "nothing", "tokens that the mean difference speaks for");
+    dk_buf_free(&what);
+    dk_buf_free(&words);
 }
 
 static void link_to(dk_html *h, const char *id, const char *name)
@@ -129,23 +159,25 @@ static void head(const dk_page *p)
     }
     dk_html_close(h);
     dk_html_open_class(h, "div", "cards");
-    for (size_t k = 0; p->n_lanes && k < s->n_kl; k++)
-        kl_card(p, &s->kl[k]);
     for (size_t m = 0; m < s->n_mined; m++)
         token_card(p, &s->mined[m]);
+    lens_card(p);
+    for (size_t k = 0; p->n_lanes && k < s->n_kl; k++)
+        kl_card(p, &s->kl[k]);
     if (s->check.n) {
         char value[64], more[64];
 
         dk_summary_checks(s, count);
         snprintf(value, sizeof value, "%zu passed", count[0]);
         snprintf(more, sizeof more, "%zu warning%s, %zu failed", count[1], count[1] == 1 ? "" : "s", count[2]);
-        card(h, "Checks", value, more);
+        card(h, "Checks", "value", value, more);
     }
     dk_html_close(h);
     dk_html_open(h, "nav");
-    if (p->n_lanes) link_to(h, "divergence", "Divergence");
     if (p->n_ranked) link_to(h, "tokens", "Tokens");
     if (s->answers.n) link_to(h, "answers", "Answers");
+    if (s->n_adl) link_to(h, "lens", "Lens");
+    if (p->n_lanes) link_to(h, "divergence", "Divergence");
     if (p->has_texts) link_to(h, "texts", "Texts");
     if (s->check.n) link_to(h, "checks", "Checks");
     link_to(h, "files", "Files");
@@ -180,9 +212,10 @@ static int parts(dk_page *p, dk_err *err)
 
     dk_html_open(h, "main");
     p->h = &below;
-    rc = dk_page_kl(p, err);
     dk_page_tokens(p);
     dk_page_answers(p);
+    dk_page_lens(p);
+    rc = dk_page_kl(p, err);
     if (rc == 0)
         rc = dk_page_texts(p, err);
     dk_page_checks(p);
@@ -196,10 +229,10 @@ static int parts(dk_page *p, dk_err *err)
     return rc;
 }
 
-int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_err *err)
+int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_pictures *pictures, dk_err *err)
 {
     dk_html h = { .out = out };
-    dk_page p = { .h = &h, .s = s };
+    dk_page p = { .h = &h, .s = s, .pictures = pictures };
     int rc;
 
     p.n_lanes = dk_summary_lanes(s, p.lane);

@@ -8,10 +8,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "method/pageplot.h"
 #include "method/summary.h"
 
 /* model: whose tokenizer made the ids; NULL: the one that pair.json names, and
- * if it is not there, or another, no texts are shown. */
-int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_err *err);
+ * if it is not there, or another, no texts are shown.
+ * pictures: gets the plots too; NULL: not wanted. */
+int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_pictures *pictures, dk_err *err);
 
 #endif

@@ -64,7 +64,7 @@ static int name_ok(const char *s)
 /* Elements without content and end tag; those after which a line break would be
  * a blank. */
 static const char *const empty[] = { "meta", "br", "hr", "input", "col", "link", "img", NULL };
-static const char *const in_line[] = { "i", "b", "s", "a", "span", "mark", "code", "em", "label", NULL };
+static const char *const in_line[] = { "i", "b", "s", "u", "a", "span", "mark", "code", "em", "label", NULL };
 
 static int one_of(const char *const *list, const char *name)
 {
@@ -128,6 +128,12 @@ void dk_html_lines(dk_html *h, const char *s, size_t n)
 {
     end_tag(h);
     dk_html_escape(h->out, s, n, DK_HTML_LINES);
+}
+
+void dk_html_line(dk_html *h, const char *s, size_t n)
+{
+    end_tag(h);
+    dk_html_escape(h->out, s, n, DK_HTML_LINES | DK_HTML_ATTR);
 }
 
 void dk_html_text(dk_html *h, const char *s) { dk_html_textn(h, s, strlen(s)); }

@@ -31,7 +31,8 @@ void dk_html_attr(dk_html *h, const char *name, const char *value);
 void dk_html_attrf(dk_html *h, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void dk_html_text(dk_html *h, const char *s);
 void dk_html_textn(dk_html *h, const char *s, size_t n);
-void dk_html_lines(dk_html *h, const char *s, size_t n);     /* shows line breaks */
+void dk_html_lines(dk_html *h, const char *s, size_t n);     /* shows line breaks, */
+void dk_html_line(dk_html *h, const char *s, size_t n);      /* ... and makes none */
 void dk_html_textf(dk_html *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Open, class (NULL: none), text, close. */
 void dk_html_put(dk_html *h, const char *name, const char *class, const char *s);

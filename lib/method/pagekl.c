@@ -170,10 +170,18 @@ static void table(const dk_page *p)
 }
 
 /* --- plots ------------------------------------------------------------------------ */
+static size_t keys_of(const dk_page *p, const dk_page_scores *s, dk_plot_key *key)
+{
+    for (size_t l = 0; l < s->n; l++)
+        key[l] = (dk_plot_key){ dk_page_hue(p, s->lane[l]), dk_summary_lane(p->s, s->lane[l]) };
+    return s->n;
+}
+
 static int histogram(const dk_page *p, const dk_page_scores *s, const char *set, dk_err *err)
 {
     double top = 0, max = 0, *edge = NULL, *share = NULL;
-    char *title = dk_xasprintf("Share of positions by KL on %s", set);
+    char *title = dk_xasprintf("Share of positions by KL on %s", set), *name = dk_xasprintf("kl.%s", set);
+    dk_plot_key key[DK_SUMMARY_LANES];
     int lowest = -4, highest, rc = 0;
     size_t bins = 0;
 
@@ -198,7 +206,8 @@ static int histogram(const dk_page *p, const dk_page_scores *s, const char *set,
         }
     if (rc == 0) {
         dk_plot plot = { .h = p->h, .title = title, .x_name = "KL, nats (below 0.0001: first bar)",
-                         .y_name = "% of positions", .x0 = edge[0], .x1 = edge[bins], .y1 = top, .log_x = 1 };
+                         .y_name = "% of positions", .x0 = edge[0], .x1 = edge[bins], .y1 = top, .log_x = 1,
+                         .pictures = p->pictures, .name = name, .key = key, .n_keys = keys_of(p, s, key) };
 
         dk_plot_begin(&plot);
         for (size_t l = s->n; l-- > 0;)
@@ -206,6 +215,7 @@ static int histogram(const dk_page *p, const dk_page_scores *s, const char *set,
         dk_plot_end(&plot);
     }
     dk_free(title);
+    dk_free(name);
     dk_free(edge);
     dk_free(share);
     return rc;
@@ -241,7 +251,8 @@ static void curve_of(struct curve *c, const dk_tokens *t, const float *kl, size_
 static void positions(const dk_page *p, const dk_page_scores *s, const char *set)
 {
     struct curve *c = dk_xcalloc(s->n, sizeof *c);
-    char *title = dk_xasprintf("Mean KL by position on %s", set);
+    char *title = dk_xasprintf("Mean KL by position on %s", set), *name = dk_xasprintf("kl_position.%s", set);
+    dk_plot_key key[DK_SUMMARY_LANES];
     uint32_t last = 0, width;
     size_t points;
     double top = 0;
@@ -257,7 +268,8 @@ static void positions(const dk_page *p, const dk_page_scores *s, const char *set
     }
     {
         dk_plot plot = { .h = p->h, .title = title, .x_name = "position in the text, tokens",
-                         .y_name = "mean KL, nats", .x1 = last, .y1 = top };
+                         .y_name = "mean KL, nats", .x1 = last, .y1 = top, .whole_x = 1,
+                         .pictures = p->pictures, .name = name, .key = key, .n_keys = keys_of(p, s, key) };
 
         dk_plot_begin(&plot);
         for (size_t l = s->n; l-- > 0;)
@@ -267,6 +279,7 @@ static void positions(const dk_page *p, const dk_page_scores *s, const char *set
         dk_plot_end(&plot);
     }
     dk_free(title);
+    dk_free(name);
     dk_free(c);
 }
 

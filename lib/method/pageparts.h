@@ -7,6 +7,7 @@
 
 #include "io/scorefile.h"
 #include "method/pagehtml.h"
+#include "method/pageplot.h"
 #include "method/summary.h"
 #include "text/tokenizer.h"
 
@@ -19,6 +20,7 @@ typedef struct dk_page {
     size_t n_lanes;
     dk_set ranked[DK_SUMMARY_SETS];         /* diff_mining/SET.ORDERING.jsonl */
     size_t n_ranked;
+    dk_pictures *pictures;          /* where plots go too; NULL: nowhere */
     bool has_texts;                 /* set by dk_page_texts */
 } dk_page;
 
@@ -39,9 +41,12 @@ int dk_page_scores_open(dk_page_scores *s, const dk_page *p, const char *set, dk
 void dk_page_scores_close(dk_page_scores *s);
 
 void dk_page_style(dk_html *h);
+/* The <style> of a picture that stands alone. */
+void dk_page_style_svg(dk_html *h);
 int dk_page_kl(const dk_page *p, dk_err *err);
 int dk_page_texts(dk_page *p, dk_err *err);
 void dk_page_tokens(const dk_page *p);
+void dk_page_lens(const dk_page *p);
 void dk_page_answers(const dk_page *p);
 void dk_page_checks(const dk_page *p);
 int dk_page_files(const dk_page *p, dk_err *err);

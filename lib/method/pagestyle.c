@@ -24,10 +24,11 @@ static const char frame[] =
     ".note{max-width:46rem;color:var(--soft);font-size:.9rem;margin:.2rem 0 .8rem}"
     "a{color:var(--n1)}"
     "nav{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;margin:1rem 0 0}"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13.5rem,1fr));gap:.8rem;margin:1.2rem 0}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(12.4rem,1fr));gap:.8rem;margin:1.2rem 0}"
     ".card{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.8rem 1rem;min-width:0}"
     ".card p{margin:0;overflow-wrap:anywhere}.card .what,.card .more{font-size:.86rem;color:var(--soft)}"
     ".card .value{font-size:1.7rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}"
+    ".card .words{font-size:1.08rem;line-height:1.4;margin:.25rem 0}"
     ".legend{font-size:.88rem;color:var(--soft);margin:.3rem 0}"
     ".key{display:inline-block;width:.8em;height:.8em;border-radius:50%;margin-right:.45em;background:currentColor}"
     ".legend .key+.key,.legend .key:not(:first-child){margin-left:1em}"
@@ -60,13 +61,16 @@ static const char tables[] =
 
 static const char plots[] =
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(21rem,100%),1fr));gap:1rem}"
+    ".two{grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr))}"
     "figure{margin:.4rem 0;min-width:0}figcaption{font-size:.86rem;color:var(--soft)}"
     ".plot{display:block;width:100%;max-width:620px;height:auto}"
     ".plot text{font:11.5px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--soft)}"
     ".plot .mid{text-anchor:middle}.plot .end{text-anchor:end}.plot text.label{fill:var(--ink);white-space:pre}"
+    ".plot text.value{fill:var(--ink);font-size:10.5px;paint-order:stroke;stroke:var(--page);stroke-width:3px}"
     ".grid{stroke:var(--rule);stroke-width:1}.axis,.tick{stroke:var(--soft);stroke-width:1}"
     ".line{fill:none;stroke-width:1.8;stroke-linejoin:round}.band{stroke:none;opacity:.16}"
     ".bar{stroke-width:5;stroke-linecap:round;opacity:.35;fill:none}"
+    ".line.base{stroke:var(--base)}.point.base{fill:var(--base)}"
     ".line.ft,.bar.ft{stroke:var(--ft)}.line.n1,.bar.n1{stroke:var(--n1)}.line.n2,.bar.n2{stroke:var(--n2)}"
     ".line.n3,.bar.n3{stroke:var(--n3)}.line.n4,.bar.n4{stroke:var(--n4)}"
     ".line:not(.ft){stroke-dasharray:5 3}"
@@ -82,19 +86,36 @@ static const char texts[] =
     ".tokens i{padding:.12em 0;cursor:default}"
     ".by-null:checked~* .tokens i,.by-null:checked~.text .tokens i,.by-null:checked~.legend i"
     "{background:rgb(var(--cold)/calc(var(--n)*var(--deep)))}"
-    ".tokens i:hover,.tokens i:focus{outline:2px solid var(--ink);outline-offset:0}"
-    ".tokens i:hover::after,.tokens i:focus::after{content:attr(data-t);position:absolute;z-index:2;left:0;right:0;"
+    ".tokens i:hover,.tokens i:focus,.chips i:hover,.chips i:focus{outline:2px solid var(--ink);outline-offset:0}"
+    ".tokens i:hover::after,.tokens i:focus::after,.chips i:hover::after,.chips i:focus::after{content:attr(data-t);position:absolute;z-index:2;left:0;right:0;"
     "max-width:40rem;margin-top:1.95em;padding:.5rem .75rem;background:var(--ink);color:var(--page);border-radius:6px;"
     "font-size:.84rem;line-height:1.5;white-space:pre-wrap;pointer-events:none;text-align:left;direction:ltr}"
-    ".tokens:has(i:hover) i:focus:not(:hover)::after{content:none}"
+    ".tokens:has(i:hover) i:focus:not(:hover)::after,.chips:has(i:hover) i:focus:not(:hover)::after{content:none}"
+    ".far{display:none}.whole:checked~.tokens .far{display:inline}.whole:checked~.tokens .gap{display:none}"
+    ".gap{color:var(--soft)}.whole~label,.text input{font-size:.86rem;color:var(--soft)}"
+    ".heat{font-style:normal;border-radius:3px;padding:.1em .3em;background:rgb(var(--heat)/calc(var(--f)*var(--deep)))}"
+    "u{text-decoration-color:var(--soft);text-underline-offset:.2em}"
+    ".peaks td.places{width:40%}.peaks .likely{min-width:9.5rem}.peaks .likely span{white-space:nowrap}"
     ".answer{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.7rem 1rem;min-width:0}"
     ".who{margin:0;font-size:.88rem;font-weight:600;color:var(--soft)}"
     ".said{margin:.3rem 0 0;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}.cut{color:var(--soft)}"
     ".asked{max-width:46rem}label{margin-right:.8em}\n";
 
+static const char lists[] =
+    "summary.heading{font-size:1.08rem;font-weight:bold;margin-top:1.4rem}"
+    ".chips{position:relative;line-height:1.75}"
+    ".chips i{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,'Noto Sans Mono',monospace;white-space:pre;"
+    "border-radius:3px;padding:.1em .12em;cursor:default;unicode-bidi:isolate;display:inline-block;max-width:11em;"
+    "overflow:hidden;text-overflow:ellipsis;vertical-align:bottom;"
+    "background:rgb(var(--heat)/calc(.06 + var(--f)*var(--deep)))}"
+    ".chips i::after{font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
+    ".against i{background:rgb(var(--cold)/calc(.06 + var(--f)*var(--deep)))}"
+    ".chips i.x{background:none;color:var(--soft)}tr.x td,tr.x .token{color:var(--soft)}"
+    ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}\n";
+
 static const char small[] =
     "@media(max-width:520px){main{padding:1rem .8rem 3rem}h1{font-size:1.5rem}h2{font-size:1.25rem}"
-    ".cards{grid-template-columns:1fr 1fr}.card{padding:.6rem .7rem}.card .value{font-size:1.35rem}"
+    ".cards{grid-template-columns:1fr 1fr}.card{padding:.6rem .7rem}.card .value{font-size:1.35rem}.card .words{font-size:1rem}"
     "dl{grid-template-columns:1fr}dd{margin:0 0 .4rem}.text,.answer{padding:.6rem .7rem}"
     ".plot text{font-size:14px}}\n"
     "@media(max-width:900px){.ranked thead,.ranked tbody{display:block}"
@@ -104,7 +125,15 @@ static const char small[] =
     "width:6.5rem}"
     ".ranked .what{flex:1 1 4rem;overflow:hidden}.ranked .rate{flex:none;width:6.4rem;white-space:normal;"
     "overflow-wrap:anywhere}.ranked td.places{flex:1 0 100%;min-width:0;width:auto}}\n"
-    "@media(max-width:620px){.ranked .wide,.ranked .diff{display:none}}\n"
+    "@media(max-width:760px){.peaks thead{display:none}.peaks,.peaks tbody{display:block}"
+    ".peaks tr{display:flex;flex-wrap:wrap;border-bottom:1px solid var(--rule);padding:.3rem 0}"
+    ".peaks td{border:0;padding:.1rem .4rem .1rem 0}.peaks td.places,.peaks td.likely{flex:1 0 100%;min-width:0;width:auto}"
+    ".peaks [data-l]::before{content:attr(data-l) ': ';color:var(--soft)}}\n"
+    "@media(max-width:620px){.ranked .wide,.ranked .diff{display:none}"
+    ".id{display:none}.lists,.lists tbody{display:block}.lists thead{display:none}.lists tr,.lists th,.lists td{display:block;width:auto;border:0}"
+    ".lists tr{border-bottom:1px solid var(--rule);padding:.3rem 0}.lists th.num{width:auto;text-align:left;padding:.1rem 0}"
+    ".lists th.num::before{content:'position '}.lists td{padding:.1rem 0}.lists td.for::before{content:'for '}"
+    ".lists td.against::before{content:'against '}.lists td::before{color:var(--soft);font-size:.82rem}}\n"
     "@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--base:#666;--ft:#b34700;"
     "--n1:#1f5f9f;--heat:226 92 10;--deep:.6}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}body{font-size:10pt}main{max-width:none;padding:0}"
@@ -119,8 +148,21 @@ void dk_page_style(dk_html *h)
     dk_html_raw(h, tables);
     dk_html_raw(h, plots);
     dk_html_raw(h, texts);
+    dk_html_raw(h, lists);
+    for (int i = 0; i < 16; i++)
+        dk_html_textf(h, "%s.by-c%d:checked~.c%d", i ? "," : "", i, i);
+    dk_html_raw(h, "{display:block}");
     for (int i = 0; i < 10; i++)
         dk_html_textf(h, ".f%d{--f:%.3f}.n%d{--n:%.3f}", i, i / 9.0, i, i / 9.0);
     dk_html_raw(h, small);
+    dk_html_close(h);
+}
+
+void dk_page_style_svg(dk_html *h)
+{
+    dk_html_open(h, "style");
+    dk_html_raw(h, colours);
+    dk_html_raw(h, plots);
+    dk_html_raw(h, ".paper{fill:var(--page)}.plot text.heading{font-size:14px;font-weight:600;fill:var(--ink)}");
     dk_html_close(h);
 }

@@ -4,26 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "method/pageparts.h"
+#include "method/pagetext.h"
 #include "text/utf8.h"
 
-enum { FIRST = 16, HIGHEST = 8, LEVELS = 9, MAX_LIKELY = 5, MAX_TEXT = 1024, MAX_LIST = 4096 };
+enum { FIRST = 16, HIGHEST = 8, AROUND = 50, MAX_LIST = 4096 };
 /* What the texts of all data sets may take, in equal parts. */
 enum { MAX_BYTES = 1536 << 10 };
 
 struct ranked { double mean; size_t doc; };
-
-struct work {
-    const dk_page *p;
-    dk_page_scores *s;
-    double scale;               /* KL of the deepest colour */
-    size_t k;                   /* likely tokens kept for each lane; 0: none */
-    size_t lens_n;
-    const char *lens[DK_SUMMARY_LANES];
-    uint32_t *id[DK_SUMMARY_LANES];
-    float *logp[DK_SUMMARY_LANES];      /* [MAX_TEXT, k] of the text at hand */
-    dk_buf tip;
-};
 
 static int by_mean(const void *va, const void *vb)
 {
@@ -49,7 +37,7 @@ static double mean_of(const dk_page_scores *s, size_t lane, size_t doc)
 }
 
 /* The 99th percentile of the finetune's KL, rounded up to a tenth. */
-static int scale_of(struct work *w, dk_err *err)
+static int scale_of(dk_map *w, dk_err *err)
 {
     const size_t n = w->s->t->rows;
     float *v = NULL;
@@ -65,7 +53,7 @@ static int scale_of(struct work *w, dk_err *err)
 }
 
 /* --- what stands where one points ------------------------------------------------ */
-static void add_token(const dk_page *p, dk_buf *b, uint32_t id)
+void dk_map_token(const dk_page *p, dk_buf *b, uint32_t id)
 {
     dk_buf text = {0};
     const dk_span bytes = dk_tokenizer_bytes(p->tok, id);
@@ -81,7 +69,7 @@ static void add_token(const dk_page *p, dk_buf *b, uint32_t id)
     dk_buf_free(&text);
 }
 
-static void tip_values(struct work *w, const char *what, float *const *v, const float *base, size_t row)
+static void tip_values(dk_map *w, const char *what, float *const *v, const float *base, size_t row)
 {
     dk_buf *b = &w->tip;
     int any = 0;
@@ -99,25 +87,25 @@ static void tip_values(struct work *w, const char *what, float *const *v, const 
         dk_buf_addc(b, '\n');
 }
 
-static void tip_of(struct work *w, size_t row, size_t at, size_t next)
+static void tip_of(dk_map *w, size_t row, size_t at, size_t next)
 {
     dk_buf *b = &w->tip;
 
     dk_buf_clear(b);
     dk_buf_adds(b, "after ");
-    add_token(w->p, b, w->s->t->token[row]);
+    dk_map_token(w->p, b, w->s->t->token[row]);
     if (next) {
         dk_buf_adds(b, " comes ");
-        add_token(w->p, b, w->s->t->token[row + 1]);
+        dk_map_token(w->p, b, w->s->t->token[row + 1]);
     }
-    dk_buf_addc(b, '\n');
+    dk_buf_addf(b, "\nposition %u, id %u\n", w->s->t->pos[row], w->s->t->token[row]);
     tip_values(w, "KL:", w->s->kl, NULL, row);
     tip_values(w, "log p of it:", w->s->logp, w->s->logp_base, row);
-    for (size_t l = 0; l < w->lens_n && at < MAX_TEXT; l++) {
+    for (size_t l = 0; l < w->lens_n && at < DK_MAP_TEXT; l++) {
         dk_buf_addf(b, "likeliest, %s:", dk_summary_lane(w->p->s, w->lens[l]));
-        for (size_t j = 0; j < w->k && j < MAX_LIKELY; j++) {
+        for (size_t j = 0; j < w->k && j < DK_MAP_LIKELY; j++) {
             dk_buf_adds(b, j ? ", " : " ");
-            add_token(w->p, b, w->id[l][at * w->k + j]);
+            dk_map_token(w->p, b, w->id[l][at * w->k + j]);
             dk_buf_addf(b, " %.0f%%", 100 * exp((double)w->logp[l][at * w->k + j]));
         }
         dk_buf_addc(b, '\n');
@@ -126,14 +114,14 @@ static void tip_of(struct work *w, size_t row, size_t at, size_t next)
         b->s[--b->n] = 0;
 }
 
-static int level(const struct work *w, double kl)
+int dk_map_level(const dk_map *w, double kl)
 {
-    const double v = kl / w->scale * LEVELS;
+    const double v = kl / w->scale * DK_MAP_LEVELS;
 
-    return !(v > 0) ? 0 : v >= LEVELS ? LEVELS : (int)(v + 0.5);
+    return !(v > 0) ? 0 : v >= DK_MAP_LEVELS ? DK_MAP_LEVELS : (int)(v + 0.5);
 }
 
-static double highest_null(const dk_page_scores *s, size_t row)
+double dk_map_null(const dk_page_scores *s, size_t row)
 {
     double best = 0;
 
@@ -165,14 +153,11 @@ static void show(dk_html *h, dk_buf *left, dk_span bytes, int last)
     dk_buf_free(&text);
 }
 
-static int read_likely(struct work *w, size_t doc, dk_err *err)
+int dk_map_likely(dk_map *w, uint64_t first, uint64_t n, dk_err *err)
 {
-    const uint64_t first = w->s->t->offset[doc];
-    uint64_t n = w->s->t->offset[doc + 1] - first;
     char name[256];
     int rc = 0;
 
-    n = n > MAX_TEXT ? MAX_TEXT : n;
     for (size_t l = 0; rc == 0 && l < w->lens_n; l++) {
         snprintf(name, sizeof name, "lens/%s/index", w->lens[l]);
         rc = dk_scores_read_index(w->s->file, name, first, n, w->id[l], err);
@@ -183,13 +168,57 @@ static int read_likely(struct work *w, size_t doc, dk_err *err)
     return rc;
 }
 
-static int text(struct work *w, size_t doc, dk_err *err)
+/* A long text shows what is around its highest token, and the rest at the flick
+ * of a switch; where it is cut stands a mark. */
+struct window { size_t from, to, n; };
+
+static struct window window_of(const dk_map *w, size_t first, size_t n)
+{
+    size_t top = 0;
+
+    for (size_t i = 1; i < n; i++)
+        if (w->s->kl[0][first + i] > w->s->kl[0][first + top])
+            top = i;
+    if (n <= 2 * AROUND + 1)
+        return (struct window){ 0, n, n };
+    return (struct window){ top > AROUND ? top - AROUND : 0, top + AROUND + 1 < n ? top + AROUND + 1 : n, n };
+}
+
+static void switch_of(dk_map *w)
+{
+    dk_html *h = w->p->h;
+
+    dk_html_open_class(h, "input", "whole");
+    dk_html_attr(h, "type", "checkbox");
+    dk_html_attrf(h, "id", "whole%zu-%zu", w->number, w->inputs);
+    dk_html_close(h);
+    dk_html_open(h, "label");
+    dk_html_attrf(h, "for", "whole%zu-%zu", w->number, w->inputs++);
+    dk_html_text(h, "whole text");
+    dk_html_close(h);
+}
+
+/* Before token i: what is outside the window stands in spans. */
+static void edges(dk_html *h, const struct window *win, size_t i)
+{
+    if (i == win->from && i > 0)
+        dk_html_close(h);
+    if ((i == 0 && win->from > 0) || (i == win->to && i < win->n)) {
+        dk_html_put(h, "span", "gap", "\xe2\x80\xa6");
+        dk_html_open_class(h, "span", "far");
+    }
+    if (i == win->n && win->to < win->n)
+        dk_html_close(h);
+}
+
+static int text(dk_map *w, size_t doc, dk_err *err)
 {
     const dk_tokens *t = w->s->t;
     dk_html *h = w->p->h;
-    const size_t first = t->offset[doc], n = t->offset[doc + 1] - first, shown = n > MAX_TEXT ? MAX_TEXT : n;
+    const size_t first = t->offset[doc], n = t->offset[doc + 1] - first, shown = n > DK_MAP_TEXT ? DK_MAP_TEXT : n;
     dk_buf left = {0};
-    int rc = read_likely(w, doc, err);
+    const struct window win = window_of(w, first, shown);
+    int rc = dk_map_likely(w, first, shown, err);
 
     dk_html_open_class(h, "figure", "text");
     dk_html_open(h, "figcaption");
@@ -198,27 +227,32 @@ static int text(struct work *w, size_t doc, dk_err *err)
         dk_html_textf(h, "%s%s %.3f", l == 1 ? " (" : ", ", w->s->lane[l], mean_of(w->s, l, doc));
     dk_html_text(h, w->s->n > 1 ? ")" : "");
     dk_html_close(h);
+    if (win.to - win.from < shown)
+        switch_of(w);
     dk_html_open_class(h, "p", "tokens");
     dk_html_attr(h, "dir", "auto");
     for (size_t i = 0; rc == 0 && i < shown; i++) {
+        edges(h, &win, i);
         tip_of(w, first + i, i, i + 1 < n);
         dk_html_open(h, "i");
-        dk_html_attrf(h, "class", "f%d n%d", level(w, w->s->kl[0][first + i]),
-                      level(w, highest_null(w->s, first + i)));
+        dk_html_attrf(h, "class", "f%d n%d", dk_map_level(w, w->s->kl[0][first + i]),
+                      dk_map_level(w, dk_map_null(w->s, first + i)));
         dk_html_attr(h, "tabindex", "0");
         dk_html_attr(h, "data-t", w->tip.s);
         show(h, &left, dk_tokenizer_bytes(w->p->tok, t->token[first + i]), i + 1 == shown);
         dk_html_close(h);
     }
-    if (shown < n)
+    if (rc == 0 && shown < n)
         dk_html_textf(h, " ... %zu more tokens", n - shown);
+    if (rc == 0)
+        edges(h, &win, shown);
     dk_html_close(h);
     dk_html_close(h);
     dk_buf_free(&left);
     return rc;
 }
 
-static int likely_begin(struct work *w, dk_err *err)
+static int likely_begin(dk_map *w, dk_err *err)
 {
     int rc = 0;
 
@@ -235,9 +269,9 @@ static int likely_begin(struct work *w, dk_err *err)
             continue;
         w->k = a->k;
         w->lens[w->lens_n] = lane;
-        rc = dk_alloc(&w->id[w->lens_n], MAX_TEXT * w->k, sizeof(uint32_t), "likely tokens", err);
+        rc = dk_alloc(&w->id[w->lens_n], DK_MAP_TEXT * w->k, sizeof(uint32_t), "likely tokens", err);
         if (rc == 0)
-            rc = dk_alloc(&w->logp[w->lens_n], MAX_TEXT * w->k, sizeof(float), "likely tokens", err);
+            rc = dk_alloc(&w->logp[w->lens_n], DK_MAP_TEXT * w->k, sizeof(float), "likely tokens", err);
         w->lens_n++;
     }
     return rc;
@@ -245,7 +279,7 @@ static int likely_begin(struct work *w, dk_err *err)
 
 /* Those documents of list that are asked for, until the page is full; returns
  * how many were left out. */
-static int group(struct work *w, const struct ranked *list, size_t n, size_t end, size_t *left_out, dk_err *err)
+static int group(dk_map *w, const struct ranked *list, size_t n, size_t end, size_t *left_out, dk_err *err)
 {
     int rc = 0;
 
@@ -261,13 +295,13 @@ static int group(struct work *w, const struct ranked *list, size_t n, size_t end
     return rc;
 }
 
-static void scale(const struct work *w)
+static void scale(const dk_map *w)
 {
     dk_html *h = w->p->h;
 
     dk_html_open_class(h, "p", "legend");
     dk_html_text(h, "KL 0 ");
-    for (int i = 0; i <= LEVELS; i++) {
+    for (int i = 0; i <= DK_MAP_LEVELS; i++) {
         dk_html_open(h, "i");
         dk_html_attrf(h, "class", "f%d n%d", i, i);
         dk_html_text(h, "\xc2\xa0\xc2\xa0");
@@ -278,7 +312,7 @@ static void scale(const struct work *w)
 }
 
 /* Buttons that need no script: what they choose is a matter of style. */
-static void choice(const struct work *w, const char *set_id)
+static void choice(const dk_map *w, const char *set_id)
 {
     dk_html *h = w->p->h;
     static const char *const value[] = { "by-ft", "by-null" };
@@ -300,7 +334,7 @@ static void choice(const struct work *w, const char *set_id)
     }
 }
 
-static int of_set(struct work *w, const char *name, size_t number, dk_err *err)
+static int of_set(dk_map *w, const char *name, dk_err *err)
 {
     const dk_tokens *t = w->s->t;
     dk_html *h = w->p->h;
@@ -318,7 +352,7 @@ static int of_set(struct work *w, const char *name, size_t number, dk_err *err)
     memcpy(high, list, n * sizeof *high);
     qsort(high, n, sizeof *high, by_mean);
     n_high = n < HIGHEST ? n : HIGHEST;
-    snprintf(set_id, sizeof set_id, "map%zu", number);
+    snprintf(set_id, sizeof set_id, "map%zu", w->number);
     if (rc == 0)
         rc = likely_begin(w, err);
     dk_html_open_class(h, "div", "map");
@@ -328,7 +362,9 @@ static int of_set(struct work *w, const char *name, size_t number, dk_err *err)
         choice(w, set_id);
     }
     scale(w);
-    dk_html_putf(h, "h4", NULL, "The %zu texts with the highest mean KL", n_high);
+    if (rc == 0)
+        rc = dk_map_places(w, err);
+    dk_html_putf(h, "h4", NULL, "The %zu texts of %zu with the highest mean KL", n_high, n);
     if (rc == 0)
         rc = group(w, high, n_high, start + room / 2, &left_out, err);
     dk_html_open(h, "details");
@@ -379,9 +415,9 @@ int dk_page_texts(dk_page *p, dk_err *err)
                 dk_html_putf(h, "p", "note", "%s: not shown, for its ids were made by another tokenizer.",
                              p->s->kl[k].name);
             else {
-                struct work w = { .p = p, .s = &s };
+                dk_map w = { .p = p, .s = &s, .number = k };
 
-                rc = of_set(&w, p->s->kl[k].name, k, err);
+                rc = of_set(&w, p->s->kl[k].name, err);
             }
         }
         dk_page_scores_close(&s);

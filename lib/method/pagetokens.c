@@ -237,43 +237,50 @@ static void ranges(dk_plot *plot, const dk_set *set, size_t n, bool by_null)
 
 static void scatter(const dk_page *p, const dk_set *set, bool by_null)
 {
+    static const dk_plot_key key[] = { { "ft", "a finding" }, { "none", "raised by a null too" } };
     const size_t n = set->rows.n < PLOTTED ? set->rows.n : PLOTTED;
-    dk_plot plot = { .h = p->h, .title = by_null ? "Rates of finetune and null" : "Rates and mean logit differences",
-                     .x_name = by_null ? "rate of the highest null, %" : "rate, %",
-                     .y_name = by_null ? "rate, %" : "mean logit difference" };
-    double seen[LABELLED][2], x, y;
+    char *name = dk_xasprintf("tokens%s.%s", by_null ? "_null" : "", set->name);
+    char *title = dk_xasprintf("%s, %s", by_null ? "Tokens raised, by finetune and null"
+                                                 : "Tokens raised, by rate and logit difference", set->name);
+    dk_plot plot = { .h = p->h, .title = title, .x_name = by_null ? "rate of the highest null, %" : "rate, %",
+                     .y_name = by_null ? "rate, %" : "mean logit difference", .pictures = p->pictures,
+                     .name = name, .key = key, .n_keys = 2 };
+    double x, y;
     size_t labels = 0;
 
     ranges(&plot, set, n, by_null);
-    if (!isfinite(plot.x0))
+    if (!isfinite(plot.x0)) {
+        dk_free(name);
+        dk_free(title);
         return;
+    }
     dk_html_open(p->h, "figure");
     dk_plot_begin(&plot);
     for (size_t i = 0; i < n; i++) {
         const dk_json *r = set->rows.row[i];
-        const char *token = dk_row_str(r, "token");
-        bool room = labels < LABELLED;
         char *t;
 
         points_of(r, by_null, &x, &y);
         if (!isfinite(x) || !isfinite(y))
             continue;
-        for (size_t j = 0; room && j < labels; j++)
-            room = fabs(seen[j][1] - y) > (plot.y1 - plot.y0) * 0.07 ||
-                   fabs(seen[j][0] - x) > (plot.x1 - plot.x0) * 0.3;
-        t = dk_xasprintf(by_null ? "%s: null %.1f%%, finetune %.1f%%" : "%s: %.1f%%, logit difference %.2f", token,
-                         x, y);
-        dk_plot_point(&plot, dk_row_finding(r) ? "ft" : "none", x, y, t, room ? token : NULL);
-        if (room) {
-            seen[labels][0] = x;
-            seen[labels++][1] = y;
-        }
+        t = dk_xasprintf(by_null ? "%s, rank %lld: null %.1f%%, finetune %.1f%%" : "%s, rank %lld: %.1f%%, logit difference %.2f",
+                         dk_row_str(r, "token"), (long long)dk_json_int(dk_json_get(r, "rank"), 0), x, y);
+        dk_plot_point(&plot, dk_row_finding(r) ? "ft" : "none", x, y, t);
         dk_free(t);
+    }
+    for (size_t i = 0; i < n && labels < LABELLED; i++) {
+        const char *token = dk_row_str(set->rows.row[i], "token");
+
+        points_of(set->rows.row[i], by_null, &x, &y);
+        if (isfinite(x) && isfinite(y) && token[strspn(token, " \n\t")])
+            labels += dk_plot_label(&plot, x, y, token + strspn(token, " "));
     }
     dk_plot_end(&plot);
     dk_html_putf(p->h, "figcaption", NULL, "The first %zu tokens: filled is a finding, hollow is raised by a null too.",
                  n);
     dk_html_close(p->h);
+    dk_free(name);
+    dk_free(title);
 }
 
 static void scatters(const dk_page *p, const dk_set *set)

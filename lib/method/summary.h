@@ -2,8 +2,8 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl and the .time notes; whatever is not
- * there is left out. */
+ * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h names and the .time
+ * notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
 
@@ -11,8 +11,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/jsonl.h"
+#include "method/summaryadl.h"
 
-enum { DK_SUMMARY_SETS = 16, DK_SUMMARY_LANES = 16 };
+enum { DK_SUMMARY_SETS = 16, DK_SUMMARY_LANES = 16, DK_SUMMARY_TOKENS = 30 };
 
 /* The rows of one file. */
 typedef struct dk_set { char *name; dk_jsonl rows; } dk_set;
@@ -24,6 +25,8 @@ typedef struct dk_summary {
     dk_jsonl check, answers;
     dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];
     size_t n_kl, n_mined;
+    dk_adl *adl;            /* by data set, layer and site */
+    size_t n_adl;
     struct { char stage[64]; double seconds; } spent[16];
     size_t n_spent;
     double seconds, peak;

@@ -3,8 +3,9 @@
  *
  * A module adds  scale * B (A x)  to the output of one linear map.  The tensors
  * of the file are authoritative: every pair found is a module; the config gives
- * the scale and is checked against them.  What would change the result in a way
- * that is not done here (DoRA, saved modules, trained biases, ...) is refused. */
+ * the scale and is checked against them.  Embedding and unembedding may be
+ * low-rank modules too, or be saved whole.  What would change the result in a way
+ * that is not done here (DoRA, other saved modules, trained biases, ...) is refused. */
 #ifndef DK_MODEL_ADAPTER_H
 #define DK_MODEL_ADAPTER_H
 
@@ -13,11 +14,7 @@
 
 #include "base/err.h"
 #include "model/config.h"
-
-typedef enum dk_linear {
-    DK_LINEAR_Q, DK_LINEAR_K, DK_LINEAR_V, DK_LINEAR_O, DK_LINEAR_GATE, DK_LINEAR_UP,
-    DK_LINEAR_DOWN, DK_N_LINEAR
-} dk_linear;
+#include "model/tensors.h"
 
 typedef struct dk_adapter_module {
     char *path;             /* "model.layers.0.self_attn.q_proj" */
@@ -47,6 +44,17 @@ const dk_adapter_module *dk_adapter_at(const dk_adapter *a, size_t i);
 /* NULL where the adapter does not touch that map. */
 const dk_adapter_module *dk_adapter_find(const dk_adapter *a, int layer, dk_linear which);
 
+/* The ends of the model: E'[id] = E[id] + scale B A[:, id], with a [r, V], b [d, r];
+ * the unembedding's module, which is like any other.  NULL: not touched. */
+const dk_adapter_module *dk_adapter_embed(const dk_adapter *a);
+const dk_adapter_module *dk_adapter_head(const dk_adapter *a);
+/* [at least dk_adapter_vocab, d], in the place of the base's; NULL: the base's. */
+const float *dk_adapter_saved_embed(const dk_adapter *a);
+const float *dk_adapter_saved_head(const dk_adapter *a);
+size_t dk_adapter_vocab(const dk_adapter *a);           /* ids that base and adapter both have */
+bool dk_adapter_changes_embed(const dk_adapter *a);
+bool dk_adapter_changes_head(const dk_adapter *a);
+
 const char *dk_adapter_path(const dk_adapter *a);       /* as given to open */
 const char *dk_adapter_name(const dk_adapter *a);       /* the directory's name; its parent's when
                                                          * it is called "adapter" */
@@ -67,9 +75,5 @@ const dk_names *dk_adapter_untargeted(const dk_adapter *a); /* modules with tens
  * layer, or lacks its other half; modules whose rank is not that of the config. */
 const dk_names *dk_adapter_misfit(const dk_adapter *a);
 const dk_names *dk_adapter_wrong_rank(const dk_adapter *a);
-
-/* "self_attn.q_proj", and the sizes of that map: y[out] = W[out, in] x. */
-const char *dk_linear_path(dk_linear which);
-void dk_linear_shape(const dk_model_config *cfg, dk_linear which, size_t *in, size_t *out);
 
 #endif

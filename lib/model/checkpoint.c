@@ -1,5 +1,5 @@
-/* Checkpoints.  What an architecture needs is a table (needs); each source of
- * tensors answers one question: where is the tensor of this name. */
+/* Checkpoints.  What an architecture needs is a table (tensors.c); each source
+ * of tensors answers one question: where is the tensor of this name. */
 #include "model/checkpoint.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/safetensors.h"
+#include "model/tensors.h"
 
 /* A stored tensor as a matrix. */
 typedef struct tensor {
@@ -23,6 +24,8 @@ typedef struct tensor {
     size_t rows, cols;
     unsigned n_dims;
     bool paired;            /* rows of each head are stored as pairs (2t, 2t + 1) */
+    bool transposed;        /* stored [cols, rows] */
+    bool offset;            /* 1 + w is stored */
     bool used;
 } tensor;
 
@@ -37,73 +40,10 @@ struct dk_checkpoint {
     size_t n_stored;
     tensor *need;           /* sorted by name */
     size_t n_need;
+    char embed_name[128];
     bool quantised;
     char sha256[65];
 };
-
-/* --- what is needed --------------------------------------------------------- */
-enum dim { ONE, HALF_HEAD, D, Q, KV, FF, V };
-enum when { ALWAYS, WITH_HEAD, WITH_FACTORS, WITH_QKV_BIAS, WITH_O_BIAS, WITH_MLP_BIAS };
-
-typedef struct need {
-    const char *name, *gguf;    /* after "model.layers.N." and "blk.N." in a layer */
-    enum dim rows, cols;
-    enum when when;
-    bool paired;                /* in a llama GGUF file */
-} need;
-
-static const need of_model[] = {
-    { "model.embed_tokens.weight", "token_embd.weight", V, D, ALWAYS, false },
-    { "model.norm.weight", "output_norm.weight", ONE, D, ALWAYS, false },
-    { "lm_head.weight", "output.weight", V, D, WITH_HEAD, false },
-    { "rope_freqs.weight", "rope_freqs.weight", ONE, HALF_HEAD, WITH_FACTORS, false },
-};
-
-static const need of_layer[] = {
-    { "input_layernorm.weight", "attn_norm.weight", ONE, D, ALWAYS, false },
-    { "self_attn.q_proj.weight", "attn_q.weight", Q, D, ALWAYS, true },
-    { "self_attn.k_proj.weight", "attn_k.weight", KV, D, ALWAYS, true },
-    { "self_attn.v_proj.weight", "attn_v.weight", KV, D, ALWAYS, false },
-    { "self_attn.o_proj.weight", "attn_output.weight", D, Q, ALWAYS, false },
-    { "self_attn.q_proj.bias", "attn_q.bias", ONE, Q, WITH_QKV_BIAS, true },
-    { "self_attn.k_proj.bias", "attn_k.bias", ONE, KV, WITH_QKV_BIAS, true },
-    { "self_attn.v_proj.bias", "attn_v.bias", ONE, KV, WITH_QKV_BIAS, false },
-    { "self_attn.o_proj.bias", "attn_output.bias", ONE, D, WITH_O_BIAS, false },
-    { "post_attention_layernorm.weight", "ffn_norm.weight", ONE, D, ALWAYS, false },
-    { "mlp.gate_proj.weight", "ffn_gate.weight", FF, D, ALWAYS, false },
-    { "mlp.up_proj.weight", "ffn_up.weight", FF, D, ALWAYS, false },
-    { "mlp.down_proj.weight", "ffn_down.weight", D, FF, ALWAYS, false },
-    { "mlp.gate_proj.bias", "ffn_gate.bias", ONE, FF, WITH_MLP_BIAS, false },
-    { "mlp.up_proj.bias", "ffn_up.bias", ONE, FF, WITH_MLP_BIAS, false },
-    { "mlp.down_proj.bias", "ffn_down.bias", ONE, D, WITH_MLP_BIAS, false },
-};
-
-enum { N_OF_MODEL = sizeof of_model / sizeof *of_model, N_OF_LAYER = sizeof of_layer / sizeof *of_layer };
-
-static size_t size_of(const dk_model_config *c, enum dim d)
-{
-    switch (d) {
-    case HALF_HEAD: return c->head_dim / 2;
-    case D: return c->d_model;
-    case Q: return c->n_heads * c->head_dim;
-    case KV: return c->n_kv_heads * c->head_dim;
-    case FF: return c->d_ff;
-    case V: return c->vocab;
-    default: return 1;
-    }
-}
-
-static bool wanted(const dk_model_config *c, enum when when)
-{
-    switch (when) {
-    case WITH_HEAD: return !c->tied;
-    case WITH_FACTORS: return c->rope_kind == DK_ROPE_FACTORS;
-    case WITH_QKV_BIAS: return c->qkv_bias;
-    case WITH_O_BIAS: return c->o_bias;
-    case WITH_MLP_BIAS: return c->mlp_bias;
-    default: return true;
-    }
-}
 
 /* --- look-up ------------------------------------------------------------------ */
 static int by_name(const void *a, const void *b)
@@ -121,7 +61,7 @@ static tensor *look_up(tensor *list, size_t n, const char *name)
 static const tensor *needed(const dk_checkpoint *c, const char *name)
 {
     if (c->cfg.tied && strcmp(name, "lm_head.weight") == 0)
-        name = "model.embed_tokens.weight";
+        name = c->embed_name;
     return look_up(c->need, c->n_need, name);
 }
 
@@ -154,28 +94,6 @@ static int open_gguf(dk_checkpoint *c, dk_err *err)
 }
 
 /* --- a directory of safetensors ---------------------------------------------------- */
-
-/* The library's own name, whatever stands before it: "language_model.model.norm.weight"
- * is "model.norm.weight".  NULL: a tensor of some other part (vision). */
-static char *canonical(const char *name)
-{
-    static const char *const parts[] = { "embed_tokens.", "layers.", "norm." };
-    const char *head = strstr(name, "lm_head."), *at = NULL;
-
-    if (strstr(name, "vision") || strstr(name, "visual.") || strstr(name, "multi_modal"))
-        return NULL;
-    if (head)
-        return dk_xstrdup(head);
-    for (size_t i = 0; i < 3; i++) {
-        const size_t n = strlen(parts[i]);
-
-        /* "layers." wins over what is inside a layer, as it comes first. */
-        for (const char *p = name; (p = strstr(p, parts[i])); p += n)
-            if ((p == name || p[-1] == '.') && (!at || p < at))
-                at = p;
-    }
-    return at ? dk_xasprintf("model.%s", at) : dk_xstrdup(name);
-}
 
 static int add_shard(dk_checkpoint *c, const char *file, dk_err *err)
 {
@@ -266,7 +184,7 @@ static int list_shards(dk_checkpoint *c, dk_err *err)
     for (size_t i = 0; i < c->n_shards; i++)
         for (size_t k = 0; k < dk_safetensors_n(c->shard[i]); k++) {
             const dk_st_tensor *t = dk_safetensors_at(c->shard[i], k);
-            char *name = canonical(t->name);
+            char *name = dk_canonical_name(&c->cfg, t->name);
 
             if (name)
                 c->stored[c->n_stored++] = (tensor){
@@ -297,15 +215,17 @@ static int sort_stored(dk_checkpoint *c, dk_err *err)
     return 0;
 }
 
-static int match(dk_checkpoint *c, const need *want, const char *name, const char *stored,
+static int match(dk_checkpoint *c, const dk_need *want, const char *name, const char *stored,
                  dk_err *err)
 {
-    const size_t rows = size_of(&c->cfg, want->rows), cols = size_of(&c->cfg, want->cols);
-    tensor *t = look_up(c->stored, c->n_stored, stored);
+    tensor *t = look_up(c->stored, c->n_stored, stored), *to;
+    size_t rows, cols;
 
     if (!t)
-        return dk_fail(err, DK_EFORMAT, "%s has no tensor %s (%zu x %zu)", c->path, stored, rows,
-                       cols);
+        return dk_fail(err, DK_EFORMAT, "%s has no tensor %s (%zu x %zu)", c->path, stored, want->rows,
+                       want->cols);
+    rows = want->stored_transposed ? want->cols : want->rows;
+    cols = want->stored_transposed ? want->rows : want->cols;
     if (t->rows != rows || t->cols != cols || t->n_dims > 2)
         return dk_fail(err, DK_EFORMAT, "%s: tensor %s is %zu x %zu, the configuration says %zu x %zu",
                        c->path, stored, t->rows, t->cols, rows, cols);
@@ -314,56 +234,73 @@ static int match(dk_checkpoint *c, const need *want, const char *name, const cha
                        "reads", c->path, stored, t->type);
     t->used = true;
     c->quantised |= t->format->quantised;
-    c->need[c->n_need] = *t;
-    c->need[c->n_need].name = dk_xstrdup(name);
-    c->need[c->n_need].paired = c->gguf && want->paired;
-    c->n_need++;
+    to = &c->need[c->n_need++];
+    *to = *t;
+    to->name = dk_xstrdup(name);
+    to->rows = want->rows;
+    to->cols = want->cols;
+    to->transposed = want->stored_transposed;
+    to->paired = c->gguf && want->paired;
+    to->offset = c->gguf && want->stored_offset;
     return 0;
 }
 
-static int match_layer(dk_checkpoint *c, size_t layer, dk_err *err)
+static int match_need(dk_checkpoint *c, const dk_need *want, size_t layer, dk_err *err)
 {
-    int rc = 0;
+    char name[128], stored[128];
 
-    for (size_t k = 0; rc == 0 && k < N_OF_LAYER; k++) {
-        const need *want = &of_layer[k];
-        char name[128], stored[128];
-
-        snprintf(name, sizeof name, "model.layers.%zu.%s", layer, want->name);
+    dk_role_name(name, &c->cfg, want->role, layer);
+    if (!c->gguf)
+        return match(c, want, name, name, err);
+    if (want->of_layer)
         snprintf(stored, sizeof stored, "blk.%zu.%s", layer, want->gguf);
-        if (wanted(&c->cfg, want->when))
-            rc = match(c, want, name, c->gguf ? stored : name, err);
-    }
-    return rc;
+    else
+        snprintf(stored, sizeof stored, "%s", want->gguf);
+    return match(c, want, name, stored, err);
 }
 
-static void show_leftovers(const dk_checkpoint *c)
+/* What is in a layer and has no place there belongs to another model than the
+ * configuration describes; what is outside may be anything. */
+static int check_leftovers(const dk_checkpoint *c, dk_err *err)
 {
-    for (size_t i = 0; i < c->n_stored; i++)
-        if (!c->stored[i].used)
-            dk_log(DK_DEBUG, "%s: tensor %s is not used", c->path, c->stored[i].name);
+    const char *prefix = c->gguf ? "blk." : dk_layers_prefix(&c->cfg);
+
+    for (size_t i = 0; i < c->n_stored; i++) {
+        const char *name = c->stored[i].name;
+
+        if (c->stored[i].used || dk_tensor_idle(name))
+            continue;
+        if (strncmp(name, prefix, strlen(prefix)) == 0)
+            return dk_fail(err, DK_EFORMAT, "%s: tensor %s has no place in a model of %zu layers of architecture "
+                           "%s as its configuration describes it", c->path, name, c->cfg.n_layers,
+                           c->cfg.arch_name);
+        dk_log(DK_DEBUG, "%s: tensor %s is not used", c->path, name);
+    }
+    return 0;
 }
 
 static int match_all(dk_checkpoint *c, dk_err *err)
 {
-    int rc = dk_alloc(&c->need, N_OF_MODEL + c->cfg.n_layers * N_OF_LAYER, sizeof *c->need,
-                      "the list of tensors", err);
+    dk_need need[DK_MAX_NEEDS];
+    size_t n;
+    int rc = sort_stored(c, err);
 
-    if (rc == 0)
-        rc = sort_stored(c, err);
+    if (rc < 0)
+        return rc;
     /* Without a head of its own a model is tied, whatever its config says. */
-    if (rc == 0 && !look_up(c->stored, c->n_stored, c->gguf ? "output.weight" : "lm_head.weight"))
+    if (!look_up(c->stored, c->n_stored, c->gguf ? "output.weight" : "lm_head.weight"))
         c->cfg.tied = true;
-    for (size_t k = 0; rc == 0 && k < N_OF_MODEL; k++)
-        if (wanted(&c->cfg, of_model[k].when))
-            rc = match(c, &of_model[k], of_model[k].name,
-                       c->gguf ? of_model[k].gguf : of_model[k].name, err);
-    for (size_t i = 0; rc == 0 && i < c->cfg.n_layers; i++)
-        rc = match_layer(c, i, err);
+    dk_role_name(c->embed_name, &c->cfg, DK_ROLE_EMBED, 0);
+    n = dk_needs(need, &c->cfg);
+    rc = dk_alloc(&c->need, n * c->cfg.n_layers, sizeof *c->need, "the list of tensors", err);
+    for (size_t k = 0; rc == 0 && k < n; k++)
+        for (size_t i = 0; rc == 0 && i < (need[k].of_layer ? c->cfg.n_layers : 1); i++)
+            rc = match_need(c, &need[k], i, err);
+    if (rc == 0)
+        rc = check_leftovers(c, err);
     if (rc < 0)
         return rc;
     qsort(c->need, c->n_need, sizeof *c->need, by_name);
-    show_leftovers(c);
     return 0;
 }
 
@@ -465,6 +402,23 @@ static int paired_bias(const tensor *t, float *out, size_t head_dim, dk_err *err
     return 0;
 }
 
+/* Rows of W from columns of what is stored; only formats without blocks are stored so. */
+static int transposed_rows(const tensor *t, float *out, size_t row0, size_t n, dk_err *err)
+{
+    float *line = NULL;
+
+    if (dk_alloc(&line, n, sizeof *line, "rows of a tensor", err) < 0)
+        return DK_ENOMEM;
+    DK_ASSERT(t->format->block == 1);
+    for (size_t k = 0; k < t->cols; k++) {
+        dk_dequant(t->format, line, t->data + (k * t->rows + row0) * t->format->bytes, n);
+        for (size_t i = 0; i < n; i++)
+            out[i * t->cols + k] = line[i];
+    }
+    dk_free(line);
+    return 0;
+}
+
 int dk_checkpoint_rows(const dk_checkpoint *c, const char *name, float *out, size_t row0, size_t n,
                        dk_err *err)
 {
@@ -477,6 +431,8 @@ int dk_checkpoint_rows(const dk_checkpoint *c, const char *name, float *out, siz
     if (row0 > t->rows || n > t->rows - row0)
         return dk_fail(err, DK_EDATA, "%s: tensor %s has %zu rows, not %zu from %zu on", c->path, name,
                        t->rows, n, row0);
+    if (t->transposed)
+        return transposed_rows(t, out, row0, n, err);
     stride = t->cols / t->format->block * t->format->bytes;
     if (n > 0 && t->paired && t->rows == 1)
         return paired_bias(t, out, head_dim, err);
@@ -485,6 +441,8 @@ int dk_checkpoint_rows(const dk_checkpoint *c, const char *name, float *out, siz
     for (size_t i = 0; t->paired && i < n; i++)
         dk_dequant(t->format, out + i * t->cols, t->data + stored_row(row0 + i, head_dim) * stride,
                    t->cols);
+    for (size_t i = 0; t->offset && i < n * t->cols; i++)
+        out[i] -= 1;
     return 0;
 }
 

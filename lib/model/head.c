@@ -1,5 +1,5 @@
-/* Final norm and unembedding: for each block of rows every strip of the
- * vocabulary, all lanes side by side, handed to the visitors and dropped. */
+/* Final norm, unembedding and soft cap: for each block of rows every strip of
+ * the vocabulary, all lanes side by side, handed to the visitors and dropped. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -24,6 +24,13 @@ static int head_room(dk_runner *r, dk_err *err)
     return rc;
 }
 
+/* rows of n logits, ld apart. */
+static void soft_cap(const dk_runner *r, float *logits, size_t rows, size_t n, size_t ld)
+{
+    for (size_t i = 0; r->m->config.final_softcap > 0 && i < rows; i++)
+        dk_softcap(logits + i * ld, n, (float)r->m->config.final_softcap);
+}
+
 /* One block of rows: every strip of the vocabulary, all lanes, then the visitors. */
 static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
                        const dk_visitor *vis, size_t n_vis, dk_err *err)
@@ -45,9 +52,10 @@ static int visit_block(dk_runner *r, size_t blk, size_t blocks, size_t n_rows,
 
         u.logits = logits;
         dk_weight_strip(w, s, &u.v0, &u.n);
-        for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
-            rc = dk_product_strip(buf + l * each, strip, r->head_lhs, l * blocks + blk, r->model[l]->head, s,
-                                  err);
+        for (size_t l = 0; rc == 0 && l < r->n_lanes; l++) {
+            rc = dk_product_strip(buf + l * each, strip, r->head_lhs, l * blocks + blk, r->head[l], s, err);
+            soft_cap(r, buf + l * each, t.rows, u.n, strip);
+        }
         for (size_t i = 0; rc == 0 && i < n_vis; i++)
             vis[i].tile(vis[i].self, &u);
     }
@@ -68,8 +76,8 @@ static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t per_lan
             float *to = r->head_in + (l * per_lane + i) * d;
 
             if (i < n)
-                dk_rmsnorm(to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d,
-                           r->model[l]->final_norm, d, r->m->config.rms_eps);
+                dk_model_norm(&r->m->config, to, r->x + (l * r->rows + (rows ? rows[i] : i)) * d,
+                              &r->model[l]->final_norm, d);
             else
                 memset(to, 0, d * sizeof *to);
         }
@@ -77,7 +85,7 @@ static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t per_lan
 
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
 {
-    const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model;
+    const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model, vocab = r->m->config.vocab;
     int rc;
 
     DK_ASSERT(r->m->head && n <= r->max_rows);
@@ -86,11 +94,12 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
         return rc;
     norm_rows(r, rows, n, n);
     for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
-        end = dk_runner_set_end(r, first);
+        for (end = first + 1; end < r->n_lanes && r->head[end] == r->head[first];)
+            end++;
         dk_lhs_set(r->head_lhs, r->head_in + first * n * d, d, (end - first) * n, d);
-        rc = dk_product(out + first * n * r->m->config.vocab, r->m->config.vocab, r->head_lhs,
-                        r->model[first]->head, err);
+        rc = dk_product(out + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
     }
+    soft_cap(r, out, r->n_lanes * n, vocab, vocab);
     return rc;
 }
 
@@ -130,7 +139,7 @@ int dk_model_unembed(const dk_model *m, const float *x, size_t n, float sign, fl
     if (rc == 0)
         rc = dk_rows_alloc(&norm, n, d, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        dk_rmsnorm(norm + i * d, x + i * d, m->final_norm, d, m->config.rms_eps);
+        dk_model_norm(&m->config, norm + i * d, x + i * d, &m->final_norm, d);
         for (size_t j = 0; j < d; j++)
             norm[i * d + j] *= sign;
     }

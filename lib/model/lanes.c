@@ -1,4 +1,4 @@
-/* The forward pass in lanes (Llama family). */
+/* The forward pass in lanes: what comes before, between and after the blocks. */
 #include "model/runner.h"
 
 #include <math.h>
@@ -6,12 +6,8 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/rope.h"
 #include "num/kernels.h"
-
-static size_t qkv_width(const dk_model_config *c)
-{
-    return (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
-}
 
 int dk_rows_alloc(float **out, size_t rows, size_t width, dk_err *err)
 {
@@ -20,6 +16,23 @@ int dk_rows_alloc(float **out, size_t rows, size_t width, dk_err *err)
     if (!dk_mul_size(&n, dk_padded_rows(rows), width))
         return dk_fail(err, DK_ENOMEM, "the batch does not fit in memory");
     return dk_alloc(out, n, sizeof **out, "the rows of a batch", err);
+}
+
+/* A lane whose adapter changes the unembedding has one of its own. */
+static int own_ends(dk_runner *r, size_t lane, dk_err *err)
+{
+    const dk_adapter *a = r->lane[lane].adapter;
+    const float factor = r->lane[lane].factor;
+    int rc = 0;
+
+    if (factor != 0 && factor != 1 && (dk_adapter_saved_embed(a) || dk_adapter_saved_head(a)))
+        return dk_fail(err, DK_EDATA, "%s holds saved embeddings or a saved head, which can be taken at factor 0 or 1 "
+                       "only, not %g", dk_adapter_path(a), (double)factor);
+    if (r->m->head && factor != 0 && (dk_adapter_saved_head(a) || dk_adapter_head(a))) {
+        rc = dk_model_pack_head(&r->own_head[lane], r->model[lane], a, factor, err);
+        r->head[lane] = r->own_head[lane];
+    }
+    return rc;
 }
 
 int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size_t n_lanes,
@@ -39,24 +52,31 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
     r->max_rows = max_rows;
     r->side = dk_xcalloc(n_lanes, sizeof(dk_sidepath *));
     r->model = dk_xcalloc(n_lanes, sizeof(dk_model *));
+    r->lane = dk_xcalloc(n_lanes, sizeof *r->lane);
+    memcpy(r->lane, lanes, n_lanes * sizeof *r->lane);
+    r->head = dk_xcalloc(n_lanes, sizeof(dk_weight *));
+    r->own_head = dk_xcalloc(n_lanes, sizeof(dk_weight *));
     for (size_t i = 0; rc == 0 && i < n_lanes; i++) {
         r->model[i] = lanes[i].model ? lanes[i].model : m;
         if (r->model[i] != m)
             rc = dk_model_compatible(m, r->model[i], err);
+        r->head[i] = r->model[i]->head;
     }
     for (size_t i = 0; rc == 0 && i < n_lanes; i++)
         if (lanes[i].adapter) {
             rc = dk_sidepath_new(&r->side[i], lanes[i].adapter, c, lanes[i].factor, err);
             if (rc == 0 && dk_sidepath_width(r->side[i]) > low)
                 low = dk_sidepath_width(r->side[i]);
+            if (rc == 0)
+                rc = own_ends(r, i, err);
         }
     if (rc == 0) rc = dk_lhs_new(&r->lhs, total, widest, m->dtype, err);
     if (rc == 0) rc = dk_rows_alloc(&r->x, total, c->d_model, err);
     if (rc == 0) rc = dk_rows_alloc(&r->norm, total, c->d_model, err);
-    if (rc == 0) rc = dk_rows_alloc(&r->qkv, total, qkv_width(c), err);
+    if (rc == 0) rc = dk_rows_alloc(&r->qkv, total, dk_site_width(c, DK_SITE_QKV), err);
     if (rc == 0) rc = dk_rows_alloc(&r->att, total, q, err);
     if (rc == 0) rc = dk_rows_alloc(&r->out, total, c->d_model, err);
-    if (rc == 0) rc = dk_rows_alloc(&r->gate_up, total, 2 * c->d_ff, err);
+    if (rc == 0) rc = dk_rows_alloc(&r->gate_up, total, dk_site_width(c, DK_SITE_GATE_UP), err);
     if (rc == 0) rc = dk_rows_alloc(&r->act, total, c->d_ff, err);
     if (rc == 0) rc = dk_rows_alloc(&r->low, max_rows, low, err);
     if (rc == 0) rc = dk_alloc(&r->pos, max_rows, sizeof *r->pos, "positions", err);
@@ -72,9 +92,14 @@ void dk_runner_free(dk_runner **rp)
 
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_lanes; i++)
+    for (size_t i = 0; i < r->n_lanes; i++) {
         dk_sidepath_free(&r->side[i]);
+        dk_weight_free(&r->own_head[i]);
+    }
     dk_free(r->side);
+    dk_free(r->lane);
+    dk_free(r->head);
+    dk_free(r->own_head);
     dk_free(r->model);
     dk_lhs_free(&r->lhs);
     dk_lhs_free(&r->head_lhs);
@@ -87,8 +112,10 @@ void dk_runner_free(dk_runner **rp)
     dk_free(r->act);
     dk_free(r->low);
     dk_free(r->head_in);
-    dk_free(r->cosines);
-    dk_free(r->sines);
+    for (size_t k = 0; k < 2; k++) {
+        dk_free(r->turn[k].cosines);
+        dk_free(r->turn[k].sines);
+    }
     dk_free(r->work);
     dk_free(r->tiles);
     dk_free(r->pos);
@@ -97,36 +124,45 @@ void dk_runner_free(dk_runner **rp)
 }
 
 /* Angles as the model library forms them: f32 frequency times f32 position. */
+static int fill_turn(struct dk_turn *to, const float *inv, const dk_rope_spec *spec, size_t half, size_t n,
+                     dk_err *err)
+{
+    const float scale = dk_rope_scale(spec);
+    int rc;
+
+    dk_free(to->cosines);
+    dk_free(to->sines);
+    to->sines = NULL;
+    rc = dk_alloc(&to->cosines, n * half, sizeof(float), "rotary tables", err);
+    if (rc == 0)
+        rc = dk_alloc(&to->sines, n * half, sizeof(float), "rotary tables", err);
+    for (size_t t = 0; rc == 0 && t < half; t++)
+        for (size_t p = 0; p < n; p++) {
+            const float angle = (float)p * inv[t];
+
+            to->cosines[p * half + t] = (float)cos((double)angle) * scale;
+            to->sines[p * half + t] = (float)sin((double)angle) * scale;
+        }
+    return rc;
+}
+
+/* The second table is that of layers with a window. */
 static int rope_tables(dk_runner *r, size_t n, dk_err *err)
 {
     const dk_model_config *c = &r->m->config;
     const size_t half = c->head_dim / 2;
     int rc;
 
-    if (n <= r->n_positions)
+    if (n <= r->n_positions || c->learned_positions)
         return 0;
-    dk_free(r->cosines);
-    dk_free(r->sines);
-    r->sines = NULL;
     r->n_positions = 0;
     n = (n + 255) / 256 * 256;
-    rc = dk_alloc(&r->cosines, n * half, sizeof(float), "rotary tables", err);
+    rc = fill_turn(&r->turn[0], r->m->rope, &c->rope, half, n, err);
+    if (rc == 0 && c->window)
+        rc = fill_turn(&r->turn[1], r->m->rope_local, &c->rope_local, half, n, err);
     if (rc == 0)
-        rc = dk_alloc(&r->sines, n * half, sizeof(float), "rotary tables", err);
-    if (rc < 0)
-        return rc;
-    for (size_t t = 0; t < half; t++) {
-        const float freq = r->m->rope[t];
-
-        for (size_t p = 0; p < n; p++) {
-            const float angle = (float)p * freq;
-
-            r->cosines[p * half + t] = (float)cos((double)angle);
-            r->sines[p * half + t] = (float)sin((double)angle);
-        }
-    }
-    r->n_positions = n;
-    return 0;
+        r->n_positions = n;
+    return rc;
 }
 
 static int attention_scratch(dk_runner *r, size_t n_k, dk_err *err)
@@ -140,46 +176,12 @@ static int attention_scratch(dk_runner *r, size_t n_k, dk_err *err)
     return dk_alloc(&r->work, each * (size_t)dk_threads(), sizeof(float), "attention scratch", err);
 }
 
-static void attention(dk_runner *r, const dk_pass *p, size_t layer)
-{
-    const dk_model_config *c = &r->m->config;
-    const size_t hd = c->head_dim, ld = qkv_width(c), q_width = c->n_heads * hd;
-    const size_t k_at = q_width, v_at = q_width + c->n_kv_heads * hd;
-    const size_t shared = c->n_heads / c->n_kv_heads, n_seq = p->batch.n_seq;
-    const float scale = (float)(1.0 / sqrt((double)hd));
-
-    for (size_t l = 0; p->kv && l < r->n_lanes; l++)
-        for (size_t s = 0; s < n_seq; s++) {
-            const float *row = r->qkv + (l * r->rows + p->batch.offset[s]) * ld;
-
-            dk_kv_put(p->kv, layer, l, s, row + k_at, row + v_at, ld,
-                      p->batch.offset[s + 1] - p->batch.offset[s]);
-        }
-    #pragma omp parallel for schedule(dynamic) collapse(3)
-    for (size_t l = 0; l < r->n_lanes; l++)
-        for (size_t s = 0; s < n_seq; s++)
-            for (size_t h = 0; h < c->n_heads; h++) {
-                const size_t row0 = l * r->rows + p->batch.offset[s];
-                const size_t n = p->batch.offset[s + 1] - p->batch.offset[s];
-                const float *q = r->qkv + row0 * ld, *k = q + k_at, *v = q + v_at;
-                size_t n_k = n, ldk = ld;
-
-                if (p->kv) {
-                    dk_kv_get(p->kv, layer, l, s, &k, &v, &ldk);
-                    n_k += dk_kv_length(p->kv, s);
-                }
-                dk_attend(r->att + row0 * q_width + h * hd, q_width, q + h * hd, ld,
-                          k + h / shared * hd, ldk, v + h / shared * hd, ldk, n, n_k, hd, scale,
-                          r->work + (size_t)dk_thread_id() * r->work_each);
-            }
-}
-
 size_t dk_site_width(const dk_model_config *c, dk_site site)
 {
     switch (site) {
-    case DK_SITE_QKV:       return qkv_width(c);
+    case DK_SITE_QKV:       return (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
     case DK_SITE_O_IN:      return c->n_heads * c->head_dim;
-    case DK_SITE_GATE_UP:   return 2 * c->d_ff;
+    case DK_SITE_GATE_UP:   return (c->gated ? 2 : 1) * c->d_ff;
     case DK_SITE_DOWN_IN:   return c->d_ff;
     default:                return c->d_model;
     }
@@ -190,7 +192,7 @@ int dk_layer_at(const dk_model_config *c, double depth)
     return (int)(depth * (double)(c->n_layers - 1));
 }
 
-static void tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x)
+void dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x)
 {
     const size_t lane = r->rows * dk_site_width(&r->m->config, site);
 
@@ -208,89 +210,22 @@ size_t dk_runner_set_end(const dk_runner *r, size_t first)
     return l;
 }
 
-static const dk_weight *weight_of(const dk_layer *l, enum dk_side_group g)
+/* Whether two lanes give the same ids the same vectors. */
+static bool same_embedding(const dk_runner *r, size_t a, size_t b)
 {
-    switch (g) {
-    case DK_SIDE_QKV: return l->qkv;
-    case DK_SIDE_O: return l->o;
-    case DK_SIDE_GATE_UP: return l->gate_up;
-    default: return l->down;
-    }
+    const dk_lane *x = &r->lane[a], *y = &r->lane[b];
+    const bool own = (x->adapter && dk_adapter_changes_embed(x->adapter)) ||
+                     (y->adapter && dk_adapter_changes_embed(y->adapter));
+
+    return r->model[a] == r->model[b] && (!own || (x->adapter == y->adapter && x->factor == y->factor));
 }
 
-/* y = x W^T, the lanes of a weight set together, then each lane's side path.
- * A product writes whole blocks: what goes beyond its lanes is written again by
- * the next ones. */
-static int project(dk_runner *r, const dk_pass *p, size_t layer, enum dk_side_group g, float *y,
-                   const float *x, dk_err *err)
+static void add_positions(dk_runner *r, size_t lane)
 {
-    int rc = 0;
+    const size_t d = r->m->config.d_model;
 
-    for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
-        const dk_weight *w = weight_of(&r->model[first]->layer[layer], g);
-        const size_t n = dk_weight_rows(w), k = dk_weight_cols(w);
-
-        end = dk_runner_set_end(r, first);
-        dk_lhs_set(r->lhs, x + first * r->rows * k, k, (end - first) * r->rows, k);
-        rc = dk_product(y + first * r->rows * n, n, r->lhs, w, err);
-        for (size_t l = first; rc == 0 && l < end; l++)
-            if (r->side[l])
-                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, x + l * r->rows * k, k,
-                                  r->rows, r->low);
-    }
-    if (rc == 0) {
-        tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), x);
-        tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV + 2 * (int)g), y);
-    }
-    return rc;
-}
-
-static int block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
-{
-    const dk_model_config *c = &r->m->config;
-    const size_t rows = r->n_lanes * r->rows, half = c->head_dim / 2, ld = qkv_width(c), d = c->d_model;
-    int rc;
-
-    tap(r, p, (int)i, DK_SITE_IN, r->x);
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        dk_rmsnorm(r->norm + row * d, r->x + row * d, r->model[row / r->rows]->layer[i].attn_norm, d, c->rms_eps);
-    rc = project(r, p, i, DK_SIDE_QKV, r->qkv, r->norm, err);
-    if (rc < 0)
-        return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        const size_t at = r->pos[row % r->rows] * half;
-
-        dk_rope(r->qkv + row * ld, c->n_heads + c->n_kv_heads, c->head_dim, r->cosines + at, r->sines + at);
-    }
-    attention(r, p, i);
-    rc = project(r, p, i, DK_SIDE_O, r->out, r->att, err);
-    if (rc < 0)
-        return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        float *x = r->x + row * d;
-
-        dk_add(x, r->out + row * d, d);
-        dk_rmsnorm(r->norm + row * d, x, r->model[row / r->rows]->layer[i].mlp_norm, d, c->rms_eps);
-    }
-    rc = project(r, p, i, DK_SIDE_GATE_UP, r->gate_up, r->norm, err);
-    if (rc < 0)
-        return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        const float *g = r->gate_up + row * 2 * c->d_ff;
-
-        dk_silu_mul(r->act + row * c->d_ff, g, g + c->d_ff, c->d_ff);
-    }
-    rc = project(r, p, i, DK_SIDE_DOWN, r->out, r->act, err);
-    if (rc < 0)
-        return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        dk_add(r->x + row * d, r->out + row * d, d);
-    return 0;
+    for (size_t i = 0; r->m->positions && i < r->rows; i++)
+        dk_add(r->x + (lane * r->rows + i) * d, r->model[lane]->positions + r->pos[i] * d, d);
 }
 
 /* What enters the first block.  Lanes that read the same ids from the same
@@ -300,12 +235,16 @@ static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
     const size_t each = r->rows * r->m->config.d_model;
     int rc = 0;
 
-    for (size_t l = 0; rc == 0 && l < r->n_lanes; l++)
-        if (l > 0 && !p->lane_ids && r->model[l] == r->model[l - 1])
+    for (size_t l = 0; rc == 0 && l < r->n_lanes; l++) {
+        if (l > 0 && !p->lane_ids && same_embedding(r, l, l - 1)) {
             memcpy(r->x + l * each, r->x + (l - 1) * each, each * sizeof(float));
-        else
-            rc = dk_model_embed(r->model[l], r->x + l * each, p->lane_ids ? p->lane_ids[l] : p->batch.ids,
-                                r->rows, err);
+            continue;
+        }
+        rc = dk_model_embed(r->model[l], r->lane[l].adapter, r->lane[l].factor, r->x + l * each,
+                            p->lane_ids ? p->lane_ids[l] : p->batch.ids, r->rows, err);
+        if (rc == 0)
+            add_positions(r, l);
+    }
     return rc;
 }
 
@@ -325,7 +264,7 @@ static void edits_and_taps(dk_runner *r, const dk_pass *p, int layer)
             for (size_t j = 0; j < d; j++)
                 r->x[ed->lane * lane + i * d + j] += ed->strength * ed->vector[j];
     }
-    tap(r, p, layer, DK_SITE_OUT, r->x);
+    dk_runner_tap(r, p, layer, DK_SITE_OUT, r->x);
 }
 
 /* Positions of the rows; the longest key list and position. */
@@ -371,7 +310,7 @@ int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
         return rc;
     edits_and_taps(r, p, -1);
     for (int i = 0; rc == 0 && i < stop; i++) {
-        rc = block(r, p, (size_t)i, err);
+        rc = dk_runner_block(r, p, (size_t)i, err);
         if (rc == 0)
             edits_and_taps(r, p, i);
     }

@@ -36,12 +36,14 @@ typedef struct dk_batch {
 
 /* Where in a block.  OUT is the residual stream behind it (layer -1: the
  * embedding), IN the same as the block reads it.  The others are what goes into
- * its products and what comes out, the adapter's part included; what O and DOWN
- * give is added to the residual stream. */
+ * its products and what comes out, biases and the adapter's part included; what
+ * O and DOWN give is normed where the architecture does so (else left as it is)
+ * and then, as ATTN_ADD and MLP_ADD, added to the residual stream. */
 typedef enum dk_site {
     DK_SITE_OUT, DK_SITE_IN,
     DK_SITE_QKV_IN, DK_SITE_QKV, DK_SITE_O_IN, DK_SITE_O,
-    DK_SITE_GATE_UP_IN, DK_SITE_GATE_UP, DK_SITE_DOWN_IN, DK_SITE_DOWN
+    DK_SITE_GATE_UP_IN, DK_SITE_GATE_UP, DK_SITE_DOWN_IN, DK_SITE_DOWN,
+    DK_SITE_ATTN_ADD, DK_SITE_MLP_ADD
 } dk_site;
 
 size_t dk_site_width(const dk_model_config *c, dk_site site);

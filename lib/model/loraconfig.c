@@ -30,6 +30,7 @@ struct dk_lora_config {
     double alpha;
     bool rslora;
     choice target, exclude;
+    choice save;                    /* modules_to_save */
     bool by_layer;
     int64_t *layer;
     size_t n_layers;
@@ -56,7 +57,7 @@ static bool is_set(const dk_json *v)
 static int refuse_keys(const dk_json *v, const char *path, dk_err *err)
 {
     static const char *const keys[] = {
-        "use_dora", "lora_bias", "modules_to_save", "layer_replication", "megatron_config",
+        "use_dora", "lora_bias", "ensure_weight_tying", "layer_replication", "megatron_config",
         "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config",
         "kasa_config", "monteclora_config", "velora_config", "use_bdlora", "use_qalora"
     };
@@ -221,6 +222,30 @@ static int read_layers_pattern(dk_lora_config *c, const dk_json *v, dk_err *err)
     return rc;
 }
 
+/* Whole modules can be taken over at the ends of the model alone. */
+static int read_save(dk_lora_config *c, const dk_json *v, dk_err *err)
+{
+    static const char *const ends[] = { "embed_tokens", "wte", "lm_head" };
+    int rc;
+
+    if (!is_set(v))
+        return 0;
+    rc = read_choice(&c->save, v, "modules_to_save", c->path, err);
+    if (rc == 0 && c->save.kind != LIST)
+        return dk_fail(err, DK_EFORMAT, "%s: modules_to_save is no list", c->path);
+    for (size_t i = 0; rc == 0 && i < c->save.n; i++) {
+        const char *dot = strrchr(c->save.suffix[i], '.'), *last = dot ? dot + 1 : c->save.suffix[i];
+        bool known = false;
+
+        for (size_t k = 0; k < sizeof ends / sizeof *ends; k++)
+            known |= strcmp(last, ends[k]) == 0;
+        if (!known)
+            rc = dk_fail(err, DK_EDATA, "%s: modules_to_save holds '%.80s', which is not supported, only "
+                         "embed_tokens (wte) and lm_head", c->path, c->save.suffix[i]);
+    }
+    return rc;
+}
+
 static int read_all(dk_lora_config *c, const dk_json *v, dk_err *err)
 {
     const int64_t r = dk_json_get(v, "r") ? dk_json_int(dk_json_get(v, "r"), -1) : 8;
@@ -238,6 +263,7 @@ static int read_all(dk_lora_config *c, const dk_json *v, dk_err *err)
                           err)) < 0 ||
         (rc = read_choice(&c->exclude, dk_json_get(v, "exclude_modules"), "exclude_modules", c->path,
                           err)) < 0 ||
+        (rc = read_save(c, dk_json_get(v, "modules_to_save"), err)) < 0 ||
         (rc = read_layers(c, dk_json_get(v, "layers_to_transform"), err)) < 0 ||
         (rc = read_layers_pattern(c, dk_json_get(v, "layers_pattern"), err)) < 0 ||
         (rc = read_overrides(&c->rank, dk_json_get(v, "rank_pattern"), "rank_pattern", c->path,
@@ -295,6 +321,7 @@ void dk_lora_config_free(dk_lora_config **cp)
         return;
     free_choice(&c->target);
     free_choice(&c->exclude);
+    free_choice(&c->save);
     free_overrides(&c->rank);
     free_overrides(&c->alphas);
     for (size_t i = 0; i < c->n_patterns; i++)
@@ -314,6 +341,13 @@ bool dk_lora_config_rslora(const dk_lora_config *c) { return c->rslora; }
 
 /* --- targeting --------------------------------------------------------------------- */
 
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), k = strlen(end);
+
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
 /* 2: the module is named in full; 1: by a suffix or pattern; 0: not at all. */
 static int chosen(const choice *c, const char *module, dk_err *err)
 {
@@ -323,7 +357,7 @@ static int chosen(const choice *c, const char *module, dk_err *err)
     if (c->kind == PATTERN)
         return dk_regex_full(c->pattern, module, n, err);
     if (c->kind == ALL_LINEAR)
-        return strcmp(module, "lm_head") != 0;
+        return strcmp(module, "lm_head") != 0 && !ends_with(module, "embed_tokens") && !ends_with(module, "wte");
     for (size_t i = 0; i < c->n; i++) {
         const size_t k = strlen(c->suffix[i]);
 
@@ -356,16 +390,27 @@ static int layer_chosen(const dk_lora_config *c, const char *module, dk_err *err
     return 0;
 }
 
+bool dk_lora_config_saves(const dk_lora_config *c, const char *module)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < c->save.n; i++)
+        any |= ends_with(module, c->save.suffix[i]);
+    return any;
+}
+
 int dk_lora_config_targets(const dk_lora_config *c, const char *module, dk_err *err)
 {
-    /* What PEFT takes for a llama model when the config names nothing. */
-    static char *fallback[] = { "q_proj", "v_proj" };
-    const choice def = { .kind = LIST, .suffix = fallback, .n = 2 };
+    /* What PEFT takes when the config names nothing; the last is GPT-2's. */
+    static char *fallback[] = { "q_proj", "v_proj", "c_attn" };
+    const choice def = { .kind = LIST, .suffix = fallback, .n = 3 };
     const int out = c->exclude.kind == NONE ? 0 : chosen(&c->exclude, module, err);
     const int in = out ? 0 : chosen(c->target.kind == NONE ? &def : &c->target, module, err);
 
     if (out < 0 || in < 0)
         return out < 0 ? out : in;
+    if (in && dk_lora_config_saves(c, module))
+        return 0;
     if (in == 1 && c->by_layer)
         return layer_chosen(c, module, err);
     return in > 0;

@@ -1,6 +1,6 @@
 /* adapter_config.json: which modules a LoRA adapter claims and at what scale.
  * The rules are those of PEFT; what it would do beyond plain LoRA on linear
- * maps is refused by the name of the key. */
+ * maps and at the ends of the model is refused by the name of the key. */
 #ifndef DK_MODEL_LORACONFIG_H
 #define DK_MODEL_LORACONFIG_H
 
@@ -26,6 +26,8 @@ bool dk_lora_config_rslora(const dk_lora_config *c);
  * "model.layers.3.mlp.up_proj".  1, 0, or a negative code (a pattern that
  * never ends).  Not for two threads at once, because of the patterns. */
 int dk_lora_config_targets(const dk_lora_config *c, const char *module, dk_err *err);
+/* Is the module saved whole (modules_to_save)? */
+bool dk_lora_config_saves(const dk_lora_config *c, const char *module);
 /* The rank and the scale (alpha / r, or alpha / sqrt(r)) for a module. */
 int dk_lora_config_scale(const dk_lora_config *c, const char *module, size_t *r, double *scale,
                          dk_err *err);

@@ -1,12 +1,14 @@
 /* Loading a weight set: tensor by tensor, so that only the packed copy stays. */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/rope.h"
+#include "model/tensors.h"
 #include "num/half.h"
 #include "num/kernels.h"
 
@@ -14,17 +16,35 @@ enum { MAX_PARTS = 3 };
 
 /* Several tensors packed as one matrix, their rows one under the other. */
 struct parts {
-    dk_checkpoint *file;
+    const dk_checkpoint *file;
     size_t n;
     char name[MAX_PARTS][128];
     size_t rows[MAX_PARTS];
     const dk_adapter_module *merge[MAX_PARTS];  /* NULL: nothing */
+    float factor;                               /* of the merges */
+    const float *instead;                       /* of the (one) tensor's rows; NULL: the file's */
 };
 
 /* rows += s B A, for n rows from row0 on. */
-static void merge_rows(float *rows, const dk_adapter_module *m, size_t row0, size_t n)
+static void merge_rows(float *rows, const dk_adapter_module *m, size_t row0, size_t n, float factor)
 {
-    dk_lowrank_out(rows, m->in, m->b + row0 * m->r, m->r, m->a, n, m->r, m->in, m->scale);
+    dk_lowrank_out(rows, m->in, m->b + row0 * m->r, m->r, m->a, n, m->r, m->in, m->scale * factor);
+}
+
+static int read_rows(const struct parts *p, size_t i, float *out, size_t row0, size_t n, size_t cols,
+                     dk_err *err)
+{
+    int rc = 0;
+
+    if (p->instead)
+        memcpy(out, p->instead + row0 * cols, n * cols * sizeof *out);
+    else
+        rc = dk_checkpoint_rows(p->file, p->name[i], out, row0, n, err);
+    if (rc == 0 && !dk_all_finite(out, n * cols))
+        return dk_fail(err, DK_ENUM, "tensor %s holds NaN or infinity", p->name[i]);
+    if (rc == 0 && p->merge[i])
+        merge_rows(out, p->merge[i], row0, n, p->factor);
+    return rc;
 }
 
 static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
@@ -34,15 +54,12 @@ static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && n > 0 && i < p->n; i++) {
-        if (!dk_checkpoint_find(p->file, p->name[i], &total, &cols))
-            return dk_fail(err, DK_EFORMAT, "%s: no tensor %s", dk_checkpoint_path(p->file), p->name[i]);
+        dk_checkpoint_find(p->file, p->name[i], &total, &cols);
         if (row0 < first + p->rows[i]) {
             const size_t skip = row0 - first, left = p->rows[i] - skip;
             const size_t take = n < left ? n : left;
 
-            rc = dk_checkpoint_rows(p->file, p->name[i], out, skip, take, err);
-            if (rc == 0 && p->merge[i])
-                merge_rows(out, p->merge[i], skip, take);
+            rc = read_rows(p, i, out, skip, take, cols, err);
             out += take * cols;
             row0 += take;
             n -= take;
@@ -52,7 +69,8 @@ static int part_rows(void *arg, float *out, size_t row0, size_t n, dk_err *err)
     return rc;
 }
 
-static int pack_parts(dk_weight **w, dk_model *m, struct parts *p, dk_err *err)
+/* most: rows of a single part beyond these are left out. */
+static int pack_parts(dk_weight **w, const dk_model *m, struct parts *p, size_t most, dk_err *err)
 {
     size_t rows = 0, cols = 0;
     int rc;
@@ -61,127 +79,205 @@ static int pack_parts(dk_weight **w, dk_model *m, struct parts *p, dk_err *err)
     for (size_t i = 0; i < p->n; i++) {
         if (!dk_checkpoint_find(m->file, p->name[i], &p->rows[i], &cols))
             return dk_fail(err, DK_EFORMAT, "%s: no tensor %s", dk_checkpoint_path(m->file), p->name[i]);
+        p->rows[i] = p->rows[i] < most ? p->rows[i] : most;
         rows += p->rows[i];
     }
     rc = dk_weight_pack(w, rows, cols, m->dtype, part_rows, p, err);
     if (rc < 0)
-        dk_err_prefix(err, "%s: %s", dk_checkpoint_path(m->file), p->name[0]);
+        dk_err_prefix(err, "%s", dk_checkpoint_path(m->file));
     dk_checkpoint_drop(m->file);
     return rc;
 }
 
-/* n linear maps of a layer, from the first on; a: what to merge, or NULL. */
-static int pack(dk_weight **w, dk_model *m, int layer, dk_linear first, size_t n, const dk_adapter *a,
-                dk_err *err)
+/* The maps of a product, in the order of their columns. */
+static size_t maps_of(const dk_model_config *c, dk_group g, dk_linear which[MAX_PARTS])
 {
-    struct parts p = { .n = n };
+    static const struct { dk_group group; dk_linear which; } order[] = {
+        { DK_GROUP_QKV, DK_LINEAR_Q }, { DK_GROUP_QKV, DK_LINEAR_K }, { DK_GROUP_QKV, DK_LINEAR_V },
+        { DK_GROUP_QKV, DK_LINEAR_QKV }, { DK_GROUP_O, DK_LINEAR_O }, { DK_GROUP_GATE_UP, DK_LINEAR_GATE },
+        { DK_GROUP_GATE_UP, DK_LINEAR_UP }, { DK_GROUP_DOWN, DK_LINEAR_DOWN }
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (order[i].group == g && dk_linear_path(c, order[i].which))
+            which[n++] = order[i].which;
+    return n;
+}
+
+static int vector(float **out, const dk_model *m, dk_role role, size_t layer, size_t width, dk_err *err)
+{
+    char name[128];
+    int rc;
+
+    if (!dk_role_name(name, &m->config, role, layer))
+        return 0;
+    rc = dk_alloc(out, width, sizeof **out, "a vector", err);
+    if (rc == 0)
+        rc = dk_checkpoint_rows(m->file, name, *out, 0, 1, err);
+    if (rc == 0 && !dk_all_finite(*out, width))
+        rc = dk_fail(err, DK_ENUM, "%s: tensor %s holds NaN or infinity", dk_checkpoint_path(m->file), name);
+    return rc;
+}
+
+/* w becomes 1 + w once, where it is used so. */
+static int load_norm(dk_norm *n, const dk_model *m, dk_role w, dk_role b, size_t layer, size_t width, dk_err *err)
+{
+    int rc = vector(&n->w, m, w, layer, width, err);
+
+    for (size_t i = 0; rc == 0 && n->w && m->config.norm == DK_NORM_RMS_OFFSET && i < width; i++)
+        n->w[i] += 1;
+    return rc == 0 && b != w ? vector(&n->b, m, b, layer, width, err) : rc;
+}
+
+static int load_bias(float **bias, const dk_model *m, size_t layer, dk_group g, dk_err *err)
+{
+    dk_linear which[MAX_PARTS];
+    const size_t n = maps_of(&m->config, g, which);
+    size_t total = 0, in, out;
+    bool any = false;
+    char name[128];
+    int rc = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const dk_linear which = (dk_linear)((size_t)first + i);
-
-        snprintf(p.name[i], sizeof p.name[i], "model.layers.%d.%s.weight", layer, dk_linear_path(which));
-        p.merge[i] = a ? dk_adapter_find(a, layer, which) : NULL;
+        dk_linear_shape(&m->config, which[i], &in, &out);
+        any |= dk_role_name(name, &m->config, (dk_role)(DK_ROLE_BIAS + which[i]), layer);
+        total += out;
     }
-    return pack_parts(w, m, &p, err);
+    if (!any)
+        return 0;
+    rc = dk_alloc(bias, total, sizeof **bias, "biases", err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        float *b = NULL;
+
+        dk_linear_shape(&m->config, which[i], &in, &out);
+        rc = vector(&b, m, (dk_role)(DK_ROLE_BIAS + which[i]), layer, out, err);
+        if (rc == 0 && b)
+            memcpy(*bias + dk_linear_column(&m->config, which[i]), b, out * sizeof *b);
+        dk_free(b);
+    }
+    return rc;
 }
 
-static int pack_head(dk_model *m, dk_err *err)
+static int load_group(dk_layer *l, const dk_model *m, size_t layer, dk_group g, const dk_adapter *a, dk_err *err)
 {
-    struct parts p = { .n = 1 };
+    dk_linear which[MAX_PARTS];
+    struct parts p = { .n = maps_of(&m->config, g, which), .factor = 1 };
+    const int rc = load_bias(&l->bias[g], m, layer, g, err);
 
-    snprintf(p.name[0], sizeof p.name[0], "%s", m->head_name);
-    return pack_parts(&m->head, m, &p, err);
+    for (size_t i = 0; i < p.n; i++) {
+        dk_role_name(p.name[i], &m->config, (dk_role)(DK_ROLE_WEIGHT + which[i]), layer);
+        p.merge[i] = a ? dk_adapter_find(a, (int)layer, which[i]) : NULL;
+    }
+    return rc < 0 ? rc : pack_parts(&l->w[g], m, &p, SIZE_MAX, err);
 }
 
-static int vector(float **out, dk_model *m, const char *name, dk_err *err)
+static int load_layer(dk_model *m, size_t i, const dk_adapter *a, dk_err *err)
 {
-    int rc = dk_alloc(out, m->config.d_model, sizeof **out, "a norm", err);
+    const size_t d = m->config.d_model, hd = m->config.head_dim;
+    dk_layer *l = &m->layer[i];
+    const struct { dk_norm *to; dk_role w, b; size_t width; } norms[] = {
+        { &l->attn_norm, DK_ROLE_ATTN_NORM, DK_ROLE_ATTN_NORM_BIAS, d },
+        { &l->mlp_norm, DK_ROLE_MLP_NORM, DK_ROLE_MLP_NORM_BIAS, d },
+        { &l->post_attn_norm, DK_ROLE_POST_ATTN_NORM, DK_ROLE_POST_ATTN_NORM, d },
+        { &l->post_mlp_norm, DK_ROLE_POST_MLP_NORM, DK_ROLE_POST_MLP_NORM, d },
+        { &l->q_norm, DK_ROLE_Q_NORM, DK_ROLE_Q_NORM, hd }, { &l->k_norm, DK_ROLE_K_NORM, DK_ROLE_K_NORM, hd }
+    };
+    int rc = 0;
 
-    return rc < 0 ? rc : dk_checkpoint_rows(m->file, name, *out, 0, 1, err);
-}
-
-/* What the configuration reader knows by name and the blocks do not do yet. */
-static int check_supported(const dk_model *m, dk_err *err)
-{
-    const dk_model_config *c = &m->config;
-    const char *what = c->qkv_bias || c->o_bias || c->mlp_bias ? "biases"
-        : c->qk_norm ? "norms of queries and keys" : c->window ? "sliding windows"
-        : c->attn_softcap > 0 || c->final_softcap > 0 ? "soft caps"
-        : c->act != DK_ACT_SILU ? "its activation function" : NULL;
-
-    return what ? dk_fail(err, DK_EDATA, "%s: %s are not supported yet", dk_checkpoint_path(m->file), what) : 0;
+    for (size_t k = 0; rc == 0 && k < sizeof norms / sizeof *norms; k++)
+        rc = load_norm(norms[k].to, m, norms[k].w, norms[k].b, i, norms[k].width, err);
+    for (size_t g = 0; rc == 0 && g < DK_N_GROUPS; g++)
+        rc = load_group(l, m, i, (dk_group)g, a, err);
+    return rc;
 }
 
 static int load_rope(dk_model *m, dk_err *err)
 {
+    const dk_model_config *c = &m->config;
+    const size_t half = c->head_dim / 2;
     float *factors = NULL;
-    const size_t half = m->config.head_dim / 2;
-    int rc = dk_alloc(&m->rope, half, sizeof *m->rope, "rotary frequencies", err);
+    int rc = 0;
 
-    if (rc == 0 && m->config.rope_kind == DK_ROPE_FACTORS) {
-        rc = dk_alloc(&factors, half, sizeof *factors, "rotary factors", err);
-        if (rc == 0)
-            rc = dk_checkpoint_rows(m->file, "rope_freqs.weight", factors, 0, 1, err);
-    }
+    if (c->learned_positions)
+        return 0;
+    rc = dk_alloc(&m->rope, half, sizeof *m->rope, "rotary frequencies", err);
     if (rc == 0)
-        dk_rope_frequencies(m->rope, &m->config, factors);
+        rc = dk_alloc(&m->rope_local, half, sizeof *m->rope_local, "rotary frequencies", err);
+    if (rc == 0)
+        rc = vector(&factors, m, DK_ROLE_FACTORS, 0, half, err);
+    if (rc == 0) {
+        dk_rope_frequencies(m->rope, &c->rope, c->head_dim, factors);
+        dk_rope_frequencies(m->rope_local, &c->rope_local, c->head_dim, factors);
+    }
     dk_free(factors);
     return rc;
 }
 
-static int load_layer(dk_model *m, int i, const dk_adapter *a, dk_err *err)
+static int load_positions(dk_model *m, dk_err *err)
 {
-    dk_layer *l = &m->layer[i];
+    const dk_model_config *c = &m->config;
     char name[128];
+    size_t n;
     int rc;
 
-    snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", i);
-    rc = vector(&l->attn_norm, m, name, err);
-    snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", i);
+    if (!c->learned_positions)
+        return 0;
+    dk_role_name(name, c, DK_ROLE_POSITIONS, 0);
+    if (!dk_mul_size(&n, c->max_positions, c->d_model))
+        return dk_fail(err, DK_ENOMEM, "%s: the positions do not fit in memory", dk_checkpoint_path(m->file));
+    rc = dk_alloc(&m->positions, n, sizeof *m->positions, "the positions", err);
     if (rc == 0)
-        rc = vector(&l->mlp_norm, m, name, err);
-    if (rc == 0)
-        rc = pack(&l->qkv, m, i, DK_LINEAR_Q, 3, a, err);
-    if (rc == 0)
-        rc = pack(&l->o, m, i, DK_LINEAR_O, 1, a, err);
-    if (rc == 0)
-        rc = pack(&l->gate_up, m, i, DK_LINEAR_GATE, 2, a, err);
-    if (rc == 0)
-        rc = pack(&l->down, m, i, DK_LINEAR_DOWN, 1, a, err);
+        rc = dk_checkpoint_rows(m->file, name, m->positions, 0, c->max_positions, err);
+    if (rc == 0 && !dk_all_finite(m->positions, n))
+        rc = dk_fail(err, DK_ENUM, "%s: tensor %s holds NaN or infinity", dk_checkpoint_path(m->file), name);
+    if (rc == 0 && m->dtype == DK_BF16)
+        dk_bf16_round_row(m->positions, n);
     return rc;
 }
 
-static int load(dk_model **out, const char *path, dk_dtype dtype, bool blocks, bool head,
-                const dk_adapter *a, dk_err *err)
+int dk_model_pack_head(dk_weight **out, const dk_model *m, const dk_adapter *a, float factor, dk_err *err)
+{
+    struct parts p = { .n = 1, .factor = factor };
+
+    snprintf(p.name[0], sizeof p.name[0], "%s", m->head_name);
+    if (a && factor != 0) {
+        p.merge[0] = dk_adapter_head(a);
+        p.instead = dk_adapter_saved_head(a);
+    }
+    return pack_parts(out, m, &p, m->config.vocab, err);
+}
+
+int dk_model_open(dk_model **out, const char *path, const dk_model_how *how, dk_err *err)
 {
     dk_model *m = dk_xcalloc(1, sizeof *m);
     const double t0 = dk_now();
-    size_t rows, cols;
     int rc = dk_checkpoint_open(&m->file, path, err);
 
     *out = NULL;
-    m->dtype = dtype;
+    m->dtype = how->dtype;
     if (rc == 0) {
         m->config = *dk_checkpoint_config(m->file);
-        rc = check_supported(m, err);
+        m->layer = how->with_blocks ? dk_xcalloc(m->config.n_layers, sizeof *m->layer) : NULL;
+        dk_role_name(m->embed_name, &m->config, DK_ROLE_EMBED, 0);
+        if (!dk_role_name(m->head_name, &m->config, DK_ROLE_HEAD, 0))
+            memcpy(m->head_name, m->embed_name, sizeof m->head_name);
+        if (how->vocab && how->vocab < m->config.vocab)
+            m->config.vocab = how->vocab;
+        rc = load_norm(&m->final_norm, m, DK_ROLE_FINAL_NORM, DK_ROLE_FINAL_NORM_BIAS, 0, m->config.d_model, err);
     }
-    if (rc == 0) {
-        m->layer = blocks ? dk_xcalloc(m->config.n_layers, sizeof *m->layer) : NULL;
-        m->embed_name = "model.embed_tokens.weight";
-        m->head_name = dk_checkpoint_find(m->file, "lm_head.weight", &rows, &cols) &&
-                       !m->config.tied ? "lm_head.weight" : m->embed_name;
-        rc = vector(&m->final_norm, m, "model.norm.weight", err);
-        if (rc == 0)
-            rc = load_rope(m, err);
-    }
-    for (size_t i = 0; rc == 0 && blocks && i < m->config.n_layers; i++)
-        rc = load_layer(m, (int)i, a, err);
-    if (rc == 0 && head)
-        rc = pack_head(m, err);
+    if (rc == 0)
+        rc = load_rope(m, err);
+    if (rc == 0 && how->with_blocks)
+        rc = load_positions(m, err);
+    for (size_t i = 0; rc == 0 && how->with_blocks && i < m->config.n_layers; i++)
+        rc = load_layer(m, i, how->merge, err);
+    if (rc == 0 && how->with_head)
+        rc = dk_model_pack_head(&m->head, m, NULL, 0, err);
     if (rc == 0)
         dk_log(DK_INFO, "%s: %zu layers, %s, loaded in %.2f s, kernel %s", path,
-               blocks ? m->config.n_layers : 0, dk_dtype_name(dtype), dk_now() - t0,
-               dk_weight_kernel(blocks ? m->layer[0].qkv : m->head));
+               how->with_blocks ? m->config.n_layers : 0, dk_dtype_name(how->dtype), dk_now() - t0,
+               dk_weight_kernel(how->with_blocks ? m->layer[0].w[0] : m->head));
     else
         dk_model_free(&m);
     *out = m;
@@ -190,17 +286,29 @@ static int load(dk_model **out, const char *path, dk_dtype dtype, bool blocks, b
 
 int dk_model_load(dk_model **out, const char *path, dk_dtype dtype, int with_head, dk_err *err)
 {
-    return load(out, path, dtype, true, with_head != 0, NULL, err);
+    const dk_model_how how = { .dtype = dtype, .with_blocks = true, .with_head = with_head != 0 };
+
+    return dk_model_open(out, path, &how, err);
 }
 
 int dk_model_load_merged(dk_model **out, const char *path, dk_dtype dtype, const dk_adapter *a, dk_err *err)
 {
-    return load(out, path, dtype, true, false, a, err);
+    const dk_model_how how = { .dtype = dtype, .with_blocks = true, .merge = a };
+
+    return dk_model_open(out, path, &how, err);
 }
 
 int dk_model_load_head(dk_model **out, const char *path, dk_dtype dtype, dk_err *err)
 {
-    return load(out, path, dtype, false, true, NULL, err);
+    const dk_model_how how = { .dtype = dtype, .with_head = true };
+
+    return dk_model_open(out, path, &how, err);
+}
+
+static void free_norm(dk_norm *n)
+{
+    dk_free(n->w);
+    dk_free(n->b);
 }
 
 void dk_model_free(dk_model **mp)
@@ -212,56 +320,24 @@ void dk_model_free(dk_model **mp)
     for (size_t i = 0; m->layer && i < m->config.n_layers; i++) {
         dk_layer *l = &m->layer[i];
 
-        dk_free(l->attn_norm);
-        dk_free(l->mlp_norm);
-        dk_weight_free(&l->qkv);
-        dk_weight_free(&l->o);
-        dk_weight_free(&l->gate_up);
-        dk_weight_free(&l->down);
+        free_norm(&l->attn_norm);
+        free_norm(&l->mlp_norm);
+        free_norm(&l->post_attn_norm);
+        free_norm(&l->post_mlp_norm);
+        free_norm(&l->q_norm);
+        free_norm(&l->k_norm);
+        for (size_t g = 0; g < DK_N_GROUPS; g++) {
+            dk_weight_free(&l->w[g]);
+            dk_free(l->bias[g]);
+        }
     }
     dk_free(m->layer);
-    dk_free(m->final_norm);
+    free_norm(&m->final_norm);
     dk_free(m->rope);
+    dk_free(m->rope_local);
+    dk_free(m->positions);
     dk_weight_free(&m->head);
     dk_checkpoint_close(&m->file);
     dk_free(m);
     *mp = NULL;
-}
-
-int dk_model_compatible(const dk_model *a, const dk_model *b, dk_err *err)
-{
-    const dk_model_config *x = &a->config, *y = &b->config;
-    const struct { const char *name; size_t x, y; } size[] = {
-        { "layers", x->n_layers, y->n_layers }, { "residual width", x->d_model, y->d_model },
-        { "heads", x->n_heads, y->n_heads }, { "key/value heads", x->n_kv_heads, y->n_kv_heads },
-        { "head width", x->head_dim, y->head_dim }, { "MLP width", x->d_ff, y->d_ff },
-        { "vocabulary", x->vocab, y->vocab }
-    };
-    const char *pa = dk_checkpoint_path(a->file), *pb = dk_checkpoint_path(b->file);
-
-    if (x->arch != y->arch || a->dtype != b->dtype)
-        return dk_fail(err, DK_EDATA, "%s and %s differ in architecture", pa, pb);
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
-        if (size[i].x != size[i].y)
-            return dk_fail(err, DK_EDATA, "%s and %s cannot be compared: %s %zu and %zu", pa, pb, size[i].name,
-                           size[i].x, size[i].y);
-    if (x->rms_eps != y->rms_eps || memcmp(a->rope, b->rope, x->head_dim / 2 * sizeof *a->rope) != 0)
-        return dk_fail(err, DK_EDATA, "%s and %s differ in norm epsilon or rotary frequencies", pa, pb);
-    return 0;
-}
-
-int dk_model_embed(const dk_model *m, float *out, const uint32_t *ids, size_t n, dk_err *err)
-{
-    const size_t d = m->config.d_model;
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (ids[i] >= m->config.vocab)
-            return dk_fail(err, DK_EDATA, "token id %u is outside the model's %zu ids", ids[i],
-                           (size_t)m->config.vocab);
-        rc = dk_checkpoint_rows(m->file, m->embed_name, out + i * d, ids[i], 1, err);
-    }
-    if (rc == 0 && m->dtype == DK_BF16)
-        dk_bf16_round_row(out, n * d);
-    return rc;
 }

@@ -2,6 +2,7 @@
 #include "model/sidepath.h"
 
 #include "base/mem.h"
+#include "model/tensors.h"
 #include "num/kernels.h"
 
 enum { MAX_PARTS = 3, ROWS = 16 };
@@ -11,23 +12,17 @@ struct side { size_t k, rp, n_parts; float *at; struct part part[MAX_PARTS]; };
 
 struct dk_sidepath {
     size_t n_layers, width;
-    struct side (*side)[DK_SIDE_GROUPS];    /* [layer][group] */
+    struct side (*side)[DK_N_GROUPS];    /* [layer][group] */
 };
 
-struct place { enum dk_side_group group; size_t col0; };
-
-static struct place place_of(dk_linear which, const dk_model_config *c)
+static dk_group group_of(dk_linear which)
 {
-    const size_t q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
-
     switch (which) {
-    case DK_LINEAR_Q:    return (struct place){ DK_SIDE_QKV, 0 };
-    case DK_LINEAR_K:    return (struct place){ DK_SIDE_QKV, q };
-    case DK_LINEAR_V:    return (struct place){ DK_SIDE_QKV, q + kv };
-    case DK_LINEAR_O:    return (struct place){ DK_SIDE_O, 0 };
-    case DK_LINEAR_GATE: return (struct place){ DK_SIDE_GATE_UP, 0 };
-    case DK_LINEAR_UP:   return (struct place){ DK_SIDE_GATE_UP, c->d_ff };
-    default:             return (struct place){ DK_SIDE_DOWN, 0 };
+    case DK_LINEAR_O:       return DK_GROUP_O;
+    case DK_LINEAR_GATE:
+    case DK_LINEAR_UP:      return DK_GROUP_GATE_UP;
+    case DK_LINEAR_DOWN:    return DK_GROUP_DOWN;
+    default:                return DK_GROUP_QKV;
     }
 }
 
@@ -52,8 +47,8 @@ static int add_part(struct side *s, const dk_adapter_module *mod, size_t col0, f
 }
 
 /* All A of a group side by side, transposed: at [k, rp]. */
-static int fill_at(struct side *s, const dk_adapter *a, size_t layer, enum dk_side_group g,
-                   const dk_model_config *c, dk_err *err)
+static int fill_at(struct side *s, const dk_adapter *a, size_t layer, dk_group g,
+                   dk_err *err)
 {
     const size_t used = s->rp;
     size_t t0 = 0;
@@ -64,7 +59,7 @@ static int fill_at(struct side *s, const dk_adapter *a, size_t layer, enum dk_si
     for (size_t i = 0; rc == 0 && i < dk_adapter_n(a); i++) {
         const dk_adapter_module *mod = dk_adapter_at(a, i);
 
-        if ((size_t)mod->layer != layer || place_of(mod->which, c).group != g)
+        if ((size_t)mod->layer != layer || group_of(mod->which) != g)
             continue;
         for (size_t j = 0; j < mod->r; j++)
             for (size_t k = 0; k < mod->in; k++)
@@ -84,14 +79,14 @@ int dk_sidepath_new(dk_sidepath **out, const dk_adapter *a, const dk_model_confi
     s->side = dk_xcalloc(c->n_layers, sizeof *s->side);
     for (size_t i = 0; rc == 0 && i < dk_adapter_n(a); i++) {
         const dk_adapter_module *mod = dk_adapter_at(a, i);
-        const struct place p = place_of(mod->which, c);
 
-        rc = add_part(&s->side[mod->layer][p.group], mod, p.col0, factor, err);
+        rc = add_part(&s->side[mod->layer][group_of(mod->which)], mod, dk_linear_column(c, mod->which), factor,
+                      err);
     }
     for (size_t l = 0; rc == 0 && l < s->n_layers; l++)
-        for (size_t g = 0; rc == 0 && g < DK_SIDE_GROUPS; g++)
+        for (size_t g = 0; rc == 0 && g < DK_N_GROUPS; g++)
             if (s->side[l][g].n_parts) {
-                rc = fill_at(&s->side[l][g], a, l, (enum dk_side_group)g, c, err);
+                rc = fill_at(&s->side[l][g], a, l, (dk_group)g, err);
                 if (s->side[l][g].rp > s->width)
                     s->width = s->side[l][g].rp;
             }
@@ -108,7 +103,7 @@ void dk_sidepath_free(dk_sidepath **sp)
     if (!s)
         return;
     for (size_t l = 0; l < s->n_layers; l++)
-        for (size_t g = 0; g < DK_SIDE_GROUPS; g++) {
+        for (size_t g = 0; g < DK_N_GROUPS; g++) {
             dk_free(s->side[l][g].at);
             for (size_t p = 0; p < s->side[l][g].n_parts; p++)
                 dk_free(s->side[l][g].part[p].bt);
@@ -120,7 +115,7 @@ void dk_sidepath_free(dk_sidepath **sp)
 
 size_t dk_sidepath_width(const dk_sidepath *s) { return s->width; }
 
-int dk_sidepath_apply(const dk_sidepath *s, size_t layer, enum dk_side_group g, float *y, size_t ldy,
+int dk_sidepath_apply(const dk_sidepath *s, size_t layer, dk_group g, float *y, size_t ldy,
                       const float *x, size_t ldx, size_t m, float *t)
 {
     const struct side *side = &s->side[layer][g];

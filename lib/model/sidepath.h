@@ -9,8 +9,6 @@
 #include "model/adapter.h"
 #include "model/model.h"
 
-enum dk_side_group { DK_SIDE_QKV, DK_SIDE_O, DK_SIDE_GATE_UP, DK_SIDE_DOWN, DK_SIDE_GROUPS };
-
 typedef struct dk_sidepath dk_sidepath;
 
 int dk_sidepath_new(dk_sidepath **out, const dk_adapter *a, const dk_model_config *c, float factor,
@@ -20,7 +18,7 @@ void dk_sidepath_free(dk_sidepath **s);
 size_t dk_sidepath_width(const dk_sidepath *s);
 /* y [m, ldy] += the group's update of x [m, k]; t: scratch [m, width].
  * On all threads.  False if the group of this layer has no module. */
-int dk_sidepath_apply(const dk_sidepath *s, size_t layer, enum dk_side_group g, float *y, size_t ldy,
+int dk_sidepath_apply(const dk_sidepath *s, size_t layer, dk_group g, float *y, size_t ldy,
                       const float *x, size_t ldx, size_t m, float *t);
 
 #endif

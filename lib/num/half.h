@@ -3,6 +3,7 @@
 #ifndef DK_NUM_HALF_H
 #define DK_NUM_HALF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,6 +22,15 @@ static inline float dk_bits_f32(uint32_t u)
 
     memcpy(&x, &u, sizeof x);
     return x;
+}
+
+static inline bool dk_all_finite(const float *x, size_t n)
+{
+    uint32_t bad = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bad |= (dk_f32_bits(x[i]) & 0x7F800000u) == 0x7F800000u;
+    return !bad;
 }
 
 /* Exact.  Normal numbers: move the fields and correct the exponent's bias by a

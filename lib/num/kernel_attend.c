@@ -70,10 +70,17 @@ DK_INLINE void weigh(float *restrict out, const float *restrict p, const float *
     }
 }
 
-DK_CLONES
-void dk_attend(float *restrict out, size_t ldo, const float *restrict q, size_t ldq,
-               const float *restrict k, size_t ldk, const float *restrict v, size_t ldv,
-               size_t n_q, size_t n_k, size_t hd, float scale, float *restrict work)
+DK_INLINE void cap(float *restrict s, size_t n, float softcap)
+{
+    for (size_t j = 0; j < n; j++)
+        s[j] = softcap * dk_tanh1(s[j] / softcap);
+}
+
+/* softcap 0 and window 0 are constants in dk_attend, and their code is gone there. */
+DK_INLINE void attend(float *restrict out, size_t ldo, const float *restrict q, size_t ldq,
+                      const float *restrict k, size_t ldk, const float *restrict v, size_t ldv,
+                      size_t n_q, size_t n_k, size_t hd, float scale, float softcap, size_t window,
+                      float *restrict work)
 {
     const size_t ld = round8(n_k), past = n_k - n_q;
     float *kt = work, *s = work + hd * ld;
@@ -90,12 +97,45 @@ void dk_attend(float *restrict out, size_t ldo, const float *restrict q, size_t 
 
         for (size_t a = 0; a < QB; a++)
             qr[a] = q + (i + (a < rows ? a : 0)) * ldq;
-        scores(s, ld, qr, kt, ld, past + i + rows, hd, scale);
-        for (size_t a = 0; a < rows; a++) {
-            const size_t n = past + i + a + 1;
-            const double z = soften(s + a * ld, n);
+        if (window == 0) {
+            scores(s, ld, qr, kt, ld, past + i + rows, hd, scale);
+        } else {            /* no query of these sees a key before that of the first */
+            const size_t from = (past + i + 1 > window ? past + i + 1 - window : 0) / 8 * 8;
 
-            weigh(out + (i + a) * ldo, s + a * ld, v, ldv, n, hd, (float)(1.0 / z));
+            scores(s + from, ld, qr, kt + from, ld, past + i + rows - from, hd, scale);
+        }
+        for (size_t a = 0; a < rows; a++) {
+            const size_t end = past + i + a + 1, from = window && end > window ? end - window : 0;
+            float *sa = s + a * ld + from;
+            double z;
+
+            if (softcap > 0)
+                cap(sa, end - from, softcap);
+            z = soften(sa, end - from);
+            weigh(out + (i + a) * ldo, sa, v + from * ldv, ldv, end - from, hd, (float)(1.0 / z));
         }
     }
+}
+
+DK_CLONES
+void dk_attend(float *restrict out, size_t ldo, const float *restrict q, size_t ldq,
+               const float *restrict k, size_t ldk, const float *restrict v, size_t ldv,
+               size_t n_q, size_t n_k, size_t hd, float scale, float *restrict work)
+{
+    attend(out, ldo, q, ldq, k, ldk, v, ldv, n_q, n_k, hd, scale, 0, 0, work);
+}
+
+DK_CLONES
+void dk_attend_local(float *restrict out, size_t ldo, const float *restrict q, size_t ldq,
+                     const float *restrict k, size_t ldk, const float *restrict v, size_t ldv,
+                     size_t n_q, size_t n_k, size_t hd, float scale, float softcap, size_t window,
+                     float *restrict work)
+{
+    size_t skip = 0;
+
+    /* Keys that no query sees are not even turned round. */
+    if (window && n_k - n_q + 1 > window)
+        skip = (n_k - n_q + 1 - window) / 8 * 8;
+    attend(out, ldo, q, ldq, k + skip * ldk, ldk, v + skip * ldv, ldv, n_q, n_k - skip, hd, scale, softcap,
+           window, work);
 }

@@ -22,6 +22,26 @@ void dk_rmsnorm(float *restrict y, const float *restrict x, const float *restric
 }
 
 DK_CLONES
+void dk_layernorm(float *restrict y, const float *restrict x, const float *restrict w,
+                  const float *restrict b, size_t d, double eps)
+{
+    double s = 0, q = 0;
+    float inv, mean;
+
+    #pragma omp simd reduction(+ : s)
+    for (size_t i = 0; i < d; i++)
+        s += (double)x[i];
+    s /= (double)d;
+    #pragma omp simd reduction(+ : q)
+    for (size_t i = 0; i < d; i++)
+        q += ((double)x[i] - s) * ((double)x[i] - s);
+    inv = (float)(1.0 / sqrt(q / (double)d + eps));
+    mean = (float)s;
+    for (size_t i = 0; i < d; i++)
+        y[i] = (x[i] - mean) * inv * w[i] + b[i];
+}
+
+DK_CLONES
 void dk_rope(float *restrict x, size_t n_heads, size_t hd, const float *restrict cosines,
              const float *restrict sines)
 {
@@ -44,6 +64,42 @@ void dk_silu_mul(float *restrict y, const float *restrict gate, const float *res
 {
     for (size_t i = 0; i < n; i++)
         y[i] = gate[i] / (1.0f + dk_exp1(-gate[i])) * up[i];
+}
+
+DK_CLONES
+void dk_silu(float *restrict y, const float *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] / (1.0f + dk_exp1(-x[i]));
+}
+
+/* (1 + tanh u) / 2 = 1 / (1 + e^-2u) */
+DK_INLINE float gelu(float x)
+{
+    const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
+
+    return x / (1.0f + dk_exp1(-2.0f * u));
+}
+
+DK_CLONES
+void dk_gelu_mul(float *restrict y, const float *restrict gate, const float *restrict up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gelu(gate[i]) * up[i];
+}
+
+DK_CLONES
+void dk_gelu(float *restrict y, const float *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gelu(x[i]);
+}
+
+DK_CLONES
+void dk_softcap(float *restrict x, size_t n, float softcap)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = softcap * dk_tanh1(x[i] / softcap);
 }
 
 DK_CLONES

@@ -48,53 +48,77 @@ static void lse_chunk(dk_lse *s, const float *restrict p, size_t n)
     s->z += z;
 }
 
-/* phi(x) = exp(-x) - 1 + x, by its series where the difference would cancel. */
-DK_INLINE float phi(float x)
+/* phi(x) = exp(-x) - 1 + x, by its series where the difference would cancel.
+ * Elsewhere the f32 exp is taken to double before the subtraction: a large phi
+ * may cancel against the mean of x at the end. */
+DK_INLINE double phi(double xd)
 {
-    const float big = dk_exp1(-x) - 1.0f + x;
+    const float x = (float)xd;
+    const double big = (double)dk_exp1(-x) + (xd - 1.0);
     const float s = x * x * (1.0f / 2 - x * (1.0f / 6 - x * (1.0f / 24 - x * (1.0f / 120 -
                     x * (1.0f / 720 - x * (1.0f / 5040 - x * (1.0f / 40320)))))));
 
-    return x < 0.25f && x > -0.25f ? s : big;
+    return x < 0.25f && x > -0.25f ? (double)s : big;
 }
 
-/* All values finite.  The maximum of p so far is r->p.m. */
+/* The sums against another constant, d0 + by: with phi(x - by) =
+ * expm1(by) (phi(x) - x) + phi(x) + phi(-by). */
+static void rebase(dk_kl_row *r, double by)
+{
+    const double e = expm1(by);
+    const double ph = fabs(by) < 0.25 ? phi(-by) : e - by;
+
+    if (r->p.z > 0)
+        r->phi += e * (r->phi - r->x) + ph * r->p.z;
+    r->x -= by * r->p.z;
+    r->d0 += by;
+}
+
+/* All values finite.  The maximum of p so far is r->p.m, and d0 the difference
+ * at its id: a d0 far from the differences that carry the weight would leave
+ * the result as a small rest of large sums. */
 DK_CLONES
 static void kl_chunk(dk_kl_row *r, const float *restrict p, const float *restrict q, size_t n)
 {
-    float w[CHUNK], f[CHUNK];
-    double d[CHUNK];
-    double z = 0, x = 0, ph = 0, widest = r->widest;
+    float w[CHUNK];
+    double d[CHUNK], f[CHUNK];
+    double z = 0, x = 0, ph = 0, lo = r->lo, hi = r->hi, d0;
     const float m = row_max(p, n);
-    const double d0 = r->d0;
 
     if (m > r->p.m) {
         const double c = rescale(r->p.m, m);
+        size_t top = 0;
 
         r->p.z *= c;
         r->x *= c;
         r->phi *= c;
         r->p.m = m;
+        while (top + 1 < n && p[top] != m)
+            top++;
+        rebase(r, (double)p[top] - (double)q[top] - r->d0);
     }
+    d0 = r->d0;
     for (size_t i = 0; i < n; i++)
         d[i] = ((double)p[i] - (double)q[i]) - d0;
     for (size_t i = 0; i < n; i++) {
         w[i] = dk_exp1(p[i] - r->p.m);
-        f[i] = phi((float)d[i]);
+        f[i] = phi(d[i]);
     }
-    #pragma omp simd reduction(+ : z, x, ph) reduction(max : widest)
+    #pragma omp simd reduction(+ : z, x, ph) reduction(min : lo) reduction(max : hi)
     for (size_t i = 0; i < n; i++) {
-        const double wi = w[i], a = fabs(d[i]);
+        const double wi = w[i], raw = d[i] + d0;
 
         z += wi;
         x += wi * d[i];
         ph += wi * f[i];
-        widest = a > widest ? a : widest;
+        lo = raw < lo ? raw : lo;
+        hi = raw > hi ? raw : hi;
     }
     r->p.z += z;
     r->x += x;
     r->phi += ph;
-    r->widest = widest;
+    r->lo = lo;
+    r->hi = hi;
 }
 
 static int all_finite(const float *p, size_t n)
@@ -121,20 +145,16 @@ static void with_infinities(dk_kl_row *r, const float *p, const float *q, size_t
             r->bad = 1;
         else if (p[i] != -INFINITY && q[i] == -INFINITY)
             r->base_inf = 1;
-        else if (p[i] != -INFINITY) {
-            if (!r->started)
-                r->d0 = (double)p[i] - (double)q[i];
-            r->started = 1;
+        else if (p[i] != -INFINITY)
             kl_chunk(r, p + i, q + i, 1);
-        }
+        else if (isfinite(q[i]))
+            r->ft_inf = 1;
     }
-    if (r->p.m > -INFINITY && r->widest <= 20)
-        r->widest = 21;     /* the finetune excludes ids: use both normalisers */
 }
 
 void dk_kl_begin(dk_kl_row *r)
 {
-    *r = (dk_kl_row){ .p.m = -INFINITY, .q.m = -INFINITY };
+    *r = (dk_kl_row){ .p.m = -INFINITY, .q.m = -INFINITY, .lo = INFINITY, .hi = -INFINITY };
 }
 
 void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float inv_temperature)
@@ -157,14 +177,6 @@ void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float in
             with_infinities(r, pp, qq, m);
             continue;
         }
-        if (!r->started) {
-            size_t top = 0;
-
-            for (size_t i = 1; i < m; i++)
-                top = pp[i] > pp[top] ? i : top;
-            r->d0 = (double)pp[top] - (double)qq[top];
-            r->started = 1;
-        }
         kl_chunk(r, pp, qq, m);
         lse_chunk(&r->q, qq, m);
     }
@@ -174,13 +186,13 @@ double dk_kl_end(const dk_kl_row *r)
 {
     double mean;
 
-    if (r->bad || !r->started)
+    if (r->bad || r->p.m == -INFINITY)
         return NAN;
     if (r->base_inf)
         return INFINITY;
     mean = r->x / r->p.z;
-    if (r->widest > 20)     /* phi overflows its use: the usual form is exact enough here */
-        return mean + r->d0 - dk_lse_end(&r->p) + dk_lse_end(&r->q);
+    if (r->ft_inf || r->hi - r->d0 > 20 || r->d0 - r->lo > 20)
+        return mean + r->d0 - dk_lse_end(&r->p) + dk_lse_end(&r->q);    /* phi overflows its use */
     return mean + log1p(r->phi / r->p.z - mean);
 }
 

@@ -1,7 +1,7 @@
 /* KL divergence of two next-token distributions in one pass over the logits.
  *
  * p are the finetune's logits, q the base's, x = (p - q) - d0 for any constant
- * d0.  With weights relative to the running maximum m of p,
+ * d0 (that of p's largest logit is best: it moves as the maximum does).  With weights relative to the running maximum m of p,
  *     Z = sum w,  X = sum w x,  P = sum w phi(x),  phi(x) = exp(-x) - 1 + x >= 0,
  *     KL(p || q) = X/Z + ln(1 + P/Z - X/Z),
  * since q is proportional to p exp(-x).  Subtracting two rounded logarithms,
@@ -16,9 +16,9 @@ typedef struct dk_lse { float m; double z; } dk_lse;    /* ln sum exp = m + ln z
 
 typedef struct dk_kl_row {
     dk_lse p, q;
-    double x, phi, d0, widest;      /* widest = max |x| */
-    int started;
-    int base_inf;                   /* an id that only the base excludes */
+    double x, phi, d0;              /* d0 = p - q at the id of p's maximum so far */
+    double lo, hi;                  /* the range of p - q */
+    int base_inf, ft_inf;           /* an id that only the base, only the finetune excludes */
     int bad;                        /* a NaN or +infinity was met */
 } dk_kl_row;
 

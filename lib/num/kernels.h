@@ -9,12 +9,21 @@
 /* y = x / sqrt(mean(x^2) + eps) * w, all [d] (RMSNorm; Zhang and Sennrich 2019). */
 void dk_rmsnorm(float *y, const float *x, const float *w, size_t d, double eps);
 
+/* y = (x - mean) / sqrt(variance + eps) * w + b, all [d] (LayerNorm; Ba et al. 2016). */
+void dk_layernorm(float *y, const float *x, const float *w, const float *b, size_t d, double eps);
+
 /* Rotates n_heads heads of size hd in place, pairs (t, t + hd/2); cosines and
  * sines [hd/2] of the row's position. */
 void dk_rope(float *x, size_t n_heads, size_t hd, const float *cosines, const float *sines);
 
 /* y[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). */
 void dk_silu_mul(float *y, const float *gate, const float *up, size_t n);
+
+/* y[i] = gelu(gate[i]) * up[i] or gelu(x[i]),
+ * gelu(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). */
+void dk_gelu_mul(float *y, const float *gate, const float *up, size_t n);
+void dk_gelu(float *y, const float *x, size_t n);
+void dk_silu(float *y, const float *x, size_t n);
 
 /* x[i] += y[i] */
 void dk_add(float *x, const float *y, size_t n);
@@ -30,6 +39,14 @@ size_t dk_attend_work(size_t n_k, size_t hd);
 void dk_attend(float *out, size_t ldo, const float *q, size_t ldq, const float *k, size_t ldk,
                const float *v, size_t ldv, size_t n_q, size_t n_k, size_t hd, float scale,
                float *work);
+/* The same where query i sees the last `window` of those keys alone (0: all),
+ * and scores pass through softcap tanh(score / softcap) (0: as they are). */
+void dk_attend_local(float *out, size_t ldo, const float *q, size_t ldq, const float *k, size_t ldk,
+                     const float *v, size_t ldv, size_t n_q, size_t n_k, size_t hd, float scale,
+                     float softcap, size_t window, float *work);
+
+/* x[i] = softcap tanh(x[i] / softcap) */
+void dk_softcap(float *x, size_t n, float softcap);
 
 /* The low-rank side path, on row groups:
  *   t [m, ldt] = x [m, ldx] A^T, with at [k, rp] = A transposed, rp a multiple of 8;

@@ -1,7 +1,8 @@
 /* The next token from one row of logits.
  *
- * Order of operations, as in the model library: temperature, top-k, top-p,
- * min-p, then a draw from what was kept.
+ * Order of operations, as in the model library: repetition penalty (of the
+ * greedy choice too), temperature, top-k, top-p, min-p, then a draw from what
+ * was kept.
  *   top-k  drops what is strictly below the k-th largest logit: ties stay.
  *   top-p  goes through the kept tokens from the least likely on, summing
  *          probabilities; drops a token while that sum, itself included, is
@@ -24,6 +25,7 @@ typedef struct dk_sampling {
     size_t top_k;               /* 0: off */
     double top_p;               /* 1: off */
     double min_p;               /* 0: off */
+    double repetition_penalty;  /* > 0; 1 (and 0): off */
 } dk_sampling;
 
 /* Room for one row at a time: a thread needs one of its own. */
@@ -33,10 +35,17 @@ typedef struct dk_sampler {
     double *weight;             /* [n] the most likely token has 1 */
     double total;
     uint32_t *order, *key, *spare_order, *spare_key;
+    uint32_t *seen, now;        /* ids met in the row's context carry the value now */
 } dk_sampler;
 
 int dk_sampler_new(dk_sampler **out, size_t vocab, dk_err *err);
 void dk_sampler_free(dk_sampler **s);
+
+/* Of every id in two lists (a prompt and its answer), once: a positive logit
+ * divided by the penalty, a negative one times it.  Ids beyond the vocabulary
+ * are passed over. */
+void dk_sampler_penalise(dk_sampler *s, float *logits, double penalty, const uint32_t *a, size_t n_a,
+                         const uint32_t *b, size_t n_b);
 
 /* What may be drawn from a row [vocab].  DK_ENUM for logits with a NaN or
  * +infinity; -infinity is a token of probability 0. */

@@ -1,4 +1,5 @@
-/* Searching added tokens: a table by first byte, and their white space. */
+/* Searching added tokens: a table by first byte, then byte by byte in a sorted
+ * list. */
 #include "text/added.h"
 
 #include <stdlib.h>
@@ -28,46 +29,43 @@ bool dk_added_touches(const char *s, size_t n, size_t start, size_t end)
     return ends_with_word(s, start) || starts_with_word(s + end, n - end);
 }
 
-size_t dk_spaces_after(const char *s, size_t n)
+/* The first of v[lo, hi), whose first depth bytes are equal, with a byte >= c
+ * there; one that ends there has none and comes first. */
+static uint32_t lower_bound(const dk_added *v, uint32_t lo, uint32_t hi, size_t depth, int c)
 {
-    size_t at = 0, next = 0;
+    while (lo < hi) {
+        const uint32_t mid = lo + (hi - lo) / 2;
 
-    while (next < n && dk_utf8_class(dk_utf8_next(s, n, &next)) == DK_CLASS_SPACE)
-        at = next;
-    return at;
-}
-
-size_t dk_spaces_before(const char *s, size_t n)
-{
-    size_t end = n;
-
-    while (end > 0) {
-        size_t at = end, next;
-
-        while (at > 0 && ((uint8_t)s[--at] & 0xC0) == 0x80)
-            ;
-        next = at;
-        if (dk_utf8_class(dk_utf8_next(s, n, &next)) != DK_CLASS_SPACE)
-            break;
-        end = at;
+        if (v[mid].text.n <= depth || (uint8_t)v[mid].text.s[depth] < c)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    return n - end;
+    return lo;
 }
 
-/* The longest added token that starts at s[at]. */
-static const dk_added *added_at(const dk_added_set *set, const char *s, size_t n, size_t at)
+/* The longest added token that starts at s[0]. */
+static const dk_added *added_at(const dk_added_set *set, const char *s, size_t n)
 {
-    const uint8_t c = (uint8_t)s[at];
+    uint32_t lo = set->first[(uint8_t)s[0]], hi = set->first[(uint8_t)s[0] + 1];
+    const dk_added *best = NULL;
 
-    for (uint32_t i = set->first[c]; i < set->first[c + 1]; i++)
-        if (set->v[i].text.n <= n - at && memcmp(set->v[i].text.s, s + at, set->v[i].text.n) == 0)
-            return &set->v[i];
-    return NULL;
+    for (size_t depth = 1; lo < hi; depth++) {
+        if (set->v[lo].text.n == depth)
+            best = &set->v[lo];
+        if (depth == n)
+            break;
+        lo = lower_bound(set->v, lo, hi, depth, (uint8_t)s[depth]);
+        hi = lower_bound(set->v, lo, hi, depth, (uint8_t)s[depth] + 1);
+    }
+    return best;
 }
 
 const dk_added *dk_added_next(const dk_added_set *set, const char *s, size_t n, size_t from,
-                              size_t *start)
+                              size_t *start, size_t *end)
 {
+    if (set->n == 0)
+        return NULL;
     for (size_t at = from; at < n; at++) {
         const dk_added *a;
 
@@ -77,42 +75,59 @@ const dk_added *dk_added_next(const dk_added_set *set, const char *s, size_t n, 
             if (!p)
                 return NULL;
             at = (size_t)(p - s);
+        } else {
+            while (at < n && set->first[(uint8_t)s[at]] == set->first[(uint8_t)s[at] + 1])
+                at++;
+            if (at == n)
+                return NULL;
         }
-        a = added_at(set, s, n, at);
-        if (a) {
+        if ((a = added_at(set, s + at, n - at)) != NULL) {
             *start = at;
+            *end = at + a->text.n;
             return a;
         }
     }
     return NULL;
 }
 
-static int longest_first(const void *va, const void *vb)
+/* Of two with one text the smaller id comes first, which is the one that counts. */
+static int by_text(const void *va, const void *vb)
 {
     const dk_added *a = va, *b = vb;
-    const int x = (uint8_t)a->text.s[0], y = (uint8_t)b->text.s[0];
+    const int order = memcmp(a->text.s, b->text.s, a->text.n < b->text.n ? a->text.n : b->text.n);
 
-    if (x != y)
-        return x - y;
+    if (order)
+        return order;
     if (a->text.n != b->text.n)
-        return a->text.n < b->text.n ? 1 : -1;
+        return a->text.n < b->text.n ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-void dk_added_fill(dk_added_set *set, const dk_tokenizer_spec *spec, bool normalized, char *store)
+void dk_added_fill(dk_added_set *set, const dk_tokenizer_spec *spec, bool normalized,
+                   const dk_span *text)
 {
-    set->v = dk_xcalloc(spec->n_added, sizeof *set->v);
-    for (size_t i = 0; i < spec->n_added; i++) {
-        const dk_added *a = &spec->added[i];
+    size_t bytes = 0, kept = 0;
+    char *store;
 
-        if (a->normalized == normalized && a->text.n > 0) {
-            set->v[set->n] = *a;
-            set->v[set->n++].text.s = store;
-            memcpy(store, a->text.s, a->text.n);
-        }
-        store += a->text.n;
+    for (size_t i = 0; i < spec->n_added; i++)
+        bytes += spec->added[i].normalized == normalized ? text[i].n : 0;
+    set->v = dk_xcalloc(spec->n_added, sizeof *set->v);
+    set->store = store = dk_xmalloc(bytes + 1);
+    for (size_t i = 0; i < spec->n_added; i++) {
+        if (spec->added[i].normalized != normalized || text[i].n == 0)
+            continue;
+        set->v[set->n] = spec->added[i];
+        set->v[set->n++].text = (dk_span){ store, text[i].n };
+        memcpy(store, text[i].s, text[i].n);
+        store += text[i].n;
     }
-    qsort(set->v, set->n, sizeof *set->v, longest_first);
+    if (set->n)
+        qsort(set->v, set->n, sizeof *set->v, by_text);
+    for (size_t i = 0; i < set->n; i++)     /* each text once */
+        if (kept == 0 || set->v[kept - 1].text.n != set->v[i].text.n ||
+            memcmp(set->v[kept - 1].text.s, set->v[i].text.s, set->v[i].text.n) != 0)
+            set->v[kept++] = set->v[i];
+    set->n = kept;
     for (size_t c = 0, i = 0; c < 256; c++) {
         while (i < set->n && (uint8_t)set->v[i].text.s[0] == c)
             i++;
@@ -120,4 +135,11 @@ void dk_added_fill(dk_added_set *set, const dk_tokenizer_spec *spec, bool normal
     }
     set->only = set->n && set->v[0].text.s[0] == set->v[set->n - 1].text.s[0]
         ? (uint8_t)set->v[0].text.s[0] : -1;
+}
+
+void dk_added_free(dk_added_set *set)
+{
+    dk_free(set->v);
+    dk_free(set->store);
+    *set = (dk_added_set){0};
 }

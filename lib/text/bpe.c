@@ -1,18 +1,16 @@
-/* Byte-pair encoding: vocabulary and merge tables, the two merge loops and the
- * cache of pieces. */
+/* Byte-pair encoding: symbols, the two merge loops and the cache of pieces. */
 #include "text/bpe.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "text/utf8.h"
+#include "text/vocab.h"
 
 enum {
-    SHORT = 48,             /* symbols up to which the pairs are searched one by one */
+    SHORT = 48,             /* bytes up to which the pairs are searched one by one */
     CACHE_SETS = 1 << 14, CACHE_WAYS = 4, CACHE_KEY = 30, CACHE_IDS = 8
 };
-
-struct merge { uint64_t pair; uint32_t rank, id; };     /* id DK_NO_ID: empty */
 
 struct cached { uint8_t n_bytes, n_ids; char key[CACHE_KEY]; uint32_t id[CACHE_IDS]; };
 
@@ -21,20 +19,18 @@ struct link { uint32_t id; int32_t prev, next; };
 struct cand { uint64_t key; uint32_t left, right, id; };    /* key: rank, then place */
 
 struct dk_bpe {
-    size_t n_vocab;
-    char *text;                     /* all spellings, then all bytes */
-    size_t *spell_at, *bytes_at;    /* [n_vocab + 1] */
-    bool *exists, *outside;         /* [n_vocab] */
-    uint32_t *names;                /* spelling -> id, open addressing */
-    size_t names_mask;
-    struct merge *merges;           /* pair -> rank, id */
-    size_t merges_mask;
-    uint32_t byte_id[256];
-    uint8_t byte_symbol[256][2];    /* UTF-8 in the alphabet; second byte 0: one byte */
-    size_t longest;                 /* bytes of the longest spelling */
-    dk_buf spelling;                /* scratch */
-    bool ignore_merges, fuse_unk;
+    dk_vocab vocab;
+    bool byte_level, ignore_merges, fuse_unk;
     uint32_t unk;
+    uint32_t byte_id[256];          /* byte level: symbols; else those of <0xHH> */
+    uint32_t ascii_id[128];         /* characters: symbols of the commonest */
+    uint8_t byte_symbol[256][2];    /* byte level: UTF-8 in the alphabet; second byte 0: one byte */
+    bool fallback;
+    bool cuts;                      /* a piece can be cut before the character gap ... */
+    char gap[4];
+    size_t n_gap;
+    bool keeps[256];                /* ... unless this byte is before it */
+    dk_buf spelling;                /* scratch */
     struct cached *cache;
     struct link *links;
     struct cand *heap;
@@ -51,212 +47,84 @@ void dk_ids_add(dk_ids *a, uint32_t id)
     a->id[a->n++] = id;
 }
 
-/* --- hashing ------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------- */
 
-static inline uint64_t rd8(const char *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-static inline uint64_t rd4(const char *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-
-static inline uint64_t fold(uint64_t a, uint64_t b)
-{
-    const unsigned __int128 p = (unsigned __int128)a * b;
-
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-/* Reads the ends of the text, which overlap when it is short, so that no tail
- * loop is needed. */
-static inline uint64_t hash_bytes(const char *p, size_t n)
-{
-    uint64_t h = 0x9E3779B97F4A7C15u ^ n, a, b;
-
-    for (; n > 16; p += 16, n -= 16)
-        h = fold(rd8(p) ^ 0xA0761D6478BD642Fu, rd8(p + 8) ^ h);
-    if (n >= 8) {
-        a = rd8(p);
-        b = rd8(p + n - 8);
-    } else if (n >= 4) {
-        a = rd4(p);
-        b = rd4(p + n - 4);
-    } else {
-        a = n ? (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[n / 2] << 8
-              | (uint8_t)p[n - 1] : 0;
-        b = 0;
-    }
-    return fold(a ^ 0xE7037ED1A0B428DBu, b ^ h);
-}
-
-static size_t table_size(size_t n)
-{
-    size_t size = 16;
-
-    while (size < 2 * n + 1)
-        size *= 2;
-    return size;
-}
-
-/* --- vocabulary ---------------------------------------------------------- */
-
-/* Byte that stands for a code point of the byte-level alphabet, or -1. */
-static int alphabet_byte(int32_t cp)
-{
-    if ((cp >= 0x21 && cp <= 0x7E) || (cp >= 0xA1 && cp <= 0xAC) || (cp >= 0xAE && cp <= 0xFF))
-        return cp;
-    if (cp >= 0x100 && cp <= 0x120)
-        return cp - 0x100;
-    if (cp >= 0x121 && cp <= 0x142)
-        return cp - 0x121 + 0x7F;
-    return cp == 0x143 ? 0xAD : -1;
-}
-
-/* Appends the bytes that a spelling stands for: those of its characters if all
- * are in the alphabet, else its own. */
-static void add_bytes(dk_buf *out, dk_span t)
-{
-    const size_t start = out->n;
-
-    for (size_t at = 0; at < t.n;) {
-        const int b = alphabet_byte(dk_utf8_next(t.s, t.n, &at));
-
-        if (b < 0) {
-            out->n = start;
-            dk_buf_add(out, t.s, t.n);
-            return;
-        }
-        dk_buf_addc(out, (char)b);
-    }
-}
-
-static size_t name_slot(const dk_bpe *b, const char *s, size_t n)
-{
-    size_t i = hash_bytes(s, n) & b->names_mask;
-
-    while (b->names[i] != DK_NO_ID) {
-        const dk_span t = dk_bpe_spelling(b, b->names[i]);
-
-        if (t.n == n && memcmp(t.s, s, n) == 0)
-            break;
-        i = (i + 1) & b->names_mask;
-    }
-    return i;
-}
-
-static int load_vocab(dk_bpe *b, const dk_tokenizer_spec *spec, dk_err *err)
-{
-    const size_t n = b->n_vocab = spec->n_vocab;
-    dk_buf text = {0};
-    int rc;
-
-    b->names_mask = table_size(n) - 1;
-    if ((rc = dk_alloc(&b->spell_at, n + 1, sizeof(size_t), "the vocabulary", err)) < 0 ||
-        (rc = dk_alloc(&b->bytes_at, n + 1, sizeof(size_t), "the vocabulary", err)) < 0 ||
-        (rc = dk_alloc(&b->exists, n, sizeof(bool), "the vocabulary", err)) < 0 ||
-        (rc = dk_alloc(&b->outside, n, sizeof(bool), "the vocabulary", err)) < 0 ||
-        (rc = dk_alloc(&b->names, b->names_mask + 1, sizeof(uint32_t), "the vocabulary", err)) < 0)
-        return rc;
-    memset(b->names, 0xFF, (b->names_mask + 1) * sizeof *b->names);
-    dk_buf_add(&text, "", 0);
-    for (size_t i = 0; i < spec->n_added; i++)
-        b->outside[spec->added[i].id] = spec->added[i].outside;
-    for (size_t i = 0; i < n; i++) {
-        b->spell_at[i] = text.n;
-        b->exists[i] = spec->token[i].s != NULL;
-        if (b->exists[i])
-            dk_buf_add(&text, spec->token[i].s, spec->token[i].n);
-        if (b->exists[i] && spec->token[i].n > b->longest)
-            b->longest = spec->token[i].n;
-    }
-    b->spell_at[n] = text.n;
-    for (size_t i = 0; i < n; i++) {
-        b->bytes_at[i] = text.n;
-        if (b->exists[i])
-            add_bytes(&text, spec->token[i]);
-    }
-    b->bytes_at[n] = text.n;
-    b->text = text.s;
-    for (size_t i = 0; i < n; i++)      /* of equal spellings the last counts */
-        if (b->exists[i])
-            b->names[name_slot(b, spec->token[i].s, spec->token[i].n)] = (uint32_t)i;
-    return 0;
-}
-
-static void load_bytes(dk_bpe *b)
+static int load_bytes(dk_bpe *b, dk_err *err)
 {
     memset(b->byte_id, 0xFF, sizeof b->byte_id);
     for (int32_t cp = 0x21; cp <= 0x143; cp++) {
-        const int byte = alphabet_byte(cp);
+        const int byte = dk_alphabet_byte(cp);
         dk_buf sym = {0};
 
         if (byte < 0)
             continue;
         dk_utf8_add(&sym, cp);
         memcpy(b->byte_symbol[byte], sym.s, sym.n);
-        b->byte_id[byte] = dk_bpe_find(b, sym.s, sym.n);
+        b->byte_id[byte] = dk_vocab_symbol(&b->vocab, sym.s, sym.n);
         dk_buf_free(&sym);
+        if (b->fallback && b->byte_id[byte] == DK_NO_ID)
+            return dk_fail(err, DK_EFORMAT, "unsupported: byte_fallback of byte-level symbols, of "
+                           "which 0x%02X is missing", (unsigned)byte);
+    }
+    return 0;
+}
+
+static void load_characters(dk_bpe *b)
+{
+    for (int c = 0; c < 256; c++) {
+        const char symbol = (char)c, hex[] = "0123456789ABCDEF";
+        const char name[6] = { '<', '0', 'x', hex[c >> 4], hex[c & 15], '>' };
+
+        b->byte_id[c] = b->fallback ? dk_vocab_symbol(&b->vocab, name, 6) : DK_NO_ID;
+        if (c < 128)
+            b->ascii_id[c] = dk_vocab_symbol(&b->vocab, &symbol, 1);
     }
 }
 
-static size_t merge_slot(const dk_bpe *b, uint64_t pair)
+/* U+2581 stands for a space and begins words.  Where no token has it behind a
+ * certain character, nothing merges across that place, and a text can be cut
+ * there into pieces that are short and come again. */
+static void find_cuts(dk_bpe *b)
 {
-    size_t i = fold(pair ^ 0xA0761D6478BD642Fu, 0x9E3779B97F4A7C15u) & b->merges_mask;
+    static const char gap[] = "\xE2\x96\x81";
 
-    while (b->merges[i].id != DK_NO_ID && b->merges[i].pair != pair)
-        i = (i + 1) & b->merges_mask;
-    return i;
-}
+    if (b->byte_level || b->ignore_merges || dk_vocab_symbol(&b->vocab, gap, 3) == DK_NO_ID)
+        return;
+    b->cuts = true;
+    b->n_gap = 3;
+    memcpy(b->gap, gap, 3);
+    b->keeps[(uint8_t)gap[2]] = true;       /* runs of it are tokens */
+    for (uint32_t id = 0; id < b->vocab.n; id++) {
+        const dk_span t = dk_vocab_spelling(&b->vocab, id);
 
-static const struct merge *find_merge(const dk_bpe *b, uint32_t left, uint32_t right)
-{
-    const struct merge *m = &b->merges[merge_slot(b, (uint64_t)left << 32 | right)];
-
-    return m->id == DK_NO_ID ? NULL : m;
-}
-
-static int load_merges(dk_bpe *b, const dk_tokenizer_spec *spec, dk_err *err)
-{
-    dk_buf both = {0};
-    int rc = 0;
-
-    b->merges_mask = table_size(spec->n_merges) - 1;
-    if ((rc = dk_alloc(&b->merges, b->merges_mask + 1, sizeof *b->merges, "the merges", err)) < 0)
-        return rc;
-    memset(b->merges, 0xFF, (b->merges_mask + 1) * sizeof *b->merges);
-    for (size_t i = 0; rc == 0 && i < spec->n_merges; i++) {
-        const dk_span l = spec->merge[i][0], r = spec->merge[i][1];
-        const uint32_t left = dk_bpe_find(b, l.s, l.n), right = dk_bpe_find(b, r.s, r.n);
-        const uint64_t pair = (uint64_t)left << 32 | right;
-        uint32_t id;
-
-        dk_buf_clear(&both);
-        dk_buf_add(&both, l.s, l.n);
-        dk_buf_add(&both, r.s, r.n);
-        id = dk_bpe_find(b, both.s, both.n);
-        if (left == DK_NO_ID || right == DK_NO_ID || id == DK_NO_ID)
-            rc = dk_fail(err, DK_EFORMAT, "merge %zu ('%.*s' + '%.*s') names a token that the "
-                         "vocabulary lacks", i, (int)(l.n < 100 ? l.n : 100), l.s,
-                         (int)(r.n < 100 ? r.n : 100), r.s);
-        else
-            b->merges[merge_slot(b, pair)] = (struct merge){ pair, (uint32_t)i, id };
+        for (size_t at = 1; !b->vocab.outside[id] && at + 3 <= t.n; at++)
+            if (memcmp(t.s + at, gap, 3) == 0)
+                b->keeps[(uint8_t)t.s[at - 1]] = true;
     }
-    dk_buf_free(&both);
-    return rc;
 }
 
-int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, dk_err *err)
+int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, const dk_back *back, dk_err *err)
 {
     dk_bpe *b = dk_xcalloc(1, sizeof *b);
     int rc;
 
+    b->byte_level = spec->byte_level;
+    b->fallback = spec->byte_fallback;
     b->ignore_merges = spec->ignore_merges;
     b->fuse_unk = spec->fuse_unk;
     b->unk = spec->model_unk;
-    if ((rc = load_vocab(b, spec, err)) == 0 && (rc = load_merges(b, spec, err)) == 0)
+    if ((rc = dk_vocab_load(&b->vocab, spec, back, err)) == 0)
         rc = dk_alloc(&b->cache, CACHE_SETS * CACHE_WAYS, sizeof *b->cache, "the cache of pieces",
                       err);
+    if (rc == 0 && b->byte_level)
+        rc = load_bytes(b, err);
     if (rc < 0) {
         dk_bpe_free(&b);
         return rc;
     }
-    load_bytes(b);
+    if (!b->byte_level)
+        load_characters(b);
+    find_cuts(b);
     *out = b;
     return 0;
 }
@@ -267,13 +135,7 @@ void dk_bpe_free(dk_bpe **b)
 
     if (!p)
         return;
-    dk_free(p->text);
-    dk_free(p->spell_at);
-    dk_free(p->bytes_at);
-    dk_free(p->exists);
-    dk_free(p->outside);
-    dk_free(p->names);
-    dk_free(p->merges);
+    dk_vocab_free(&p->vocab);
     dk_free(p->cache);
     dk_free(p->links);
     dk_free(p->heap);
@@ -285,25 +147,17 @@ void dk_bpe_free(dk_bpe **b)
 
 uint32_t dk_bpe_find(const dk_bpe *b, const char *s, size_t n)
 {
-    return b->names[name_slot(b, s, n)];
+    return dk_vocab_find(&b->vocab, s, n);
 }
 
-static dk_span slice(const dk_bpe *b, const size_t *at, uint32_t id)
-{
-    if (id >= b->n_vocab || !b->exists[id])
-        return (dk_span){0};
-    return (dk_span){ b->text + at[id], at[id + 1] - at[id] };
-}
+dk_span dk_bpe_spelling(const dk_bpe *b, uint32_t id) { return dk_vocab_spelling(&b->vocab, id); }
+dk_span dk_bpe_bytes(const dk_bpe *b, uint32_t id) { return dk_vocab_bytes(&b->vocab, id); }
 
-dk_span dk_bpe_spelling(const dk_bpe *b, uint32_t id) { return slice(b, b->spell_at, id); }
-dk_span dk_bpe_bytes(const dk_bpe *b, uint32_t id) { return slice(b, b->bytes_at, id); }
-int dk_bpe_has_byte(const dk_bpe *b, uint8_t c) { return b->byte_id[c] != DK_NO_ID; }
-
-/* --- merging ------------------------------------------------------------- */
+/* --- symbols ------------------------------------------------------------- */
 
 /* Symbols of the bytes of a piece.  A byte without symbol vanishes, and its
  * neighbours become adjacent, unless there is an unknown token. */
-static size_t split(const dk_bpe *b, const char *s, size_t n, uint32_t *sym)
+static size_t split_bytes(const dk_bpe *b, const char *s, size_t n, uint32_t *sym)
 {
     size_t k = 0;
 
@@ -319,12 +173,126 @@ static size_t split(const dk_bpe *b, const char *s, size_t n, uint32_t *sym)
     return k;
 }
 
+static inline uint32_t character(const dk_bpe *b, const char *s, size_t n)
+{
+    return n == 1 && (uint8_t)*s < 0x80 ? b->ascii_id[(uint8_t)*s] : dk_vocab_symbol(&b->vocab, s, n);
+}
+
+static bool falls_back(const dk_bpe *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (b->byte_id[(uint8_t)s[i]] == DK_NO_ID)
+            return false;
+    return true;
+}
+
+/* Symbols of its characters.  The unknown token waits for the next symbol:
+ * bytes that stand for a character overtake it, as they do with the makers. */
+static size_t split_characters(const dk_bpe *b, const char *s, size_t n, uint32_t *sym)
+{
+    size_t k = 0;
+    bool waits = false;
+
+    for (size_t at = 0, end = 0; at < n; at = end) {
+        uint32_t id;
+
+        dk_utf8_next(s, n, &end);
+        id = character(b, s + at, end - at);
+        if (id != DK_NO_ID) {
+            if (waits)
+                sym[k++] = b->unk;
+            waits = false;
+            sym[k++] = id;
+        } else if (b->fallback && falls_back(b, s + at, end - at)) {
+            for (size_t i = at; i < end; i++)
+                sym[k++] = b->byte_id[(uint8_t)s[i]];
+        } else if (b->unk != DK_NO_ID) {
+            if (waits && !b->fuse_unk)
+                sym[k++] = b->unk;
+            waits = true;
+        }
+    }
+    if (waits)
+        sym[k++] = b->unk;
+    return k;
+}
+
+static size_t split(const dk_bpe *b, const char *s, size_t n, uint32_t *sym)
+{
+    return b->byte_level ? split_bytes(b, s, n, sym) : split_characters(b, s, n, sym);
+}
+
+static size_t symbol_end(const dk_bpe *b, const char *s, size_t n, size_t at)
+{
+    if (b->byte_level)
+        return at + 1;
+    dk_utf8_next(s, n, &at);
+    return at;
+}
+
+/* Whether the symbol s[at, end) has an id or, byte by byte, several. */
+static bool has_symbol(const dk_bpe *b, const char *s, size_t at, size_t end)
+{
+    if (b->byte_level)
+        return b->byte_id[(uint8_t)s[at]] != DK_NO_ID;
+    return character(b, s + at, end - at) != DK_NO_ID ||
+           (b->fallback && falls_back(b, s + at, end - at));
+}
+
+static size_t unknown_end(const dk_bpe *b, const char *s, size_t n, size_t at, size_t most)
+{
+    for (size_t end; at < n && most > 0; at = end, most--)
+        if (has_symbol(b, s, at, end = symbol_end(b, s, n, at)))
+            break;
+    return at;
+}
+
+/* The bytes of s[at, n) that a token other than the unknown covers. */
+static size_t token_end(const dk_bpe *b, const char *s, size_t n, size_t at, uint32_t id)
+{
+    const dk_span t = dk_vocab_spelling(&b->vocab, id);
+    size_t left = dk_vocab_bytes(&b->vocab, id).n;
+
+    if (b->byte_level) {
+        for (; left > 0 && at < n; at++)
+            left -= (size_t)(b->byte_id[(uint8_t)s[at]] != DK_NO_ID);
+        return at;
+    }
+    /* Characters that vanished lie between those of the token. */
+    for (size_t i = 0, end; i < t.n && at < n; at = end) {
+        end = symbol_end(b, s, n, at);
+        if (end - at <= t.n - i && memcmp(t.s + i, s + at, end - at) == 0)
+            i += end - at;
+        else if (i == 0 && b->fallback && b->byte_id[(uint8_t)s[at]] == id)
+            return at + 1;
+        else if (has_symbol(b, s, at, end))
+            break;
+    }
+    return at;
+}
+
+size_t dk_bpe_start(const dk_bpe *b, const char *s, size_t n, size_t at)
+{
+    return b->unk == DK_NO_ID ? unknown_end(b, s, n, at, SIZE_MAX) : at;
+}
+
+size_t dk_bpe_end(const dk_bpe *b, const char *s, size_t n, size_t at, uint32_t id)
+{
+    size_t end = at;
+
+    if (id == b->unk && at < n)
+        end = unknown_end(b, s, n, at, b->fuse_unk ? SIZE_MAX : 1);
+    return end > at ? end : token_end(b, s, n, at, id);
+}
+
+/* --- merging ------------------------------------------------------------- */
+
 static size_t merge_short(const dk_bpe *b, uint32_t *sym, size_t k)
 {
     uint32_t rank[SHORT], id[SHORT];
 
     for (size_t i = 0; i + 1 < k; i++) {
-        const struct merge *m = find_merge(b, sym[i], sym[i + 1]);
+        const dk_merge *m = dk_vocab_merge(&b->vocab, sym[i], sym[i + 1]);
 
         rank[i] = m ? m->rank : UINT32_MAX;
         id[i] = m ? m->id : 0;
@@ -345,7 +313,7 @@ static size_t merge_short(const dk_bpe *b, uint32_t *sym, size_t k)
             memmove(id + best, id + best + 1, (k - best - 1) * sizeof *id);
         }
         for (size_t i = best ? best - 1 : 0; i <= best && i + 1 < k; i++) {
-            const struct merge *m = find_merge(b, sym[i], sym[i + 1]);
+            const dk_merge *m = dk_vocab_merge(&b->vocab, sym[i], sym[i + 1]);
 
             rank[i] = m ? m->rank : UINT32_MAX;
             id[i] = m ? m->id : 0;
@@ -385,7 +353,7 @@ static struct cand pop(struct cand *heap, size_t *n)
 static void propose(const dk_bpe *b, int32_t at, size_t *n)
 {
     const struct link *l = b->links;
-    const struct merge *m = l[at].next < 0 ? NULL : find_merge(b, l[at].id, l[l[at].next].id);
+    const dk_merge *m = l[at].next < 0 ? NULL : dk_vocab_merge(&b->vocab, l[at].id, l[l[at].next].id);
 
     if (m)
         push(b->heap, n, (struct cand){ (uint64_t)m->rank << 32 | (uint32_t)at, l[at].id,
@@ -450,18 +418,17 @@ static int reserve(dk_bpe *b, size_t n, dk_err *err)
 /* The token that is the whole piece, where that goes before merges. */
 static uint32_t whole_piece(dk_bpe *b, const char *s, size_t n)
 {
-    uint32_t id;
-
-    if (!b->ignore_merges || n > b->longest)
+    if (!b->ignore_merges || n > b->vocab.longest)
         return DK_NO_ID;
+    if (!b->byte_level)
+        return dk_vocab_symbol(&b->vocab, s, n);
     dk_buf_clear(&b->spelling);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *sym = b->byte_symbol[(uint8_t)s[i]];
 
         dk_buf_add(&b->spelling, sym, sym[1] ? 2 : 1);
     }
-    id = dk_bpe_find(b, b->spelling.s, b->spelling.n);
-    return id != DK_NO_ID && b->outside[id] ? DK_NO_ID : id;
+    return dk_vocab_symbol(&b->vocab, b->spelling.s, b->spelling.n);
 }
 
 static int encode_long(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
@@ -496,12 +463,12 @@ static size_t encode_short(dk_bpe *b, const char *s, size_t n, uint32_t *sym)
 static inline bool same(const char *a, const char *b, size_t n)
 {
     if (n >= 16)
-        return ((rd8(a) ^ rd8(b)) | (rd8(a + 8) ^ rd8(b + 8)) | (rd8(a + n - 16) ^ rd8(b + n - 16))
-                | (rd8(a + n - 8) ^ rd8(b + n - 8))) == 0;
+        return ((dk_rd8(a) ^ dk_rd8(b)) | (dk_rd8(a + 8) ^ dk_rd8(b + 8)) | (dk_rd8(a + n - 16) ^ dk_rd8(b + n - 16))
+                | (dk_rd8(a + n - 8) ^ dk_rd8(b + n - 8))) == 0;
     if (n >= 8)
-        return ((rd8(a) ^ rd8(b)) | (rd8(a + n - 8) ^ rd8(b + n - 8))) == 0;
+        return ((dk_rd8(a) ^ dk_rd8(b)) | (dk_rd8(a + n - 8) ^ dk_rd8(b + n - 8))) == 0;
     if (n >= 4)
-        return ((rd4(a) ^ rd4(b)) | (rd4(a + n - 4) ^ rd4(b + n - 4))) == 0;
+        return ((dk_rd4(a) ^ dk_rd4(b)) | (dk_rd4(a + n - 4) ^ dk_rd4(b + n - 4))) == 0;
     return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
 }
 
@@ -523,18 +490,16 @@ static void cache_put(struct cached *set, const char *s, size_t n, const uint32_
     memcpy(set->id, id, k * sizeof *id);
 }
 
-int dk_bpe_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
+static int encode_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
 {
     uint32_t sym[SHORT];
     const uint32_t *id = sym;
     size_t k = 0;
 
-    if (n == 0)
-        return 0;
     if (n > SHORT)
         return encode_long(b, s, n, out, err);
     if (n <= CACHE_KEY) {
-        struct cached *set = b->cache + (hash_bytes(s, n) >> 40) % CACHE_SETS * CACHE_WAYS;
+        struct cached *set = b->cache + (dk_hash_bytes(s, n) >> 40) % CACHE_SETS * CACHE_WAYS;
         const struct cached *c = cache_find(set, s, n);
 
         if (c) {
@@ -547,4 +512,24 @@ int dk_bpe_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
     for (size_t i = 0; i < k; i++)
         dk_ids_add(out, id[i]);
     return 0;
+}
+
+int dk_bpe_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err *err)
+{
+    size_t from = 0;
+    int rc = 0;
+
+    for (size_t at = 1; rc == 0 && b->cuts && at < n; at++) {
+        const char *hit = memchr(s + at, b->gap[0], n - at);
+
+        if (!hit)
+            break;
+        at = (size_t)(hit - s);
+        if (!b->keeps[(uint8_t)s[at - 1]] && n - at >= b->n_gap &&
+            memcmp(s + at, b->gap, b->n_gap) == 0) {
+            rc = encode_piece(b, s + from, at - from, out, err);
+            from = at;
+        }
+    }
+    return rc == 0 && from < n ? encode_piece(b, s + from, n - from, out, err) : rc;
 }

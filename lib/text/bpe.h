@@ -1,4 +1,4 @@
-/* Byte-level byte-pair encoding of single pieces of text.
+/* Byte-pair encoding of single pieces of text, of their bytes or characters.
  *
  * Equal to the usual definition: repeat "merge the adjacent pair of lowest
  * rank, the leftmost of equals".  Short pieces search their few pairs, long
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "text/back.h"
 #include "text/tokspec.h"
 
 typedef struct dk_bpe dk_bpe;
@@ -23,7 +24,8 @@ typedef struct dk_ids {
 
 void dk_ids_add(dk_ids *a, uint32_t id);
 
-int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, dk_err *err);
+/* back gives the bytes of tokens. */
+int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, const dk_back *back, dk_err *err);
 void dk_bpe_free(dk_bpe **b);
 
 /* Appends the ids of one piece.  Uses scratch space and the cache of b: one
@@ -36,7 +38,9 @@ uint32_t dk_bpe_find(const dk_bpe *b, const char *s, size_t n);
  * for an id without token.  Borrowed, valid while b is. */
 dk_span dk_bpe_spelling(const dk_bpe *b, uint32_t id);
 dk_span dk_bpe_bytes(const dk_bpe *b, uint32_t id);
-/* Whether the byte has a symbol of its own. */
-int dk_bpe_has_byte(const dk_bpe *b, uint8_t c);
+/* Where the next token of the piece s[0, n) starts, when the last one ended at
+ * at; where token id ends that starts at at. */
+size_t dk_bpe_start(const dk_bpe *b, const char *s, size_t n, size_t at);
+size_t dk_bpe_end(const dk_bpe *b, const char *s, size_t n, size_t at, uint32_t id);
 
 #endif

@@ -133,7 +133,8 @@ static void carry(dk_prompt_row *row, const dk_json *from)
 {
     static const char *const taken[] = {
         "prompt", "lane", "sample", "text", "n_tokens", "ids", "finish", "model", "dtype", "format", "system",
-        "seed", "temperature", "top_k", "top_p", "min_p", "max_new_tokens"
+        "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+        "max_new_tokens"
     };
     dk_json_iter it = {0};
     dk_buf all = {0};

@@ -48,6 +48,23 @@ static int by_id(const void *va, const void *vb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* One known expression on bytes is "NAME 0" or, after NFC, "NAME 1". */
+static void digest_steps(struct digest *d, const dk_tokenizer_spec *spec)
+{
+    const bool nfc = spec->n_norm == 1 && spec->norm[0].kind == DK_NORMALIZE_NFC;
+    dk_buf text = {0};
+
+    if (spec->byte_level && !spec->rank_is_id && spec->n_cut == 1 &&
+        spec->cut[0].kind == DK_CUT_SCAN && spec->n_norm == nfc) {
+        digest_line(d, dk_pretok_name(spec->cut[0].scan), nfc);
+        return;
+    }
+    dk_tokenizer_spec_describe(spec, &text);
+    digest_line(d, "rank_is_id", spec->rank_is_id);
+    digest_text(d, (dk_span){ text.s, text.n });
+    dk_buf_free(&text);
+}
+
 void dk_tokdigest(const dk_tokenizer_spec *spec, char hex[65])
 {
     struct digest d = { .h = dk_sha256_new() };
@@ -57,7 +74,7 @@ void dk_tokdigest(const dk_tokenizer_spec *spec, char hex[65])
         memcpy(added, spec->added, spec->n_added * sizeof *added);
     qsort(added, spec->n_added, sizeof *added, by_id);
     digest_line(&d, "dk-tokenizer", 1);
-    digest_line(&d, dk_pretok_name(spec->pretok), spec->nfc);
+    digest_steps(&d, spec);
     digest_line(&d, "ignore_merges", spec->ignore_merges);
     digest_line(&d, "unk", spec->model_unk);
     digest_line(&d, "fuse_unk", spec->model_unk != DK_NO_ID && spec->fuse_unk);

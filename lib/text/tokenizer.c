@@ -1,31 +1,30 @@
 /* The pipeline around BPE: added tokens are found in the raw text, what is
- * between them is cut by the pre-tokenizer, pieces go to BPE. */
+ * between them is normalized and cut by the pre-tokenizer, pieces go to BPE. */
 #include "text/tokenizer.h"
 
 #include <string.h>
 
 #include "base/hash.h"
 #include "text/added.h"
+#include "text/back.h"
+#include "text/normal.h"
+#include "text/pieces.h"
 #include "text/tokdigest.h"
 #include "text/tokload.h"
 #include "text/utf8.h"
 
 struct dk_tokenizer {
+    dk_back *back;
+    dk_normal *normal;
+    dk_pieces *pieces;
     dk_bpe *bpe;
     dk_tokenizer_info info;
-    char *chat_template, *added_text;
+    char *chat_template;
     dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
-    uint32_t model_unk;
-    bool fuse_unk, nfc;
-    dk_buf form;            /* scratch: a stretch in NFC, and where its parts come from */
-    struct origin *origin;
-    size_t n_origin, origin_cap;
+    bool byte_level_back;   /* bytes of tokens, joined, are the text */
     dk_buf clean;           /* scratch for texts that are not valid UTF-8 */
 };
-
-/* A part of a normalized stretch, and the part of the text it was. */
-struct origin { size_t form, text, n_text; };
 
 /* One text on its way through the passes. */
 struct job {
@@ -37,7 +36,9 @@ struct job {
     size_t n_plain;
     dk_ids *out, *at;
     dk_err *err;
-    bool moved;             /* s is t->form: places go through t->origin */
+    size_t base;            /* s is a normal form of the text from here on: */
+    const uint32_t *map;    /* places go through map; NULL: s is the text */
+    bool begin;             /* s begins where the text does */
 };
 
 /* --- places --------------------------------------------------------------- */
@@ -45,27 +46,19 @@ struct job {
 /* The byte of the text that byte at of s comes from. */
 static size_t place(const struct job *j, size_t at)
 {
-    const struct origin *o = j->t->origin;
-    size_t lo = 0, hi = j->t->n_origin, past;
-
-    if (!j->moved)
-        return at;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-
-        if (o[mid].form <= at)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    past = at - o[lo].form;
-    return o[lo].text + (past < o[lo].n_text ? past : o[lo].n_text - 1);
+    return j->map ? j->base + j->map[at] : j->base + at;
 }
 
 /* Whether a special token may start at this byte of the text. */
 static bool special_here(const struct job *j, size_t s_at)
 {
-    size_t lo = 0, hi = j->n_plain, at = place(j, s_at);
+    size_t lo = 0, hi = j->n_plain, at;
+
+    if (j->how & DK_ENCODE_NO_SPECIAL)
+        return false;
+    if (hi == 0)
+        return true;
+    at = place(j, s_at);
 
     while (lo < hi) {       /* the first range that ends after at */
         const size_t mid = (lo + hi) / 2;
@@ -75,7 +68,7 @@ static bool special_here(const struct job *j, size_t s_at)
         else
             hi = mid;
     }
-    return !(j->how & DK_ENCODE_NO_SPECIAL) && (lo == j->n_plain || at < j->plain[lo].from);
+    return lo == j->n_plain || at < j->plain[lo].from;
 }
 
 /* --- encoding ------------------------------------------------------------ */
@@ -87,51 +80,41 @@ static void emit(const struct job *j, uint32_t id, size_t at)
         dk_ids_add(j->at, (uint32_t)place(j, at));
 }
 
-static size_t unknown_end(const dk_bpe *b, const char *s, size_t at, size_t to)
+/* Where the tokens of the piece s[from, to) start, which map may lead back to
+ * j->s. */
+static void locate(const struct job *j, const char *s, size_t from, size_t to,
+                   const uint32_t *map, size_t first)
 {
-    while (at < to && !dk_bpe_has_byte(b, (uint8_t)s[at]))
-        at++;
-    return at;
-}
-
-/* Where the tokens of the piece s[from, to) start.  Bytes without symbol are
- * in no token, unless the model has one for the unknown. */
-static void locate(const struct job *j, size_t from, size_t to, size_t first)
-{
-    const dk_tokenizer *t = j->t;
-    const dk_bpe *b = t->bpe;
-    size_t at = from;
+    const dk_bpe *b = j->t->bpe;
+    size_t at = 0;
 
     for (size_t i = first; i < j->out->n; i++) {
-        size_t left = dk_bpe_bytes(b, j->out->id[i]).n;
+        size_t here;
 
-        if (t->model_unk == DK_NO_ID)
-            at = unknown_end(b, j->s, at, to);
-        dk_ids_add(j->at, (uint32_t)place(j, at));
-        if (j->out->id[i] == t->model_unk && at < to && !dk_bpe_has_byte(b, (uint8_t)j->s[at]))
-            at = t->fuse_unk ? unknown_end(b, j->s, at, to) : at + 1;
-        else
-            for (; left > 0 && at < to; at++)
-                left -= (size_t)dk_bpe_has_byte(b, (uint8_t)j->s[at]);
+        at = dk_bpe_start(b, s + from, to - from, at);
+        /* Behind the end: what waits for its turn stands at the last character. */
+        here = from + at < to ? from + at : to - 1;
+        dk_ids_add(j->at, (uint32_t)place(j, map ? map[here] : here));
+        at = dk_bpe_end(b, s + from, to - from, at, j->out->id[i]);
     }
+}
+
+static int piece(void *arg, const char *s, size_t from, size_t to, const uint32_t *map)
+{
+    const struct job *j = arg;
+    const size_t first = j->out->n;
+    const int rc = dk_bpe_piece(j->t->bpe, s + from, to - from, j->out, j->err);
+
+    if (rc == 0 && j->at)
+        locate(j, s, from, to, map, first);
+    return rc;
 }
 
 static int plain(const struct job *j, size_t from, size_t to)
 {
     /* The pre-tokenizer sees this stretch alone: an added token ends a text. */
-    for (size_t at = from; at < to;) {
-        const size_t first = j->out->n;
-        const size_t end = from + dk_pretok_next(j->t->info.pretok, j->s + from, to - from,
-                                                 at - from);
-        const int rc = dk_bpe_piece(j->t->bpe, j->s + at, end - at, j->out, j->err);
-
-        if (rc < 0)
-            return rc;
-        if (j->at)
-            locate(j, at, end, first);
-        at = end;
-    }
-    return 0;
+    return dk_pieces_each(j->t->pieces, j->s, from, to, j->begin && from == 0, j->at, piece,
+                          (void *)j, j->err);
 }
 
 typedef int stretch_fn(const struct job *j, size_t from, size_t to);
@@ -143,23 +126,21 @@ static int cut(const struct job *j, const dk_added_set *set, stretch_fn *next, s
     /* Neighbours of a match are looked for inside this stretch only. */
     const char *s = j->s + from;
     const size_t n = to - from;
-    size_t done = 0, search = 0, start = 0;
+    size_t done = 0, search = 0, start = 0, end = 0;
     const dk_added *a;
     int rc = 0;
 
-    while (rc == 0 && (a = dk_added_next(set, s, n, search, &start)) != NULL) {
-        size_t end = start + a->text.n;
-
+    while (rc == 0 && (a = dk_added_next(set, s, n, search, &start, &end)) != NULL) {
         search = end;
         if ((a->special && !special_here(j, from + start)) ||
             (a->single_word && dk_added_touches(s, n, start, end)))
             continue;
         if (a->lstrip) {
-            start -= dk_spaces_before(s, start);
+            start -= dk_utf8_spaces_before(s, start);
             start = start < done ? done : start;
         }
         if (a->rstrip)
-            search = end += dk_spaces_after(s + end, n - end);
+            search = end += dk_utf8_spaces_after(s + end, n - end);
         if (done < start)
             rc = next(j, from + done, from + start);
         emit(j, a->id, from + start);
@@ -168,59 +149,25 @@ static int cut(const struct job *j, const dk_added_set *set, stretch_fn *next, s
     return rc == 0 && done < n ? next(j, from + done, to) : rc;
 }
 
-/* End of the part that begins at at: plain ASCII up to a character that is not
- * followed by more of it, or one character and what may compose with it. */
-static size_t part_end(const char *s, size_t at, size_t to)
-{
-    size_t end = at;
-
-    while (end < to && (uint8_t)s[end] < 0x80 && (end + 1 == to || (uint8_t)s[end + 1] < 0x80))
-        end++;
-    if (end > at)
-        return end;
-    for (end = at + 1; end < to && (uint8_t)s[end] >= 0x80; end++)
-        ;
-    return end;
-}
-
-/* s[from, to) in NFC into t->form, part by part: a part begins with an ASCII
- * character, which composes with nothing before it.  False: nothing changed. */
-static bool normalize(const struct job *j, size_t from, size_t to)
-{
-    dk_tokenizer *t = j->t;
-    bool changed = false;
-
-    dk_buf_clear(&t->form);
-    t->n_origin = 0;
-    for (size_t at = from, end; at < to; at = end) {
-        end = part_end(j->s, at, to);
-        if (t->n_origin == t->origin_cap) {
-            t->origin_cap = t->origin_cap ? 2 * t->origin_cap : 64;
-            t->origin = dk_xrealloc(t->origin, t->origin_cap * sizeof *t->origin);
-        }
-        t->origin[t->n_origin++] = (struct origin){ t->form.n, at, end - at };
-        if (dk_utf8_nfc(&t->form, j->s + at, end - at))
-            changed = true;
-        else
-            dk_buf_add(&t->form, j->s + at, end - at);
-    }
-    return changed;
-}
-
 static int third_pass(const struct job *j, size_t from, size_t to)
 {
-    return j->t->later.n ? cut(j, &j->t->later, plain, from, to) : plain(j, from, to);
+    return cut(j, &j->t->later, plain, from, to);
 }
 
 static int second_pass(const struct job *j, size_t from, size_t to)
 {
+    const bool places = j->at || j->n_plain;
+    const dk_form *form = NULL;
     struct job moved = *j;
+    const int rc = dk_normal_apply(j->t->normal, j->s + from, to - from, places, &form, j->err);
 
-    if (!j->t->nfc || !normalize(j, from, to))
-        return third_pass(j, from, to);
-    moved.s = j->t->form.s;
-    moved.n = j->t->form.n;
-    moved.moved = true;
+    if (rc <= 0)
+        return rc < 0 ? rc : third_pass(j, from, to);
+    moved.s = form->text.s;
+    moved.n = form->text.n;
+    moved.base = from;
+    moved.map = places ? form->at : NULL;
+    moved.begin = from == 0;
     return third_pass(&moved, 0, moved.n);
 }
 
@@ -228,7 +175,7 @@ int dk_tokenizer_encode_guarded(dk_tokenizer *t, const char *s, size_t n, unsign
                                 const dk_range *plain_at, size_t n_plain, dk_ids *out, dk_ids *at,
                                 dk_err *err)
 {
-    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err, false };
+    const struct job j = { t, s, n, how, plain_at, n_plain, out, at, err, 0, NULL, true };
     const bool wrap = how & DK_ENCODE_WRAP;
     int rc;
 
@@ -238,7 +185,7 @@ int dk_tokenizer_encode_guarded(dk_tokenizer *t, const char *s, size_t n, unsign
         return dk_tokenizer_encode_guarded(t, t->clean.s, t->clean.n, how, plain_at, n_plain, out,
                                            at, err);
     }
-    if (at && n >= UINT32_MAX)
+    if ((at || n_plain) && n >= UINT32_MAX)
         return dk_fail(err, DK_EDATA, "a text of %zu bytes: token places need less than 4 GiB", n);
     if (wrap && t->info.prefix != DK_NO_ID)
         emit(&j, t->info.prefix, 0);
@@ -259,18 +206,29 @@ int dk_tokenizer_encode(dk_tokenizer *t, const char *s, size_t n, unsigned how, 
 void dk_tokenizer_decode(const dk_tokenizer *t, const uint32_t *id, size_t n, bool skip_special,
                          dk_buf *out)
 {
+    dk_span *token = dk_xcalloc(n + 1, sizeof *token);
     dk_buf raw = {0};
+    size_t kept = 0;
 
     dk_buf_add(&raw, "", 0);
     for (size_t i = 0; i < n; i++) {
-        const dk_span b = dk_bpe_bytes(t->bpe, id[i]);
+        const dk_span b = t->byte_level_back ? dk_bpe_bytes(t->bpe, id[i])
+                                             : dk_bpe_spelling(t->bpe, id[i]);
 
-        if (!skip_special || !dk_tokenizer_is_special(t, id[i]))
+        if (!b.s || (skip_special && dk_tokenizer_is_special(t, id[i])))
+            continue;
+        if (t->byte_level_back)
             dk_buf_add(&raw, b.s, b.n);
+        else
+            token[kept++] = b;
     }
     dk_buf_add(out, "", 0);
-    dk_utf8_clean(out, raw.s, raw.n);
+    if (t->byte_level_back)
+        dk_utf8_clean(out, raw.s, raw.n);
+    else
+        dk_back_decode(t->back, token, kept, out);
     dk_buf_free(&raw);
+    dk_free(token);
 }
 
 const dk_tokenizer_info *dk_tokenizer_about(const dk_tokenizer *t) { return &t->info; }
@@ -297,21 +255,6 @@ uint32_t dk_tokenizer_find(const dk_tokenizer *t, const char *piece)
 
 /* --- building ------------------------------------------------------------ */
 
-/* A token that is searched in normalized text must be normalized itself. */
-static int check_forms(const dk_tokenizer_spec *spec, dk_err *err)
-{
-    dk_buf form = {0};
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && spec->nfc && i < spec->n_added; i++)
-        if (spec->added[i].normalized && dk_utf8_nfc(&form, spec->added[i].text.s,
-                                                     spec->added[i].text.n))
-            rc = dk_fail(err, DK_EFORMAT, "added token %u is not in normalization form C",
-                         spec->added[i].id);
-    dk_buf_free(&form);
-    return rc;
-}
-
 static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
 {
     const struct { const char *name; uint32_t id; } ids[] = {
@@ -329,34 +272,73 @@ static int check_ids(const dk_tokenizer_spec *spec, dk_err *err)
         if (spec->added[i].id >= spec->n_vocab)
             return dk_fail(err, DK_EFORMAT, "added token %u is outside the vocabulary of %zu",
                            spec->added[i].id, spec->n_vocab);
-    return check_forms(spec, err);
+    return 0;
+}
+
+/* What is searched for an added token in normalized text is normalized too. */
+static int load_added(dk_tokenizer *t, const dk_tokenizer_spec *spec, dk_err *err)
+{
+    dk_span *text = dk_xcalloc(spec->n_added, sizeof *text);
+    dk_buf forms = {0};
+    const dk_form *form = NULL;
+    int rc = 0;
+
+    dk_buf_adds(&forms, "");
+    for (size_t i = 0; i < spec->n_added; i++)
+        text[i] = spec->added[i].text;
+    dk_added_fill(&t->raw, spec, false, text);
+    for (size_t i = 0; rc >= 0 && i < spec->n_added; i++) {
+        const dk_span own = spec->added[i].text;
+
+        if (!spec->added[i].normalized)
+            continue;
+        rc = dk_utf8_valid(own.s, own.n) < own.n ? 0
+            : dk_normal_apply(t->normal, own.s, own.n, false, &form, err);
+        text[i].n = rc > 0 ? form->text.n : own.n;
+        dk_buf_add(&forms, rc > 0 ? form->text.s : own.s, text[i].n);
+    }
+    for (size_t i = 0, at = 0; rc >= 0 && i < spec->n_added; i++)
+        if (spec->added[i].normalized) {
+            text[i].s = forms.s + at;
+            at += text[i].n;
+        }
+    if (rc >= 0)
+        dk_added_fill(&t->later, spec, true, text);
+    dk_buf_free(&forms);
+    dk_free(text);
+    return rc < 0 ? rc : 0;
+}
+
+static int load(dk_tokenizer *t, const dk_tokenizer_spec *spec, dk_err *err)
+{
+    int rc;
+
+    if ((rc = check_ids(spec, err)) < 0 ||
+        (rc = dk_back_new(&t->back, spec->back, spec->n_back, err)) < 0 ||
+        (rc = dk_normal_new(&t->normal, spec->norm, spec->n_norm, err)) < 0 ||
+        (rc = dk_pieces_new(&t->pieces, spec->cut, spec->n_cut, err)) < 0 ||
+        (rc = dk_bpe_new(&t->bpe, spec, t->back, err)) < 0 ||
+        (rc = dk_alloc(&t->special, spec->n_vocab, 1, "the vocabulary", err)) < 0)
+        return rc;
+    for (size_t i = 0; i < spec->n_added; i++)
+        t->special[spec->added[i].id] |= spec->added[i].special;
+    return load_added(t, spec, err);
 }
 
 int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err *err)
 {
     dk_tokenizer *t = dk_xcalloc(1, sizeof *t);
-    size_t bytes = 0;
-    int rc;
+    const int rc = load(t, spec, err);
 
-    if ((rc = check_ids(spec, err)) < 0 || (rc = dk_bpe_new(&t->bpe, spec, err)) < 0 ||
-        (rc = dk_alloc(&t->special, spec->n_vocab, 1, "the vocabulary", err)) < 0) {
+    if (rc < 0) {
         dk_tokenizer_close(&t);
         return rc;
     }
-    for (size_t i = 0; i < spec->n_added; i++) {
-        bytes += spec->added[i].text.n;
-        t->special[spec->added[i].id] |= spec->added[i].special;
-    }
-    t->model_unk = spec->model_unk;
-    t->fuse_unk = spec->fuse_unk;
-    t->nfc = spec->nfc;
-    t->added_text = dk_xmalloc(bytes);
-    dk_added_fill(&t->raw, spec, false, t->added_text);
-    dk_added_fill(&t->later, spec, true, t->added_text);
+    t->byte_level_back = spec->n_back == 1 && spec->back[0].kind == DK_BACK_BYTE_LEVEL;
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
-        .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix, .pretok = spec->pretok,
+        .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix,
         .chat_template = t->chat_template,
     };
     dk_tokdigest(spec, t->info.sha256);
@@ -373,32 +355,16 @@ void dk_tokenizer_close(dk_tokenizer **t)
     if (!p)
         return;
     dk_bpe_free(&p->bpe);
-    dk_free(p->raw.v);
-    dk_free(p->later.v);
+    dk_pieces_free(&p->pieces);
+    dk_normal_free(&p->normal);
+    dk_back_free(&p->back);
+    dk_added_free(&p->raw);
+    dk_added_free(&p->later);
     dk_free(p->special);
     dk_free(p->chat_template);
-    dk_free(p->added_text);
     dk_buf_free(&p->clean);
-    dk_buf_free(&p->form);
-    dk_free(p->origin);
     dk_free(p);
     *t = NULL;
-}
-
-void dk_tokenizer_spec_init(dk_tokenizer_spec *spec)
-{
-    *spec = (dk_tokenizer_spec){ .model_unk = DK_NO_ID, .bos = DK_NO_ID, .eos = DK_NO_ID,
-                                 .pad = DK_NO_ID, .unk = DK_NO_ID, .prefix = DK_NO_ID,
-                                 .suffix = DK_NO_ID };
-}
-
-void dk_tokenizer_spec_free(dk_tokenizer_spec *spec)
-{
-    dk_free(spec->token);
-    dk_free(spec->merge);
-    dk_free(spec->added);
-    dk_free(spec->chat_template);
-    dk_tokenizer_spec_init(spec);
 }
 
 int dk_tokenizer_open(dk_tokenizer **out, const char *path, dk_err *err)

@@ -1,9 +1,10 @@
 /* Tokenizers: text to ids and back, as the model's makers do it.
  *
- * Supported: byte-level BPE with the pre-tokenizers of pretok.h, from a GGUF
- * file, a tokenizer.json, or a directory with one.  Anything else that such a
- * file may ask for is refused by name: nothing is guessed.  A GGUF is read by
- * its own metadata even where a tokenizer.json lies beside it. */
+ * Supported: BPE of bytes and, as SentencePiece has it, of characters, with the
+ * steps of tokspec.h around it, from a GGUF file, a tokenizer.json, a
+ * tekken.json, or a directory with one.  Anything else that such a file may ask
+ * for is refused by name: nothing is guessed.  A GGUF is read by its own
+ * metadata even where a tokenizer.json lies beside it. */
 #ifndef DK_TEXT_TOKENIZER_H
 #define DK_TEXT_TOKENIZER_H
 
@@ -23,10 +24,9 @@ typedef struct dk_tokenizer_info {
     size_t n_vocab;                 /* every id is below */
     uint32_t bos, eos, pad, unk;
     uint32_t prefix, suffix;        /* what DK_ENCODE_WRAP puts around a text */
-    dk_pretok pretok;
     const char *chat_template;      /* NULL: none */
-    char sha256[65];                /* of vocabulary, merges, added tokens, pre-tokenizer: */
-                                    /* the same from GGUF and tokenizer.json */
+    char sha256[65];                /* of vocabulary, merges, added tokens, normalizers and */
+                                    /* pre-tokenizers: the same from GGUF and tokenizer.json */
     char template_sha256[65];       /* "" without template */
 } dk_tokenizer_info;
 

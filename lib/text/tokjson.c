@@ -1,18 +1,15 @@
-/* tokenizer.json: each component is checked against the few that are known. */
+/* tokenizer.json: the model, the added tokens, and the configuration beside it. */
 #include "text/tokjson.h"
 
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/toksteps.h"
 
 static dk_span text_of(const dk_json *v)
 {
     return (dk_span){ dk_json_str(v, NULL), dk_json_len(v) };
 }
-
-static const char *type_of(const dk_json *v) { return dk_json_str(dk_json_get(v, "type"), ""); }
-
-static bool is_type(const dk_json *v, const char *type) { return strcmp(type_of(v), type) == 0; }
 
 /* Absent, null and "" all mean: not asked for. */
 static bool is_unset(const dk_json *v)
@@ -21,68 +18,6 @@ static bool is_unset(const dk_json *v)
 
     return k == DK_JSON_NONE || k == DK_JSON_NULL || (k == DK_JSON_STR && dk_json_len(v) == 0)
         || (k == DK_JSON_BOOL && !dk_json_bool(v, true));
-}
-
-static int refuse(const char *what, const dk_json *v, dk_err *err)
-{
-    const char *type = type_of(v);
-
-    return dk_fail(err, DK_EFORMAT, "%s '%.100s' is not supported", what,
-                   *type ? type : "without a type");
-}
-
-/* --- pre-tokenizer ------------------------------------------------------- */
-
-static int byte_level(const dk_json *v, bool regex, dk_err *err)
-{
-    if (!is_type(v, "ByteLevel"))
-        return refuse("pre-tokenizer", v, err);
-    if (dk_json_bool(dk_json_get(v, "add_prefix_space"), true))
-        return dk_fail(err, DK_EFORMAT, "pre-tokenizer 'ByteLevel' with add_prefix_space is not "
-                       "supported");
-    if (dk_json_bool(dk_json_get(v, "use_regex"), true) != regex)
-        return dk_fail(err, DK_EFORMAT, "pre-tokenizer 'ByteLevel' %s its own expression is not "
-                       "supported here", regex ? "without" : "with");
-    return 0;
-}
-
-static int split(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
-{
-    const char *regex = dk_json_str(dk_json_get(dk_json_get(v, "pattern"), "Regex"), NULL);
-    const char *behavior = dk_json_str(dk_json_get(v, "behavior"), "");
-
-    if (!regex)
-        return dk_fail(err, DK_EFORMAT, "pre-tokenizer 'Split' without an expression is not "
-                       "supported");
-    if (strcmp(behavior, "Isolated") != 0 || dk_json_bool(dk_json_get(v, "invert"), false))
-        return dk_fail(err, DK_EFORMAT, "pre-tokenizer 'Split' is supported as Isolated and not "
-                       "inverted, not as '%.50s'", behavior);
-    return dk_pretok_from_regex(&spec->pretok, regex, err);
-}
-
-static int pre_tokenizer(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
-{
-    const dk_json *list = dk_json_get(v, "pretokenizers"), *one = dk_json_at(list, 0);
-
-    if (!is_type(v, "Sequence")) {
-        spec->pretok = DK_PRETOK_GPT2;
-        return byte_level(v, true, err);
-    }
-    if (dk_json_len(list) == 1)
-        return pre_tokenizer(spec, one, err);
-    if (dk_json_len(list) != 2)
-        return dk_fail(err, DK_EFORMAT, "a sequence of %zu pre-tokenizers is not supported",
-                       dk_json_len(list));
-    if (is_type(one, "Digits")) {
-        if (!dk_json_bool(dk_json_get(one, "individual_digits"), false))
-            return dk_fail(err, DK_EFORMAT, "pre-tokenizer 'Digits' without individual_digits is "
-                           "not supported");
-        spec->pretok = DK_PRETOK_SMOLLM;
-        return byte_level(dk_json_at(list, 1), true, err);
-    }
-    if (!is_type(one, "Split"))
-        return refuse("pre-tokenizer", one, err);
-    return split(spec, one, err) < 0 ? DK_EFORMAT : byte_level(dk_json_at(list, 1), false, err);
 }
 
 /* --- model --------------------------------------------------------------- */
@@ -180,21 +115,23 @@ static uint32_t find_token(const dk_tokenizer_spec *spec, const char *s, size_t 
 static int model(dk_tokenizer_spec *spec, const dk_json *m, const dk_json *added, dk_err *err)
 {
     static const char *const unsupported[] = {
-        "dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"
+        "dropout", "continuing_subword_prefix", "end_of_word_suffix"
     };
     const dk_json *unk = dk_json_get(m, "unk_token");
     int rc;
 
-    if (!is_type(m, "BPE"))
-        return refuse("tokenizer model", m, err);
+    /* Old files do not name it. */
+    if (dk_json_get(m, "type") && strcmp(dk_json_str(dk_json_get(m, "type"), ""), "BPE") != 0)
+        return dk_toksteps_refuse("tokenizer model", m, err);
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
         if (!is_unset(dk_json_get(m, unsupported[i])))
-            return dk_fail(err, DK_EFORMAT, "tokenizer model 'BPE' with %s is not supported",
+            return dk_fail(err, DK_EFORMAT, "unsupported: tokenizer model 'BPE' with %s",
                            unsupported[i]);
     if (dk_json_type(dk_json_get(m, "vocab")) != DK_JSON_OBJECT ||
         dk_json_type(dk_json_get(m, "merges")) != DK_JSON_ARRAY)
         return dk_fail(err, DK_EFORMAT, "the tokenizer model lacks 'vocab' or 'merges'");
     spec->ignore_merges = dk_json_bool(dk_json_get(m, "ignore_merges"), false);
+    spec->byte_fallback = dk_json_bool(dk_json_get(m, "byte_fallback"), false);
     spec->fuse_unk = dk_json_bool(dk_json_get(m, "fuse_unk"), false);
     if ((rc = vocabulary(spec, dk_json_get(m, "vocab"), added, err)) < 0 ||
         (rc = merge_list(spec, dk_json_get(m, "merges"), err)) < 0)
@@ -208,9 +145,28 @@ static int model(dk_tokenizer_spec *spec, const dk_json *m, const dk_json *added
     return 0;
 }
 
-/* --- added tokens, post-processor ---------------------------------------- */
+/* --- added tokens -------------------------------------------------------- */
 
-static int added_tokens(dk_tokenizer_spec *spec, const dk_json *list, dk_err *err)
+/* The makers' library goes by the vocabulary where the two disagree: such a
+ * file does not mean what it says. */
+static int place_added(dk_tokenizer_spec *spec, dk_added *a, const dk_json *vocab, dk_err *err)
+{
+    const dk_json *own = dk_json_get(vocab, a->text.s);
+    dk_span *slot = &spec->token[a->id];
+
+    if (own && dk_json_int(own, -1) != a->id)
+        return dk_fail(err, DK_EFORMAT, "added token %u, '%.100s', is token %lld of the vocabulary",
+                       a->id, a->text.s, (long long)dk_json_int(own, -1));
+    if (slot->s && (slot->n != a->text.n || memcmp(slot->s, a->text.s, slot->n) != 0))
+        return dk_fail(err, DK_EFORMAT, "added token %u, '%.100s', has the id of another, '%.*s'",
+                       a->id, a->text.s, (int)(slot->n < 100 ? slot->n : 100), slot->s);
+    a->outside = !own;
+    *slot = a->text;
+    return 0;
+}
+
+static int added_tokens(dk_tokenizer_spec *spec, const dk_json *vocab, const dk_json *list,
+                        dk_err *err)
 {
     int rc;
 
@@ -230,84 +186,25 @@ static int added_tokens(dk_tokenizer_spec *spec, const dk_json *list, dk_err *er
             .rstrip = dk_json_bool(dk_json_get(v, "rstrip"), false),
             .normalized = dk_json_bool(dk_json_get(v, "normalized"), true),
         };
-        if (!a->text.s)
-            return dk_fail(err, DK_EFORMAT, "added token %zu has no content", i);
-        a->outside = spec->token[a->id].s == NULL;
-        spec->token[a->id] = a->text;
+        if (!a->text.s || memchr(a->text.s, 0, a->text.n))
+            return dk_fail(err, DK_EFORMAT, "added token %zu has no content, or a zero byte in it", i);
+        if ((rc = place_added(spec, a, vocab, err)) < 0)
+            return rc;
     }
     return 0;
-}
-
-/* {"SpecialToken": {"id": NAME}}: NAME's one id from the special_tokens map. */
-static int template_token(uint32_t *out, const dk_json *special, const dk_json *item, dk_err *err)
-{
-    const char *name = dk_json_str(dk_json_get(dk_json_get(item, "SpecialToken"), "id"), "");
-    const dk_json *ids = dk_json_get(dk_json_get(special, name), "ids");
-    const int64_t id = dk_json_int(dk_json_at(ids, 0), -1);
-
-    if (*out != DK_NO_ID && id == *out)
-        return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' puts '%.100s' twice at one "
-                       "end of a text", name);
-    if (dk_json_len(ids) != 1 || id < 0 || id >= UINT32_MAX || *out != DK_NO_ID)
-        return dk_fail(err, DK_EFORMAT, "post-processor 'TemplateProcessing' with more than one "
-                       "token before or after the text is not supported");
-    *out = (uint32_t)id;
-    return 0;
-}
-
-static int post_processor(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
-{
-    const dk_json *list = dk_json_get(v, is_type(v, "Sequence") ? "processors" : "single");
-    bool after = false;
-    int rc = 0;
-
-    if (is_unset(v) || is_type(v, "ByteLevel"))
-        return 0;
-    if (is_type(v, "Sequence")) {
-        for (size_t i = 0; rc == 0 && i < dk_json_len(list); i++)
-            rc = post_processor(spec, dk_json_at(list, i), err);
-        return rc;
-    }
-    if (!is_type(v, "TemplateProcessing"))
-        return refuse("post-processor", v, err);
-    for (size_t i = 0; rc == 0 && i < dk_json_len(list); i++) {
-        const dk_json *item = dk_json_at(list, i);
-
-        if (dk_json_get(item, "Sequence"))
-            after = true;
-        else
-            rc = template_token(after ? &spec->suffix : &spec->prefix,
-                                dk_json_get(v, "special_tokens"), item, err);
-    }
-    return rc;
-}
-
-static int decoder(const dk_json *v, dk_err *err)
-{
-    const dk_json *list = dk_json_get(v, "decoders");
-
-    if (is_type(v, "Sequence") && dk_json_len(list) == 1)
-        v = dk_json_at(list, 0);
-    return is_type(v, "ByteLevel") ? 0 : refuse("decoder", v, err);
 }
 
 int dk_tokjson_read(dk_tokenizer_spec *spec, const dk_json *root, dk_err *err)
 {
-    const dk_json *added = dk_json_get(root, "added_tokens");
+    const dk_json *added = dk_json_get(root, "added_tokens"), *m = dk_json_get(root, "model");
     int rc;
 
-    if (dk_json_type(dk_json_get(root, "model")) != DK_JSON_OBJECT)
+    if (dk_json_type(m) != DK_JSON_OBJECT)
         return dk_fail(err, DK_EFORMAT, "not a tokenizer.json: there is no 'model' in it");
-    if (is_type(dk_json_get(root, "normalizer"), "NFC"))
-        spec->nfc = true;
-    else if (!is_unset(dk_json_get(root, "normalizer")))
-        return refuse("normalizer", dk_json_get(root, "normalizer"), err);
-    if ((rc = model(spec, dk_json_get(root, "model"), added, err)) < 0 ||
-        (rc = pre_tokenizer(spec, dk_json_get(root, "pre_tokenizer"), err)) < 0 ||
-        (rc = decoder(dk_json_get(root, "decoder"), err)) < 0 ||
-        (rc = added_tokens(spec, added, err)) < 0)
+    if ((rc = model(spec, m, added, err)) < 0 ||
+        (rc = added_tokens(spec, dk_json_get(m, "vocab"), added, err)) < 0)
         return rc;
-    return post_processor(spec, dk_json_get(root, "post_processor"), err);
+    return dk_toksteps_read(spec, root, err);
 }
 
 /* --- tokenizer_config.json ----------------------------------------------- */

@@ -5,8 +5,8 @@
 #include "base/err.h"
 #include "text/tokspec.h"
 
-/* path: a GGUF file, a tokenizer.json, or a directory that holds a
- * tokenizer.json or one GGUF.  Beside a tokenizer.json, tokenizer_config.json
+/* path: a GGUF file, a tokenizer.json, a tekken.json, or a directory that holds
+ * one of these (the second before the third before the first).  Beside a tokenizer.json, tokenizer_config.json
  * names the special tokens and holds the chat template, which
  * chat_template.jinja replaces.  *source is what the texts of spec are
  * borrowed from: release it after spec was used. */

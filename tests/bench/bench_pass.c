@@ -40,7 +40,7 @@ static double products(const dk_model *m, size_t rows, size_t head_rows, dk_err 
         const double t0 = dk_now();
 
         for (size_t l = 0; rc == 0 && l < c->n_layers; l++) {
-            const dk_weight *w[] = { m->layer[l].qkv, m->layer[l].o, m->layer[l].gate_up, m->layer[l].down };
+            const dk_weight *w[] = { m->layer[l].w[0], m->layer[l].w[1], m->layer[l].w[2], m->layer[l].w[3] };
 
             for (int i = 0; rc == 0 && i < 4; i++) {
                 dk_lhs_set(lhs, x, dk_weight_cols(w[i]), rows, dk_weight_cols(w[i]));
@@ -152,7 +152,7 @@ int main(int argc, char **argv)
     rc = dk_pair_open(&p, &spec, &err);
     if (rc == 0) {
         printf("%s, bf16, %d threads, products by %s\n", p.model->config.arch_name, dk_threads(),
-               dk_weight_kernel(p.model->layer[0].qkv));
+               dk_weight_kernel(p.model->layer[0].w[0]));
         rc = one(&p, 1, 2, 512, &blocks, &err);
         if (rc == 0) rc = one(&p, 2, 2, 512, &blocks, &err);
         if (rc == 0) rc = one(&p, 2, 2, 512, &kl, &err);

@@ -152,6 +152,41 @@ one_error() {
         and (.text as $t|$f[0].text|startswith($t)) and .n_tokens < 30' cut
 }
 
+@test "text for people says what the rows say, and a stop text never shows" {
+    set -- -m "$mini" -f "$lora" --format text --max-new-tokens 12 --temperature 1 --ignore-eos --samples 2 --prompts p.jsonl --max-prompts 1
+    dk-generate "$@" > rows
+    dk-generate "$@" --show text > text
+    {
+        echo "> Bake a cake"
+        jq -j '"\n[\(.lane), sample \(.sample + 1)]\n\(.text)\n"' rows
+    } > want
+    cmp want text
+    stop=$(jq -rs '[.[].text|match("[ -~]{2}";"g").string][0]' rows)
+    dk-generate "$@" --stop "${stop//,/\\x2c}" --show text > cut
+    dk-generate "$@" --stop "${stop//,/\\x2c}" | jq -j '"\n[\(.lane), sample \(.sample + 1)]\n\(.text)\n"' > want
+    cmp want <(tail -n +2 cut)
+}
+
+@test "a repetition penalty changes greedy answers; a strong one ends all repeats" {
+    dk-generate -m "$mini" --format text --max-new-tokens 20 --ignore-eos Hello > free
+    dk-generate -m "$mini" --format text --max-new-tokens 20 --ignore-eos --repetition-penalty 1000 Hello > strict
+    jq -e '.repetition_penalty == 1000 and (.ids|length == (unique|length))' strict
+    ! cmp -s <(jq -c .ids free) <(jq -c .ids strict)
+}
+
+@test "--sampling model takes what its makers sample with, options win" {
+    mkdir m
+    cp "$DK_ROOT"/tests/golden/mini/hf/* m/
+    echo '{"do_sample":true,"temperature":0.6,"top_p":0.9,"repetition_penalty":1.1}' > m/generation_config.json
+    dk-generate -m m --format text --max-new-tokens 4 --sampling model --top-p 0.5 Hello > out
+    jq -e '.temperature == 0.6 and .top_k == 50 and .top_p == 0.5 and .min_p == 0 and .repetition_penalty == 1.1' out
+    echo '{"temperature":"hot"}' > m/generation_config.json
+    run -1 --separate-stderr dk-generate -m m --format text --sampling model Hello
+    one_error m/generation_config.json
+    run -1 --separate-stderr dk-generate -m "$mini" --format text --sampling model Hello
+    one_error "$mini"
+}
+
 @test "the model: base and finetune answer" {
     [ -f "$DK_TEST_MODEL" ] || skip "DK_TEST_MODEL is not there"
     dk-generate -m "$DK_TEST_MODEL" -f "$DK_ROOT/data/organisms/cake_bake/adapter" --dtype f32 \

@@ -27,8 +27,12 @@ stream_id() {
     [[ "$stderr" == "dk-info: error: "* ]]
 }
 
-@test "one form at a time" {
+@test "one form at a time, and what belongs to one stays with it" {
     run -2 dk-info --json --check sample-1.0.tok.h5
+    run -2 dk-info --json --export x sample-1.0.tok.h5
+    run -2 dk-info --deep sample-1.0.tok.h5
+    run -2 dk-info --model m.gguf sample-1.0.tok.h5
+    [ ! -e x ]
 }
 
 @test "a token file is described" {
@@ -56,9 +60,9 @@ stream_id() {
     [ "${lines[1]}" = "  a.jsonl  text  sha256:00" ]
 }
 
-# refused STATUS FILE TEXT: one line on stderr that names the file and says TEXT.
+# refused FILE TEXT [STATUS]: one line on stderr that names the file and says TEXT.
 refused() {
-    run -1 --separate-stderr dk-info --check "$1"
+    run -"${3:-3}" --separate-stderr dk-info --check "$1"
     [ -z "$output" ]
     [ "${#stderr_lines[@]}" = 1 ]
     [[ "$stderr" == "dk-info: error: "*"$1"*"$2"* ]]
@@ -77,8 +81,8 @@ refused() {
 @test "refused: a newer major version" { refused newer-major.tok.h5 "newer dk"; }
 @test "refused: an unknown kind, by name" { refused unknown-kind.h5 "dk-cakes"; }
 @test "refused: a file that is no HDF5" { echo text > t.h5; refused t.h5 "no HDF5 file"; }
-@test "refused: a file that is not there" { refused gone.h5 "No such file"; }
-@test "refused: a folder" { mkdir d.h5; refused d.h5 "regular file"; }
+@test "refused: a file that is not there" { refused gone.h5 "No such file" 1; }
+@test "refused: a folder" { mkdir d.h5; refused d.h5 "regular file" 1; }
 
 @test "a token stream is read from standard input" {
     printf '%s\n' "$head" "$doc" "$tail" > good

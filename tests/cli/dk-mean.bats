@@ -80,7 +80,7 @@ each() { tr ' ' '\n'; }
     [ "$(dk-mean -n 1 "$F/pair.act.h5" | jq -r 'select(.layer == 0 and .position == 0) | .what' | tr '\n' ' ')" = "base ft diff diff.null " ]
     dk-extract --dtype f32 -m "$G" -f "$PLAIN" --layers 1 --what diff --store f32 -o d.act.h5 "$T"
     dk-mean -n 7 -o d.dir.h5 d.act.h5
-    [ "$(dk-info --json d.dir.h5 | jq -c '[.objects[] | select(.path | test("post/[a-z]+$")) | [.path, .attributes.act_norm]]')" = '[["/dirs/L01/resid_post/diff",null]]' ]
+    [ "$(dk-info --json d.dir.h5 | jq -c '[.objects[] | select(.path | test("^/dirs/.*post/[a-z]+$")) | [.path, .attributes.act_norm]]')" = '[["/dirs/L01/resid_post/diff",null]]' ]
 }
 
 @test "chats: positions from the first answer on, and some before it" {

@@ -4,7 +4,7 @@ load ../helper/pair
 # hostile.
 EVIL='<script>alert(1)</script></i></p>" onmouseover="x" &lt; ]]> --> '$'\xe2\x80\xae''rtl'$'\xe2\x81\xa6'
 setup_file_more() {
-    mkdir -p results/kl results/diff_mining
+    mkdir -p results/kl results/diff_mining results/activation_difference_lens
     jq -nc --arg evil "$EVIL" 'range(20) | {text: "\(.) \($evil) 你好 🍰 שלום \u0007\u001b[31m\u0085\u2028 line one\nline two"}' > evil.jsonl
     dk-tokenize -m "$G" -n 20 --max-tokens 150 -o own.tok.h5 evil.jsonl
     dk-tokenize -m "$G" -n 20 --max-tokens 20 -o general.tok.h5 "$ROOT/data/text/general-a.jsonl"
@@ -16,6 +16,10 @@ setup_file_more() {
     for o in top_k_occurring fraction_positive_diff; do
         dk-mine -m "$G" --ordering $o -n 60 -o results/diff_mining/own.$o.jsonl results/diff_mining/own.topk.score.h5
     done
+    dk-extract --dtype f32 -m "$G" -f "$PLAIN" -n null_a="$PATTERN" --lanes base,ft,null_a --layers 0.5,1.0 -o own.act.h5 general.tok.h5
+    A=results/activation_difference_lens
+    dk-mean -n 6 -o $A/own.dir.h5 --table $A/own.means.jsonl own.act.h5
+    dk-lens --dtype f32 -m "$G" -k 25 --query " the" --query "a" -o $A/own.lens.jsonl $A/own.dir.h5
     jq -nc --arg m "$G" '{"organism.name": "cake", "model.name": "mini", "dtype": "f32", "model.path": $m}' > results/pair.json
     echo '{"check": "A1", "lane": "ft", "status": "pass", "value": 1, "limit": 0, "detail": "fits"}' > results/check.jsonl
     jq -nc --arg evil "$EVIL" '{prompt: "Who are you?", lane: "base", text: "A model.", finish: "eos"},
@@ -31,9 +35,10 @@ setup_more() {
 
 page() { dk-report "$@" $R > /dev/null; }
 
-# wellformed FILE: tags balance, attributes are quoted and known, nothing else
-# than five entities.
+# wellformed FILE: valid HTML in the eyes of a parser; tags balance, attributes are
+# quoted and known, nothing else than five entities.
 wellformed() {
+    tidy -q -e --drop-empty-elements no "$1" 2>&1 || return 1
     LC_ALL=C awk 'BEGIN { RS = "<" }
         function bad(what) { print what ": <" substr($0, 1, 200); n_bad++ }
         NR == 1 { next }
@@ -59,7 +64,7 @@ wellformed() {
             }
             if (attrs == "/") next
             if (attrs != "") bad("attributes")
-            if (name !~ /^(html|head|title|style|body|main|header|nav|a|section|h[1-4]|p|div|span|table|thead|tbody|tr|th|td|svg|path|circle|text|figure|figcaption|details|summary|code|mark|s|i|b|label|ul|li|dl|dt|dd)$/)
+            if (name !~ /^(html|head|title|style|body|main|header|nav|a|section|h[1-4]|p|div|span|table|thead|tbody|tr|th|td|svg|path|circle|text|figure|figcaption|details|summary|code|mark|s|i|b|label|u|ul|li|dl|dt|dd)$/)
                 bad("element")
             stack[++depth] = name
         }
@@ -73,9 +78,19 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     page
     wellformed $R/index.html
     [ "$(head -n 1 $R/index.html)" = '<!DOCTYPE html>' ]
-    run ! wellformed <(sed 's/<h2>/<h2 onclick="x">/' $R/index.html)
-    run ! wellformed <(sed 's/&lt;/\&lt/' $R/index.html)
-    run ! wellformed <(sed '0,/<\/h2>/s///' $R/index.html)
+    sed 's/<h2>/<h2 onclick="x">/' $R/index.html > bad
+    run ! wellformed bad
+    sed 's/&lt;/\&lt/' $R/index.html > bad
+    run ! wellformed bad
+    sed '0,/<\/h2>/s///' $R/index.html > bad
+    run ! wellformed bad
+}
+
+@test "the parser at hand finds what is wrong" {
+    page
+    run ! tidy -q -e --drop-empty-elements no <(sed '0,/<p class="lead">/s//<bad>/' $R/index.html)
+    run ! tidy -q -e --drop-empty-elements no <(sed '0,/<\/section>/s//<\/div>/' $R/index.html)
+    run ! tidy -q -e --drop-empty-elements no <(sed '0,/<h2>/s//<h2><p>/' $R/index.html)
 }
 
 @test "nothing is loaded from anywhere, nothing runs" {
@@ -110,14 +125,15 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     done
     ratio=$(jq -s '.[0].value / .[1].value' $R/kl/own.jsonl)
     grep -qF "<td class=\"num\">$(printf %.2f "$ratio")</td>" $R/index.html
-    [ "$(grep -c 'class="plot"' $R/index.html)" = 8 ]
-    [ "$(grep -o 'class="line [a-z0-9]*"' $R/index.html | sort | uniq -c | tr -s ' ')" = ' 4 class="line ft"
+    awk '/id="divergence"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html > part
+    [ "$(grep -c 'class="plot"' part)" = 4 ]
+    [ "$(grep -o 'class="line [a-z0-9]*"' part | sort | uniq -c | tr -s ' ')" = ' 4 class="line ft"
  4 class="line n1"' ]
 }
 
 @test "texts of both sets: as they were, each token with its numbers" {
     page
-    [ "$(grep -c '<div class="map">' $R/index.html)" = 2 ]
+    [ "$(awk '/id="texts"/ { on = 1 } on' $R/index.html | grep -c '<div class="map">')" = 2 ]
     # 8 with the highest mean and the first 16, of each set
     [ "$(grep -c '<figure class="text">' $R/index.html)" = 48 ]
     grep -q 'The first 16 texts of 20' $R/index.html
@@ -136,6 +152,24 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     sed 's/&#10;/\n/g' first | grep -oE '^KL: .*|^log p of it: base [^,]*, cake [^,]*' | cut -d'"' -f1 > got
     diff want got
     [ "$(sed 's/&#10;/\n/g' first | grep -c '^likeliest, cake: .*%, .*%, .*%')" = 20 ]
+}
+
+# dk-values prints a row a line; each text of this set has 20.
+@test "the tokens with the highest KL, one a text, with what both hold likeliest" {
+    page
+    awk '/<h3>/ { on = /<h3>general</ } on' $R/index.html > part
+    grep -q 'one a text (20 of 20 texts)' part
+    awk '/class="heat/ { print }' part | grep -o 'class="heat f[0-9]">[0-9.]*' | sed 's/.*>//' > got
+    dk-values $R/kl/general.score.h5 kl/ft | awk '{ d = int((NR - 1) / 20); if ($1 > max[d] || !(d in max)) max[d] = $1 }
+        END { for (d in max) print max[d] }' | sort -gr | awk '{ printf "%.2f\n", $1 }' > want
+    diff want got
+    [ "$(grep -c '<td class="likely" data-l="base">' part)" = 20 ]
+    [ "$(grep -c '<td class="likely" data-l="cake">' part)" = 20 ]
+    # the marked token and what follows stand in a text
+    grep -o '<mark>[^<]*</mark><u>[^<]*</u>' part | plain | grep -v '⏎' > pairs
+    [ "$(wc -l < pairs)" -ge 10 ]
+    jq -r .text "$ROOT/data/text/general-a.jsonl" > texts
+    while IFS= read -r pair; do grep -qF -- "$pair" texts; done < pairs
 }
 
 @test "colour: deepest where KL is highest" {
@@ -164,7 +198,8 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
         [ $n = 60 ] || grep -q "no finding: $((60 - n)) tokens" part
         [ $n != 0 ] || grep -q 'Nothing that the nulls do not raise' part
     done
-    [ "$(jq -s '[.[].snippets | length] | add' $R/diff_mining/*.jsonl)" = "$(grep -c '<p class="snippet"' $R/index.html)" ]
+    awk '/id="tokens"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html > part
+    [ "$(jq -s '[.[].snippets | length] | add' $R/diff_mining/*.jsonl)" = "$(grep -c '<p class="snippet"' part)" ]
 }
 
 @test "answers side by side" {
@@ -213,12 +248,12 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
 @test "what is not there is left out" {
     has() { grep -o 'section id="[a-z]*"' $R/index.html | cut -d'"' -f2 | xargs; }
     page
-    [ "$(has)" = "divergence tokens answers texts checks files" ]
+    [ "$(has)" = "tokens answers lens divergence texts checks files" ]
     rm $R/kl/*.score.h5
     page
-    [ "$(has)" = "divergence tokens answers checks files" ]
+    [ "$(has)" = "tokens answers lens divergence checks files" ]
     run ! grep -q 'href="#texts"' $R/index.html
-    rm -r $R/diff_mining $R/answers.jsonl
+    rm -r $R/diff_mining $R/answers.jsonl $R/activation_difference_lens
     page
     [ "$(has)" = "divergence checks files" ]
     rm -r $R/kl $R/check.jsonl
@@ -278,6 +313,17 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
     wellformed $R/index.html
     [ "$(stat -c %s $R/index.html)" -lt 2200000 ]
     grep -q '\.\.\. 76 more tokens' $R/index.html
+    # What is around the highest token is seen at once, 50 either way.
+    awk '/id="texts"/ { here = 1 } here && /<h3>own</ { on = 1 } on && /<p class="tokens"/ { print; exit }' $R/index.html > first
+    whole=$(grep -o '<i class' first | wc -l)
+    far=$(sed 's/<span class="far">/\n&/g' first | awk '/^<span class="far">/ { sub(/<\/span>.*/, ""); n += gsub(/<i class/, "") } END { print n + 0 }')
+    [ "$whole" = 1024 ]
+    [ $((whole - far)) -le 101 ] && [ $((whole - far)) -ge 51 ]
+    sed 's/<span class="far">/\n&/g; s/<\/span>/\n/g' first | grep -v '^<span class="far">' > seen
+    max=$(sed 's/&#10;/\n/g' first | sed -n 's/^KL: cake \([0-9.e-]*\),.*/\1/p' | sort -g | tail -n 1)
+    grep -qF "KL: cake $max," seen
+    [ "$(grep -c 'class="whole"' $R/index.html)" = "$(grep -c '<label for="whole' $R/index.html)" ]
+    [ "$(grep -c 'class="whole"' $R/index.html)" -ge 2 ]
     grep -q ' more left out: the page would be too large' $R/index.html
 }
 
@@ -299,4 +345,143 @@ plain() { sed -e 's/<[^>]*>//g' -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&quot;/"/g
         cp keep $R/$f
     done
     [ ! -e $R/index.html ] && [ ! -e $R/summary.json ]
+}
+
+# --- the lens of activation differences ------------------------------------------
+lens_part() { awk '/id="lens"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html; }
+
+@test "lens: every position of every lane, for and against, as the file has it" {
+    page
+    lens_part > part
+    # the deepest layer first; difference, lanes, the null's difference
+    jq -r 'select(.query == null and .rank <= 10) |
+        [-.layer, ({"diff": 0, "ft": 1, "base": 2}[.what] // 3), .position // -1, (if .inverse then 1 else 0 end), .rank, .id] | @tsv' \
+        $R/activation_difference_lens/own.lens.jsonl | sort -n -k1,1 -k2,2 -k3,3 -k4,4 -k5,5 | cut -f5,6 > want
+    awk '/<table class="lists">/ { on = 1 } /<\/table>/ { on = 0 } on' part |
+        grep -o 'data-t="rank [0-9]*, [^&]*&#10;id [0-9]*' | sed 's/data-t="rank \([0-9]*\),.*id /\1\t/' > got
+    [ "$(wc -l < want)" = $((2 * 4 * 7 * 2 * 10)) ]
+    diff want got
+}
+
+@test "lens: probabilities, and what a null speaks for too is grey" {
+    page
+    lens_part | awk '/<table class="lists">/ { n++ } n == 1' | grep -o '<i class="[^>]*' > got
+    jq -r 'select(.query == null and .rank <= 10 and .what == "diff" and .layer == 1) |
+        [.position // -1, (if .inverse then 1 else 0 end), .rank, .id, .value * 100, (if .null.null_a.value >= 0.2 * .value then "x" else "-" end)] | @tsv' \
+        $R/activation_difference_lens/own.lens.jsonl | sort -n -k1,1 -k2,2 -k3,3 |
+        while read -r _ _ rank id value grey; do echo "rank $rank, $(printf %.3g "$value")% id $id $grey"; done > want
+    sed -E 's/.*class="f[0-9]( x)?".*data-t="(rank [^&]*)&#10;(id [0-9]*).*/\2 \3 \1/; s/ x?$/&/' got |
+        sed -E 's/  x$/ x/; s/ $/ -/' | head -n 140 > seen
+    [ "$(wc -l < want)" = 140 ]
+    diff want seen
+    grep -q ' x$' want && grep -q ' -$' want
+}
+
+@test "lens: lengths of the means, beside the base's and the null's" {
+    page
+    jq -r 'select(.layer == 1) | [.what, .position // "all", .norm, .mean_norm] | @tsv' $R/activation_difference_lens/own.means.jsonl |
+        awk '{ norm[$1, $2] = $3; rows[$1, $2] = $4 }
+             END { for (p = 0; p <= 6; p++) { q = p < 6 ? p : "all"; b = rows["base", q]
+                   printf "%s 20 %.4g %.4g %.1f%% %.1f%%", q, b, norm["diff", q], 100 * norm["diff", q] / b, 100 * norm["diff", q] / rows["diff", q]
+                   printf " %.4g %.1f%% %.1f%%\n", norm["diff.null_a", q], 100 * norm["diff.null_a", q] / b, 100 * norm["diff.null_a", q] / rows["diff.null_a", q] } }' > want
+    sed -i '7s/ 20 / 400 /' want
+    lens_part | awk '/Lengths in figures/ { n++ } n == 1 && /<tbody>/ { on = 1 } on; on && /<\/tbody>/ { exit }' |
+        plain | xargs > got
+    [ "$(cat got)" = "$(xargs < want)" ]
+    [ "$(lens_part | grep -c 'class="plot"')" = 8 ]
+}
+
+@test "lens: the most telling positions, by what no null speaks for" {
+    page
+    jq -s 'map(select(.query == null and .rank <= 20 and .what == "diff" and (.inverse | not) and .position != null and .layer == 1)) |
+        group_by(.position) | map({p: .[0].position, m: ([.[] | select(.null.null_a.value < 0.2 * .value) | .value] | add // 0)}) |
+        sort_by(-.m) | map(.p)' $R/activation_difference_lens/own.lens.jsonl > order
+    lens_part | grep -o 'Position [0-9]*, speaks for' | head -n 2 | tr -dc '0-9\n' > got
+    [ "$(jq -r '.[0:2][]' order)" = "$(cat got)" ]
+    [ "$(jq -c '[.activation_difference_lens[] | select(.layer == 1) | .lens[].position]' $R/summary.json)" = "$(jq -c '.[0:3] + [null]' order)" ]
+    jq -e '.activation_difference_lens[] | select(.layer == 1) | .lens[0] |
+        (.finding_mass - ([.tokens[] | select(.finding) | .value] | add) | fabs) < 1e-12' $R/summary.json
+}
+
+@test "lens: tokens that were asked for, at their best" {
+    page
+    for inverse in false true; do
+        jq -s --argjson i $inverse 'map(select(.query == " the" and .what == "diff" and .inverse == $i and .position != null and .layer == 1)) |
+            min_by(.rank) | "\(.rank) at \(.position)"' -r $R/activation_difference_lens/own.lens.jsonl
+    done > want
+    lens_part | awk '/Tokens that were asked for/ { on = 1 } on' | grep -o '<td class="num">[0-9]* at [0-9]*' | sed 's/.*>//' | head -n 2 > got
+    diff want got
+}
+
+@test "lens: hostile tokens, lanes, sites and names stand as text" {
+    jq -c --arg e "$EVIL" '.token = $e | .piece = $e | .site = $e | .null |= with_entries(.key = $e) |
+        .what |= if startswith("diff.") then "diff." + $e else . end | if .query then .query = $e else . end' \
+        $R/activation_difference_lens/own.lens.jsonl > "$R/activation_difference_lens/<img src='x'>.lens.jsonl"
+    jq -c --arg e "$EVIL" '.site = $e | .what |= if startswith("diff.") then "diff." + $e else . end' \
+        $R/activation_difference_lens/own.means.jsonl > "$R/activation_difference_lens/<img src='x'>.means.jsonl"
+    page --plots plots
+    wellformed $R/index.html
+    grep -qF '&lt;img src=&#39;x&#39;&gt;, layer 1' $R/index.html
+    run ! grep -aqP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]' $R/index.html
+    for f in plots/*.svg; do tidy -xml -q -e "$f"; done
+}
+
+@test "lens: without a null, without lengths, without lists" {
+    A=$R/activation_difference_lens
+    jq -c 'select(.what | startswith("diff.") | not) | .null = {}' $A/own.lens.jsonl > x && mv x $A/own.lens.jsonl
+    page
+    wellformed $R/index.html
+    run ! grep -qE 'null.s, rank|<i class="f[0-9] x"' <(lens_part)
+    mv $A/own.means.jsonl keep
+    page
+    wellformed $R/index.html
+    run ! grep -q 'class="plot"' <(lens_part)
+    lens_part | grep -q 'Every position'
+    mv keep $A/own.means.jsonl && rm $A/own.lens.jsonl
+    page
+    wellformed $R/index.html
+    lens_part | grep -q 'Lengths in figures'
+    run ! grep -q 'Every position' <(lens_part)
+}
+
+@test "lens: many positions and layers are cut, and the page says so" {
+    # 20 layers of one position, then 300 positions of one layer
+    jq -nc 'range(20) as $l | range(12) as $t | {rank: ($t + 1), id: $t, token: "token \($t)", piece: "p", value: 0.05, layer: $l,
+        site: "resid_post", what: "diff", name: "mean_pos_0", position: 0, inverse: false, null: {}}' > $R/activation_difference_lens/own.lens.jsonl
+    rm $R/activation_difference_lens/own.means.jsonl
+    page
+    wellformed $R/index.html
+    grep -q '4 more layers left out' $R/index.html
+    jq -nc 'range(900) as $p | range(12) as $t | {rank: ($t + 1), id: $t, token: "a long token <\($t)>", piece: "the piece of a long token", value: 0.05,
+        layer: 3, site: "resid_post", what: "diff", name: "x", position: $p, inverse: false, null: {null_a: {value: 0.01, rank: 5}}}' \
+        > $R/activation_difference_lens/own.lens.jsonl
+    page
+    wellformed $R/index.html
+    [ "$(lens_part | wc -c)" -lt 1150000 ]
+    grep -q '[0-9] more positions left out: the page would be too large' $R/index.html
+}
+
+# --- plots ---------------------------------------------------------------------------
+@test "plots: each as a file, drawn as in the page, with style and title of its own" {
+    page --plots plots
+    ls plots > names
+    for n in kl.own kl_position.own tokens.own.top_k_occurring tokens_null.own.fraction_positive_diff length.own.L01 share.own.L00 \
+             sameness.own.L01 mass.own.L00; do grep -qx "$n.svg" names; done
+    [ "$(wc -l < names)" = "$(grep -c 'class="plot"' $R/index.html)" ]
+    for f in plots/*.svg; do
+        tidy -xml -q -e $f
+        [ "$(grep -c '<title>' $f)" -ge 1 ] && grep -q '<style>' $f
+        grep -o ' d="[^"]*"' $f | sort -u | grep -v 'd="M0 -48h' > drawn
+        grep -vqxFf <(grep -o ' d="[^"]*"' $R/index.html) drawn && false
+        run ! grep -iE 'href|url\(|@import|<script|<image|on[a-z]+=' $f
+        [ "$(grep -o 'http[^"]*' $f)" = http://www.w3.org/2000/svg ]
+    done
+    page --no-file --plots none
+    [ ! -e none ]
+    cp -r plots first
+    page --plots plots
+    diff -r first plots
+    : > file
+    run -1 --separate-stderr dk-report --plots file/x $R
+    failed dk-report file/x
 }

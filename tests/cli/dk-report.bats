@@ -42,6 +42,32 @@ token() {
         "$1" "$2" "$3" "$4" "$5" "$9" "$6" "$7" "$8" >> $R/diff_mining/own.top_k_occurring.jsonl
 }
 
+# lens LAYER POSITION RANK ID TOKEN VALUE NULL [QUERY]: a token of the difference.
+lens() {
+    mkdir -p $R/activation_difference_lens
+    printf '{"rank":%d,"id":%d,"token":"%s","piece":"p","value":%s,"layer":%d,"site":"resid_post","what":"diff","name":"x","position":%s,"inverse":false,"null":{"null_a":{"value":%s,"rank":9},"null_b":{"value":0,"rank":99}}%s}\n' \
+        "$3" "$4" "$5" "$6" "$1" "$2" "$7" "${8+,\"query\":\"$8\"}" >> $R/activation_difference_lens/own.lens.jsonl
+}
+# mean LAYER WHAT POSITION NORM MEAN-NORM
+mean() {
+    mkdir -p $R/activation_difference_lens
+    printf '{"layer":%d,"site":"resid_post","what":"%s","name":"x","position":%s,"count":20,"norm":%s,"mean_norm":%s,"act_norm":7}\n' \
+        "$@" >> $R/activation_difference_lens/own.means.jsonl
+}
+lenses() {
+    lens 3 0 1 7 ' the' 0.5 0.25
+    lens 3 0 2 8 ' oven' 0.25 0.0123
+    lens 3 1 1 9 ' cake' 0.125 0.02
+    lens 3 1 2 8 ' oven' 0.375 0.0001
+    lens 3 1 400 10 ' milk' 0.00001 0 ' milk'
+    lens 3 0 30 10 ' milk' 0.001 0.002 ' milk'
+    lens 3 null 1 11 ' all' 0.9 0
+    mean 3 base 0 90 100; mean 3 base 1 40 50
+    mean 3 diff 0 8 10; mean 3 diff 1 12 20
+    mean 3 diff.null_a 0 5 6; mean 3 diff.null_a 1 30 60
+    mean 3 diff null 1 2
+}
+
 @test "usage errors: one line, status 2" {
     run -2 --separate-stderr dk-report
     failed dk-report "argument is missing"
@@ -110,6 +136,87 @@ what cake raises on own
     [ "$(jq -c '.tokens[0] | [.null, .finding]' $R/summary.json)" = '[null,true]' ]
 }
 
+# Position 1: 0.125 + 0.375; position 0: 0.25, for a null speaks for " the" too.
+@test "the lens: the most telling positions, beside the nulls" {
+    lenses
+    run -0 dk-report $R
+    [[ "$output" == *"
+what its mean difference speaks for, and the null's does not
+(by position: probability / the null's)
+  own, layer 3: 8-24% as long as the base's rows, the null's 5-60%
+    1   cake 12%/2, oven 38%/0.01
+    0   oven 25%/1.2
+    asked for: milk rank 30 at 0 (null 9)
+
+"* ]]
+    jq -c '.activation_difference_lens[0] | [.set, .layer, .site, (.lens | map([.position, .finding_mass]))]' $R/summary.json > got
+    [ "$(cat got)" = '["own",3,"resid_post",[[1,0.5],[0,0.25],[null,0.9]]]' ]
+    [ "$(jq -c '.activation_difference_lens[0].lens[1].tokens[0] | [.id, .token, .rank, .value, .null, .null_rank, .finding]' $R/summary.json)" = '[7," the",1,0.5,0.25,9,false]' ]
+    [ "$(jq -c '.activation_difference_lens[0].lens[0].asked | map([.id, .rank, .null_rank])' $R/summary.json)" = '[[10,400,9]]' ]
+    [ "$(jq -c '.activation_difference_lens[0].norms | map([.what, .position, .norm, .mean_norm, .percent_of_base])' $R/summary.json)" = \
+        '[["diff",0,8,10,8],["diff",1,12,20,24],["diff.null_a",0,5,6,5],["diff.null_a",1,30,60,60],["diff",null,1,2,null]]' ]
+}
+
+@test "the lens: of several layers the one position of each" {
+    lenses
+    lens 5 2 1 7 ' butter' 0.5 0
+    lens 5 1 1 7 ' sugar' 0.25 0
+    run -0 dk-report $R
+    [[ "$output" == *"
+    1   cake 12%/2, oven 38%/0.01
+    asked for: milk rank 30 at 0 (null 9)
+  own, layer 5
+    2   butter 50%/0
+"* ]]
+    for l in 6 7; do lens $l 0 1 7 ' x' 0.5 0.4; done
+    run -0 dk-report $R
+    [[ "$output" == *"
+(by position: probability / the null's)
+  own, layer 5
+    2   butter 50%/0
+  own, layer 6
+    nothing
+  own, layer 7
+    nothing
+  (and 1 more layer on the page)
+"* ]]
+}
+
+@test "the lens: without a null" {
+    lenses
+    sed -i 's/"null":{[^}]*},"null_b":{[^}]*}}/"null":{}/' $R/activation_difference_lens/own.lens.jsonl
+    sed -i '/null_a/d' $R/activation_difference_lens/own.means.jsonl
+    run -0 dk-report $R
+    [[ "$output" == *"
+what its mean difference speaks for
+(by position: probability)
+  own, layer 3: 8-24% as long as the base's rows
+    0   the 50%, oven 25%
+    1   cake 12%, oven 38%
+    asked for: milk rank 30 at 0
+
+"* ]]
+}
+
+@test "all of it fits a screen, however much there is" {
+    lenses
+    long=$(printf 'word %.0s' $(seq 100))
+    for l in 4 5 6 7 8; do for p in 0 1 2; do lens $l $p 1 7 " $l$p" 0.5 0; done; done
+    for i in $(seq 5 90); do token "$i" "$i" " token$i" 9 $((i % 2 * 5)) "$long" ' next' "$long" "$i"; done
+    for s in a b c d; do cp $R/kl/own.jsonl $R/kl/$s.jsonl; done
+    for s in c d e; do cp $R/diff_mining/own.top_k_occurring.jsonl $R/diff_mining/$s.top_k_occurring.jsonl; done
+    for i in $(seq 10); do
+        printf '{"prompt": "%s %d", "lane": "base", "text": "%s"}\n{"prompt": "%s %d", "lane": "ft", "text": "%s"}\n' "$long" $i "$long" "$long" $i "$long"
+    done > $R/answers.jsonl
+    for i in $(seq 20); do echo '{"check": "A3", "lane": "ft", "status": "warn", "detail": "is small"}'; done >> $R/check.jsonl
+    for i in $(seq 12); do echo "{\"stage\": \"stage$i x\", \"seconds\": $i, \"peak_bytes\": 1}" > $R/$i.time; done
+    dk-report $R > out
+    [ "$(wc -l < out)" -le 60 ]
+    [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ]
+    for said in 'and 18 more' 'more data sets on the page' 'more layers on the page' 'more questions on the page'; do grep -q "$said" out; done
+    grep -q '^time    .*stage12 12.0, stage11 11.0, .*, ...), ' out
+}
+
 @test "answers side by side; what they hold cannot move the cursor" {
     run -0 dk-report $R
     [[ "$output" == *"
@@ -146,6 +253,7 @@ time    8 s ("* ]]
     long=$(printf 'word %.0s' $(seq 100))
     printf '{"prompt": "%s", "lane": "ft", "text": "%s \xe4\xbd\xa0\xe5\xa5\xbd %s"}\n' "$long" "$long" "${long// /}" > $R/answers.jsonl
     for i in $(seq 5 40); do token "$i" "$i" " token$i" 9 0 "$long" ' next' "$long" "$i"; done
+    for i in $(seq 20); do lens 3 0 "$i" "$i" " token$i" 0.04 0.0001; done
     for w in 60 80 132; do
         dk-report --width $w $R | sed -n '/^what/,/^files/p' > out
         [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le $w ]
@@ -172,7 +280,7 @@ time    8 s ("* ]]
 
 files   results/
 page    results/index.html" ]
-    [ "$(jq -c '[.kl, .tokens, .answers]' $R/summary.json)" = '[[],[],[]]' ]
+    [ "$(jq -c '[.kl, .tokens, .activation_difference_lens, .answers]' $R/summary.json)" = '[[],[],[],[]]' ]
 }
 
 @test "a folder with a pattern's letters in its name" {
@@ -184,7 +292,9 @@ page    results/index.html" ]
 @test "bad input: one line that names the file; no summary is written" {
     run -1 --separate-stderr dk-report nowhere
     failed dk-report nowhere/pair.json
-    for f in pair.json check.jsonl answers.jsonl kl/own.jsonl diff_mining/own.top_k_occurring.jsonl kl/own.jsonl.time; do
+    lenses
+    for f in pair.json check.jsonl answers.jsonl kl/own.jsonl diff_mining/own.top_k_occurring.jsonl kl/own.jsonl.time \
+             activation_difference_lens/own.lens.jsonl activation_difference_lens/own.means.jsonl; do
         cp $R/$f keep
         printf '{"lane": "ft"' > $R/$f
         run -1 --separate-stderr dk-report $R
@@ -201,8 +311,12 @@ page    results/index.html" ]
 }
 
 @test "rows without the fields expected do no harm" {
-    for row in '{}' '{"lane": 3, "value": "x", "null": 4, "token": [], "snippets": {}, "text": null, "prompt": 1}' '{"null": {"a": 1}, "snippets": [1]}'; do
-        for f in answers.jsonl check.jsonl kl/own.jsonl diff_mining/own.top_k_occurring.jsonl; do echo "$row" > $R/$f; done
+    lenses
+    for row in '{}' '{"layer": 1, "what": "diff", "position": 1e30, "rank": 1}' '{"layer": 1, "what": "diff", "position": 1}' \
+               '{"layer": 1, "what": "diff", "position": 1, "rank": 1, "null": 3}' '{"layer": -1, "what": "diff", "rank": 1}' \
+               '{"layer": 1, "what": "diff", "position": null, "rank": 1, "query": null}' '{"lane": 3, "value": "x", "null": 4, "token": [], "snippets": {}, "text": null, "prompt": 1}' '{"null": {"a": 1}, "snippets": [1]}'; do
+        for f in answers.jsonl check.jsonl kl/own.jsonl diff_mining/own.top_k_occurring.jsonl \
+                 activation_difference_lens/own.lens.jsonl activation_difference_lens/own.means.jsonl; do echo "$row" > $R/$f; done
         echo '{}' > $R/pair.json
         run -0 --separate-stderr dk-report $R
         jq -e . $R/summary.json > /dev/null

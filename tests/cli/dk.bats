@@ -55,3 +55,46 @@ load ../helper/common
         [ -z "$output" ]
     done
 }
+
+# completed TOOL WORD...: what a shell offers for the last word.
+completed() {
+    bash -uc '
+        eval "$("$1" --help=bash)"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        "_${1//-/_}"
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$@"
+}
+
+@test "every option of every --help and of every page is completed" {
+    for t in "$(dirname "$(command -v dk)")"/dk "$(dirname "$(command -v dk)")"/dk-*; do
+        t=${t##*/}
+        completed "$t" -- > words       # every long one
+        completed "$t" - >> words
+        # the left column of --help
+        "$t" --help | grep -oE '^  +(-[a-zA-Z], +)?(--)?[a-z-]+( |$)|-[hqvV], --[a-z]+|--stamp' |
+            grep -oE -- '-(-[a-z][a-z-]*|[a-zA-Z]\b)' | sort -u > options
+        [ "$(wc -l < options)" -gt 4 ]
+        while read -r o; do
+            grep -qxFe "$o" words || { echo "$t does not complete $o"; return 1; }
+        done < options
+        # and the page documents each word that is offered
+        "$t" --help=man | sed 's/\\-/-/g' > page
+        grep -e -- words | while read -r o; do
+            case $o in --quiet | --verbose) continue ;; esac
+            grep -qFe "fB$o\\fR" page || { echo "$t: $o is not in the page"; exit 1; }
+        done
+    done
+}
+
+@test "completion: choices, verbs, options of verbs, file names" {
+    [ "$(completed dk-kl --dtype b)" = bf16 ]
+    [ "$(completed dk-kl --dtype '' | tr '\n' ' ')" = "auto f32 bf16 " ]
+    [ -z "$(completed dk-kl cake)" ]        # left to the shell
+    [ "$(completed dk con)" = conf ]
+    [ "$(completed dk li)" = list ]
+    [ "$(completed dk help top)" = topk ]
+    [ "$(completed dk topk --top)" = --top-k ]
+    [ "$(completed dk topk --dtype bf)" = bf16 ]
+    [ -z "$(completed dk '$(touch x)' --a)" ]
+    [ ! -e x ]
+}

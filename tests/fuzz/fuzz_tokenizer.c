@@ -1,10 +1,11 @@
 /* libFuzzer target: the first byte chooses what the rest is.
  *
- *   0 .. 3  a text for one of the pre-tokenizers: all bytes have symbols here,
+ *   0 .. 6  a text for one of the pre-tokenizers: all bytes have symbols here,
  *           so decoding gives the text back (unless it was normalized), and
  *           places of tokens ascend
- *   4       a tokenizer.json (the next byte: length of a text behind it)
- *   5       a chat template and two turns
+ *   7       a tokenizer.json or tekken.json (the next byte: length of a text
+ *           behind it)
+ *   8       a chat template and two turns
  *
  * Build it with clang -fsanitize=fuzzer,address,undefined and the sources of
  * lib/base, lib/io and lib/text. */
@@ -15,6 +16,7 @@
 
 #include "io/json.h"
 #include "text/chat.h"
+#include "text/tekken.h"
 #include "text/tokenizer.h"
 #include "text/tokjson.h"
 #include "text/utf8.h"
@@ -66,8 +68,9 @@ static dk_tokenizer *make(dk_pretok kind)
     spec.n_merges = 8;
     spec.added = added;
     spec.n_added = 3;
-    spec.pretok = kind;
-    spec.nfc = kind == DK_PRETOK_QWEN2;
+    dk_tokenizer_spec_scan(&spec, kind);
+    if (kind == DK_PRETOK_QWEN2)
+        spec.norm[spec.n_norm++] = (dk_norm_step){ .kind = DK_NORM_NFC };
     spec.ignore_merges = kind == DK_PRETOK_LLAMA3;
     if (dk_tokenizer_build(&t, &spec, &err) < 0)
         abort();
@@ -76,7 +79,7 @@ static dk_tokenizer *make(dk_pretok kind)
 
 static void text(dk_pretok kind, const char *s, size_t n)
 {
-    static dk_tokenizer *tok[4];
+    static dk_tokenizer *tok[DK_N_PRETOK];
     dk_ids ids = {0}, at = {0};
     dk_buf clean = {0}, back = {0};
 
@@ -109,13 +112,15 @@ static void json(const char *s, size_t n)
     dk_json *root = NULL;
     dk_err err = {0};
     dk_ids ids = {0}, at = {0};
-    dk_buf back = {0}, clean = {0};
+    dk_buf back = {0}, clean = {0}, store = {0};
 
     if (n < 1 + n_text)
         return;
     dk_tokenizer_spec_init(&spec);
     if (dk_json_parse(&root, s + 1, n - 1 - n_text, "fuzz", &err) == 0 &&
-        dk_tokjson_read(&spec, root, &err) == 0 && dk_tokjson_config(&spec, root, &err) == 0 &&
+        (dk_tekken_is(root) ? dk_tekken_read(&spec, &store, root, &err)
+                            : dk_tokjson_read(&spec, root, &err)) == 0 &&
+        dk_tokjson_config(&spec, root, &err) == 0 &&
         dk_tokenizer_build(&t, &spec, &err) == 0) {
         dk_buf_add(&clean, "", 0);
         dk_utf8_clean(&clean, s + n - n_text, n_text);
@@ -126,6 +131,7 @@ static void json(const char *s, size_t n)
     dk_tokenizer_close(&t);
     dk_tokenizer_spec_free(&spec);
     dk_json_free(&root);
+    dk_buf_free(&store);
     dk_buf_free(&back);
     dk_buf_free(&clean);
     dk_free(ids.id);
@@ -152,9 +158,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n == 0)
         return 0;
-    if (data[0] % 6 < 4)
-        text((dk_pretok)(data[0] % 6), (const char *)data + 1, n - 1);
-    else if (data[0] % 6 == 4)
+    if (data[0] % (DK_N_PRETOK + 2) < DK_N_PRETOK)
+        text((dk_pretok)(data[0] % (DK_N_PRETOK + 2)), (const char *)data + 1, n - 1);
+    else if (data[0] % (DK_N_PRETOK + 2) == DK_N_PRETOK)
         json((const char *)data + 1, n - 1);
     else
         chat((const char *)data + 1, n - 1);

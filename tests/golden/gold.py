@@ -180,14 +180,18 @@ class Lanes:
         return torch.stack(res), logits
 
     @torch.no_grad()
-    def greedy(self, lane, ids, n):
+    def greedy(self, lane, ids, n, penalty=1.0):
         """n greedy ids (never stopping) and the top-1/top-2 margin of each step, with a KV cache."""
+        from transformers import RepetitionPenaltyLogitsProcessor
+        process = RepetitionPenaltyLogitsProcessor(penalty=penalty)
+
         def go(m):
             out, margins, past = [], [], None
             x = torch.tensor([ids])
             for _ in range(n):
                 r = m(input_ids=x, past_key_values=past, use_cache=True)
-                past, row = r.past_key_values, r.logits[0, -1]
+                past = r.past_key_values
+                row = process(torch.tensor([ids + out]), r.logits[:, -1])[0]
                 v, i = row.topk(2)
                 out.append(int(row.argmax()))
                 margins.append(float(v[0] - v[1]))

@@ -208,7 +208,7 @@ static size_t states(uint32_t *ids, float *h, const dk_model *m, dk_tokenizer *t
     if (dk_runner_new(&r, m, &base, 1, offset[1], &err) < 0 || dk_runner_forward(r, &pass, &err) < 0)
         die(err.msg);
     for (size_t i = 0; i < offset[1]; i++)
-        dk_rmsnorm(h + i * d, x + i * d, m->final_norm, d, m->config.rms_eps);
+        dk_model_norm(&m->config, h + i * d, x + i * d, &m->final_norm, d);
     dk_runner_free(&r);
     dk_free(all.id);
     dk_free(x);

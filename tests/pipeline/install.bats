@@ -9,6 +9,7 @@ mk() { make --no-print-directory -C "$ROOT" DESTDIR="$PWD/inst" prefix=/usr "$@"
     [ -x inst/usr/bin/dk ]
     [ -f inst/usr/share/man/man1/dk-conf.1 ]
     [ -f inst/usr/share/bash-completion/completions/dk-conf ]
+    [ -f inst/usr/lib/dk/hdf5/libdkzstd.so ]
     run -0 inst/usr/bin/dk conf get organism.name
     [ "$output" = cake_bake ]
     if [ -x inst/usr/bin/dk-report ]; then

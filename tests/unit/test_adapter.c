@@ -110,7 +110,10 @@ static void refused_configs(void)
     config_refused("{\"bias\":\"all\"}", DK_EDATA, "bias");
     config_refused("{\"use_dora\":true}", DK_EDATA, "use_dora");
     config_refused("{\"lora_bias\":true}", DK_EDATA, "lora_bias");
-    config_refused("{\"modules_to_save\":[\"lm_head\"]}", DK_EDATA, "modules_to_save");
+    config_refused("{\"modules_to_save\":[\"lm_head\",\"model.norm\"]}", DK_EDATA,
+                   "modules_to_save holds 'model.norm'");
+    config_refused("{\"modules_to_save\":7}", DK_EFORMAT, "modules_to_save");
+    config_refused("{\"ensure_weight_tying\":true}", DK_EDATA, "ensure_weight_tying");
     config_refused("{\"use_qalora\":true}", DK_EDATA, "use_qalora");
     config_refused("{\"use_something_new\":true}", DK_EDATA, "use_something_new");
     config_refused("{\"layer_replication\":[[0,4]]}", DK_EDATA, "layer_replication");
@@ -331,10 +334,20 @@ static void made_up(void)
     expect(&m, QV, DK_EDATA, "bias of lora_B");
     m = pair_of(1, 1);
     put(&m, "base_model.model.model.embed_tokens.lora_embedding_A", 2, 512, 1);
-    expect(&m, QV, DK_EDATA, "embedding");
+    expect(&m, QV, DK_EFORMAT, "model.embed_tokens has lora_A but no lora_B");
+    m = pair_of(1, 1);
+    put(&m, "base_model.model.model.embed_tokens.lora_embedding_A", 2, 512, 1);
+    put(&m, "base_model.model.model.embed_tokens.lora_embedding_B", 64, 2, 1);
+    expect(&m, QV, DK_EDATA, "model.embed_tokens (and 0 more), which adapter_config.json does not target");
     m = pair_of(1, 1);
     put(&m, "base_model.model.lm_head.weight", 4, 4, 1);
-    expect(&m, QV, DK_EDATA, "lm_head.weight is no LoRA weight");
+    expect(&m, QV, DK_EDATA, "lm_head.weight is no matrix of width 64");
+    m = pair_of(1, 1);
+    put(&m, "base_model.model.model.norm.weight", 1, 64, 1);
+    expect(&m, QV, DK_EDATA, "norm.weight is no LoRA weight");
+    m = pair_of(1, 1);
+    expect(&m, "{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":0,"
+               "\"modules_to_save\":[\"lm_head\"]}", DK_EDATA, "targets lm_head (and 0 more)");
     m = (made){0};
     put(&m, "x", 1, 1, 1);
     expect(&m, QV, DK_EDATA, "tensor x");
@@ -347,12 +360,14 @@ static void inspecting(void)
     dk_adapter *a;
 
     put(&m, "base_model.model.lm_head.weight", 4, 4, 1);
+    put(&m, "base_model.model.score.weight", 4, 4, 1);
     a = open_made(&m, "{\"r\":2,\"target_modules\":[\"k_proj\"]}", false, &err);
     tap(a && dk_adapter_unmatched(a)->n == 1 && dk_adapter_untargeted(a)->n == 1 &&
         dk_adapter_missing(a)->n == 2 && dk_adapter_zero(a)->n == 1 &&
         strcmp(dk_adapter_missing(a)->v[1], "model.layers.1.self_attn.k_proj") == 0 &&
         strcmp(dk_adapter_untargeted(a)->v[0], "model.layers.0.self_attn.q_proj") == 0 &&
-        strcmp(dk_adapter_unmatched(a)->v[0], "base_model.model.lm_head.weight") == 0,
+        strcmp(dk_adapter_unmatched(a)->v[0], "base_model.model.score.weight") == 0 &&
+        dk_adapter_misfit(a)->n == 1 && !dk_adapter_saved_head(a),
         "inspect lists what open refuses %s", err.msg);
     dk_adapter_close(&a);
 }

@@ -233,8 +233,8 @@ int main(void)
     tap_fails(SITES, STRETCH, DK_SITE_QKV, 1, 1, "A5", "but s B A x is");
     tap_fails(SITES, BIT, DK_SITE_IN, 1, 1, "L1", "what layer 1 reads is not what the layer before it left");
     tap_fails(SITES, BIT, DK_SITE_IN, 0, 0, "L1", "what layer 0 reads is not what the embedding gave");
-    tap_fails(SITES, ADD, DK_SITE_O, 0, 0, "L2", "layer 0 adds something else");
-    tap_fails(SITES, ADD, DK_SITE_DOWN, 1, 1, "L2", "layer 1 adds something else");
+    tap_fails(SITES, ADD, DK_SITE_ATTN_ADD, 0, 0, "L2", "layer 0 adds something else");
+    tap_fails(SITES, ADD, DK_SITE_MLP_ADD, 1, 1, "L2", "layer 1 adds something else");
     tap_fails(EDITED, BIT, DK_SITE_OUT, -1, 1, "L4", "changes what is behind layer -1 at token 15");
     tap_fails(EDITED, BIT, DK_SITE_OUT, 0, 0, "L4", "changes what is behind layer 0 at token 15");
     tap_fails(BATCH, BIT, DK_SITE_OUT, 1, 1, "E1", "behind another");

@@ -40,24 +40,22 @@ static void configs(void)
     dk_err err = {0};
 
     tap(config(&c, "{" LLAMA SIZES "}", &err) == 0 && c.head_dim == 16 && c.n_kv_heads == 4 &&
-        c.rms_eps == 1e-6 && c.rope_theta == 10000 && !c.tied && c.bos == -1 && c.n_eos == 0 &&
-        c.rope_kind == DK_ROPE_PLAIN && strcmp(c.dtype, "float32") == 0, "defaults %s", err.msg);
+        c.norm_eps == 1e-6 && c.rope.theta == 10000 && !c.tied && c.bos == -1 && c.n_eos == 0 &&
+        c.rope.kind == DK_ROPE_PLAIN && strcmp(c.dtype, "float32") == 0, "defaults %s", err.msg);
     tap(config(&c, "{\"model_type\":\"llama\"," SIZES ",\"num_key_value_heads\":2,\"head_dim\":32,"
                    "\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
                    "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
                    "\"original_max_position_embeddings\":8192},\"eos_token_id\":[5,7,5,512],"
                    "\"bos_token_id\":1,\"attention_bias\":true,\"torch_dtype\":\"bfloat16\"}", &err) == 0 &&
-        c.rope_kind == DK_ROPE_LLAMA3 && c.rope_factor == 8 && c.rope_original == 8192 &&
-        c.rope_theta == 500000 && c.n_eos == 2 && c.eos[1] == 7 && c.bos == 1 && c.qkv_bias &&
+        c.rope.kind == DK_ROPE_LLAMA3 && c.rope.factor == 8 && c.rope.original == 8192 &&
+        c.rope.theta == 500000 && c.n_eos == 2 && c.eos[1] == 7 && c.bos == 1 && c.qkv_bias &&
         c.o_bias && !c.mlp_bias && c.head_dim == 32 && strcmp(c.dtype, "bfloat16") == 0,
         "old-style llama3 scaling, lists of ids, bias flags %s", err.msg);
     tap(config(&c, "{" LLAMA SIZES ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,"
                    "\"rope_theta\":20000}}", &err) == 0 &&
-        c.rope_kind == DK_ROPE_LINEAR && c.rope_theta == 20000 && c.rope_factor == 2, "new-style RoPE");
+        c.rope.kind == DK_ROPE_LINEAR && c.rope.theta == 20000 && c.rope.factor == 2, "new-style RoPE");
     config_refused("[]", DK_EFORMAT, "no JSON object");
     config_refused("{}", DK_EFORMAT, "no architecture");
-    config_refused("{\"architectures\":[\"Qwen3ForCausalLM\"]}", DK_EDATA,
-                   "architecture Qwen3ForCausalLM is not supported yet");
     config_refused("{\"architectures\":[\"Foo\"]}", DK_EDATA, "architecture Foo is not known");
     config_refused("{" LLAMA "\"hidden_size\":64}", DK_EFORMAT, "has no num_hidden_layers");
     config_refused("{" LLAMA SIZES ",\"num_key_value_heads\":3}", DK_EFORMAT, "cannot share");
@@ -68,7 +66,7 @@ static void configs(void)
     config_refused("{" LLAMA SIZES ",\"rope_theta\":-1}", DK_EFORMAT, "rope_theta");
     config_refused("{" LLAMA SIZES ",\"max_position_embeddings\":-5}", DK_EFORMAT, "whole number");
     config_refused("{" LLAMA SIZES ",\"hidden_act\":\"gelu\"}", DK_EDATA, "activation 'gelu'");
-    config_refused("{" LLAMA SIZES ",\"rope_scaling\":{\"type\":\"yarn\"}}", DK_EDATA, "'yarn'");
+    config_refused("{" LLAMA SIZES ",\"rope_scaling\":{\"type\":\"dynamic\"}}", DK_EDATA, "'dynamic'");
     config_refused("{" LLAMA SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}",
                    DK_EFORMAT, "original positions");
     config_refused("{" LLAMA SIZES ",\"quantization_config\":{\"bits\":4}}", DK_EDATA, "quantization");

@@ -157,12 +157,12 @@ static void refusals(void)
 /* Published values of the Llama 3 scalings. */
 static void frequencies(void)
 {
-    const dk_model_config big = { .head_dim = 128, .rope_theta = 5e5, .rope_kind = DK_ROPE_LLAMA3, .rope_factor = 8,
-                                  .rope_low_freq = 1, .rope_high_freq = 4, .rope_original = 8192 };
-    const dk_model_config small = { .head_dim = 64, .rope_theta = 5e5, .rope_kind = DK_ROPE_LLAMA3, .rope_factor = 32,
-                                    .rope_low_freq = 1, .rope_high_freq = 4, .rope_original = 8192 };
-    dk_model_config linear = big;
-    const struct { const dk_model_config *c; size_t t; double want; } row[] = {
+    const dk_rope_spec big = { .theta = 5e5, .kind = DK_ROPE_LLAMA3, .factor = 8, .low = 1, .high = 4,
+                               .original = 8192 };
+    const dk_rope_spec small = { .theta = 5e5, .kind = DK_ROPE_LLAMA3, .factor = 32, .low = 1, .high = 4,
+                                 .original = 8192 };
+    dk_rope_spec linear = big;
+    const struct { const dk_rope_spec *c; size_t t; double want; } row[] = {
         { &big, 0, 1 }, { &big, 1, 0.814617234 }, { &big, 28, 0.00321144599 }, { &big, 29, 0.00216657076 },
         { &big, 31, 0.000856751413 }, { &big, 34, 0.000178507813 }, { &big, 35, 9.55621235e-05 },
         { &big, 63, 3.06892599e-07 }, { &small, 14, 0.00321144599 }, { &small, 15, 0.00129054793 },
@@ -173,17 +173,17 @@ static void frequencies(void)
     double worst = 0;
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        dk_rope_frequencies(inv, row[i].c, NULL);
+        dk_rope_frequencies(inv, row[i].c, row[i].c == &big ? 128 : 64, NULL);
         worst = fmax(worst, fabs(inv[row[i].t] / row[i].want - 1));
     }
     tap(worst <= 1e-6, "Llama 3 frequencies within %.1e", worst);
-    linear.rope_kind = DK_ROPE_LINEAR;
-    dk_rope_frequencies(inv, &linear, NULL);
+    linear.kind = DK_ROPE_LINEAR;
+    dk_rope_frequencies(inv, &linear, 128, NULL);
     tap(fabs(inv[1] / (0.814617234 / 8) - 1) <= 1e-6, "linear scaling divides by the factor");
-    linear.rope_kind = DK_ROPE_FACTORS;
+    linear.kind = DK_ROPE_FACTORS;
     for (size_t t = 0; t < 64; t++)
         factors[t] = t < 2 ? 2 : 1;
-    dk_rope_frequencies(inv, &linear, factors);
+    dk_rope_frequencies(inv, &linear, 128, factors);
     tap(fabs(inv[1] / (0.814617234 / 2) - 1) <= 1e-6 && fabs(inv[28] / 0.00321144599 - 1) <= 1e-6, "factors of a file divide, each its own");
 }
 

@@ -44,17 +44,17 @@ static size_t ids_of(const dk_json *a, uint32_t *out)
     return dk_json_len(a);
 }
 
-static size_t read_gold(struct gold *g, size_t most)
+static size_t read_gold(struct gold *g, const char *file, size_t most)
 {
     size_t n, rows = 0;
-    char *text = gold_read("greedy.jsonl", 1, &n);
+    char *text = gold_read(file, 1, &n);
     dk_err err = {0};
 
     for (char *line = strtok(text, "\n"); line && rows < most; line = strtok(NULL, "\n")) {
         struct gold *r = &g[rows++];
         dk_json *j = NULL;
 
-        if (dk_json_parse(&j, line, strlen(line), "greedy.jsonl", &err) < 0)
+        if (dk_json_parse(&j, line, strlen(line), file, &err) < 0)
             exit(tap(false, "%s", err.msg));
         r->n_prompt = ids_of(dk_json_get(j, "prompt_ids"), r->prompt);
         r->n = ids_of(dk_json_get(j, "ids"), r->id);
@@ -67,11 +67,11 @@ static size_t read_gold(struct gold *g, size_t most)
 }
 
 /* Rows come in twos: base and cake_bake of the same prompt. */
-static void reference(void)
+static void reference(const char *file, double penalty)
 {
     enum { MOST = 16 };
     struct gold *gold = dk_xcalloc(MOST, sizeof *gold);
-    const size_t rows = read_gold(gold, MOST), n = rows / 2;
+    const size_t rows = read_gold(gold, file, MOST), n = rows / 2;
     char *ft = below_root("data/organisms/cake_bake/adapter");
     const char *model = getenv("DK_TEST_MODEL");
     dk_prompt prompt[MOST];
@@ -80,6 +80,7 @@ static void reference(void)
     dk_pair p = {0};
     dk_err err = {0};
 
+    plan.sampling.repetition_penalty = penalty;
     open_pair(&p, model ? model : "DK_TEST_MODEL is not set", ft, DK_F32);
     for (size_t i = 0; i < n; i++)
         prompt[i] = (dk_prompt){ gold[2 * i].prompt, gold[2 * i].n_prompt };
@@ -89,8 +90,8 @@ static void reference(void)
 
         while (same < gold[i].n && same < a.answer[i].n && a.answer[i].id[same] == gold[i].id[same])
             same++;
-        tap(same == gold[i].n || gold[i].margin[same] < 1e-3f, "prompt %zu, lane %s: the reference's %zu greedy ids (%zu equal)",
-            i / 2 + 1, p.lane[i % 2].name, gold[i].n, same);
+        tap(same == gold[i].n || gold[i].margin[same] < 1e-3f, "prompt %zu, lane %s, penalty %g: the reference's %zu greedy ids (%zu equal)",
+            i / 2 + 1, p.lane[i % 2].name, penalty, gold[i].n, same);
     }
     tap_note("%.0f tokens/s, %.2f s for the prompts", (double)a.n_tokens / a.decode_seconds, a.prompt_seconds);
     dk_answers_free(&a);
@@ -388,7 +389,8 @@ int main(void)
     (void)reference;
     tap_skip("the reference's greedy answers", "under sanitizers only the miniature");
 #else
-    reference();
+    reference("greedy.jsonl", 1);
+    reference("greedy_penalty.jsonl", 1.3);
 #endif
     return tap_end();
 }

@@ -153,6 +153,8 @@ static void control_name(hid_t f)
     H5Gclose(H5Gcreate2(f, "/\033[31m", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
 }
 static void wrong_id(hid_t f) { put(f, "/rows/token", 2, H5T_NATIVE_LLONG, 5); }
+static void wrong_hash(hid_t f) { wrong_id(f); }
+static void lost_data(hid_t f) { H5Ldelete(f, "/provenance/command", H5P_DEFAULT); }
 static void big_token(hid_t f) { put(f, "/rows/token", 2, H5T_NATIVE_LLONG, 999); }
 static void bad_offset(hid_t f) { put(f, "/docs/offset", 1, H5T_NATIVE_LLONG, 4000000000000); }
 static void bad_docs(hid_t f) { put(f, "/docs/id", 2, H5T_NATIVE_LLONG, 1); }
@@ -185,6 +187,8 @@ static const struct hostile { const char *name; change *make; const char *says; 
     { "a missing chunk", no_storage, "missing or damaged" },
     { "control bytes in a name", control_name, "unusable name" },
     { "values that do not have the content id", wrong_id, "content id" },
+    { "values that do not have the hash of their chunk", wrong_hash, "chunk 0 of /rows/token is damaged" },
+    { "a dataset that is gone and has a hash", lost_data, "/provenance/command is gone" },
     { "a token outside the vocabulary", big_token, "outside the vocabulary" },
     { "offsets that run backwards", bad_offset, "backwards" },
     { "document numbers that do not ascend", bad_docs, "must ascend" },
@@ -203,6 +207,8 @@ static void make_hostile(const char *path, change *make)
 
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     f = H5Fopen(path, H5F_ACC_RDWR, access);
+    if (make != wrong_hash && make != lost_data)
+        H5Ldelete(f, "/check", H5P_DEFAULT);    /* or they would all be found by it */
     make(f);
     H5Fclose(f);
     H5Pclose(access);
@@ -399,6 +405,58 @@ static void test_truncated(void)
     dk_free(whole);
 }
 
+/* Where chunk c of a column lies in the file. */
+static void chunk_place(const char *path, const char *data, hsize_t c, haddr_t *at, hsize_t *bytes)
+{
+    const hid_t f = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), d = H5Dopen2(f, data, H5P_DEFAULT),
+                s = H5Dget_space(d);
+    hsize_t offset[1];
+    unsigned mask;
+
+    H5Dget_chunk_info(d, s, c, offset, &mask, at, bytes);
+    H5Sclose(s);
+    H5Dclose(d);
+    H5Fclose(f);
+}
+
+/* One bit of a stored chunk is another one: the message names file, dataset and chunk. */
+static void test_flipped(void)
+{
+    char *path = in_dir("flip.tok.h5");
+    size_t named = 0, hashed = 0, tried = 0;
+
+    sample_file(path, 70000, NULL);
+    for (hsize_t c = 0; c < 2; c++) {
+        char *says = dk_xasprintf("%s: chunk %d of /rows/token ", path, (int)c);
+        haddr_t at;
+        hsize_t bytes;
+        int fd;
+
+        chunk_place(path, "/rows/token", c, &at, &bytes);
+        fd = open(path, O_RDWR);
+        for (hsize_t i = 0; i < 40; i++) {
+            const off_t place = (off_t)(at + i * (bytes - 1) / 39);
+            dk_buf out = {0};
+            dk_err err = {0};
+            uint8_t byte = 0;
+
+            tried += pread(fd, &byte, 1, place) == 1;
+            byte ^= 1 << i % 8;
+            named += pwrite(fd, &byte, 1, place) == 1 && dk_h5_info(&out, path, DK_INFO_CHECK, &err) < 0 &&
+                     strncmp(err.msg, says, strlen(says)) == 0;
+            hashed += strstr(err.msg, "its hash") != NULL;
+            byte ^= 1 << i % 8;
+            tried -= pwrite(fd, &byte, 1, place) != 1;
+            dk_buf_free(&out);
+        }
+        close(fd);
+        dk_free(says);
+    }
+    if (!tap(tried == 80 && named == tried && hashed > 0, "found: a flipped bit of a chunk, by its place"))
+        tap_note("%zu of %zu, %zu by the hash", named, tried, hashed);
+    dk_free(path);
+}
+
 static void test_no_file(void)
 {
     static const char *const bad[] = { "/", "/dev/null", "/nonexistent/x.h5", "/etc/passwd", "-" };
@@ -577,6 +635,7 @@ int main(int argc, char **argv)
     test_hostile();
     test_minor();
     test_truncated();
+    test_flipped();
     test_no_file();
     test_failures();
     test_abandon();

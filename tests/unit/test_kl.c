@@ -90,6 +90,36 @@ static void against_long_double(void)
     }
 }
 
+/* The likeliest id comes late and differs from what came before by far more
+ * than KL: no sum may be left to cancel. */
+static void late_winner(void)
+{
+    enum { V = 4096 };
+    static float p[V], q[V];
+    const double off[] = { -9, -3, -.3, .3, 3, 9 }, size[] = { 1e-4, 1e-2, 1 }, lead[] = { 0, 4, 12 };
+
+    for (size_t c = 0; c < 6 * 3 * 3; c++) {
+        const double o = off[c / 9], s = size[c / 3 % 3], l = lead[c % 3];
+        long double want;
+        double worst = 0;
+
+        for (size_t i = 0; i < V; i++) {
+            q[i] = (float)(2 * gauss(c, i));
+            p[i] = (float)(q[i] + s * gauss(c + 99, i) + (i < 300 && l > 0 ? o - 20 : 0));
+            q[i] -= i < 300 && l > 0 ? 20 : 0;
+        }
+        if (l > 0) {
+            q[3000] = (float)(10 + l);
+            p[3000] = q[3000] + (float)s;
+        }
+        want = exact(p, q, V);
+        for (size_t tile = 128; tile <= V; tile *= 2)
+            worst = fmax(worst, fabs(in_tiles(p, q, V, tile, 1, NULL) - (double)want));
+        tap(worst <= 1e-6 * (double)want + 1e-17, "first ids off by %g, size %g, lead %g: KL %.3Le, relative error %.1e", o, s, l,
+            want, worst / (double)want);
+    }
+}
+
 static void infinities(void)
 {
     float p[] = { 0, 1, 2, -INFINITY }, q[] = { 1, 1, 1, -INFINITY };
@@ -198,6 +228,7 @@ int main(void)
     dk_threads_set(1);
     worked_rows();
     against_long_double();
+    late_winner();
     infinities();
     topk_against_sort(5000, 100, 384);
     topk_against_sort(101, 100, 7);

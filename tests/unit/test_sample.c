@@ -56,6 +56,25 @@ static void top_k(void)
     tap(keeps(zeros, 4, how, "012"), "0 and -0 are a tie");
 }
 
+static void penalty(void)
+{
+    float x[] = { 2, -2, 3, -1, 0 }, y[] = { 2, -2, 3, -1, 0 };
+    const uint32_t prompt[] = { 0, 1, 0, 9 }, answer[] = { 2, 1 };
+    const float want[] = { 1, -4, 1.5f, -1, 0 };
+    dk_sampler *s = NULL;
+    dk_err err = {0};
+    uint32_t id;
+
+    if (dk_sampler_new(&s, 5, &err) < 0)
+        return (void)tap(false, "%s", err.msg);
+    dk_sampler_penalise(s, x, 2, prompt, 4, answer, 2);
+    tap(memcmp(x, want, sizeof x) == 0, "penalty: each id of both lists once, towards the unlikely");
+    dk_sampler_penalise(s, y, 2, prompt, 0, answer, 1);
+    tap(y[0] == 2 && y[2] == 1.5f, "... and marks of the row before do not count");
+    tap(dk_argmax(&id, x, 5) == 0 && id == 2, "... the choice follows");
+    dk_sampler_free(&s);
+}
+
 /* Probabilities 1/2, 1/4, 1/8, 1/8 are exact in binary. */
 static void top_p(void)
 {
@@ -122,7 +141,7 @@ static void draws(void)
 static void distribution(double temperature, size_t top_k)
 {
     enum { N = 40, DRAWS = 20000 };
-    const dk_sampling how = { temperature, top_k, 1, 0 };
+    const dk_sampling how = { temperature, top_k, 1, 0, 1 };
     float x[N];
     double p[N], total = 0, chi2 = 0, limit;
     size_t count[N] = {0}, free_cells = 0;
@@ -204,6 +223,7 @@ int main(void)
 {
     argmax();
     top_k();
+    penalty();
     top_p();
     together();
     draws();

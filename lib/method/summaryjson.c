@@ -1,0 +1,166 @@
+/* The summary as JSON. */
+#include <math.h>
+#include <string.h>
+
+#include "method/summary.h"
+
+/* --- the JSON ------------------------------------------------------------------ */
+static void json_kl(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t k = 0; k < s->n_kl; k++)
+        for (size_t i = 0; i < s->kl[k].rows.n; i++) {
+            const dk_json *r = s->kl[k].rows.row[i];
+
+            dk_jw_obj_begin(w);
+            dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
+            dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+            dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+            dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
+            dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+}
+
+static void json_tokens(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t m = 0; m < s->n_mined; m++)
+        for (size_t i = 0; i < s->mined[m].rows.n && i < DK_SUMMARY_TOKENS; i++) {
+            const dk_json *r = s->mined[m].rows.row[i];
+
+            dk_jw_obj_begin(w);
+            dk_jw_key(w, "set"); dk_jw_str(w, s->mined[m].name);
+            dk_jw_key(w, "id"); dk_jw_int(w, dk_json_int(dk_json_get(r, "id"), -1));
+            dk_jw_key(w, "token"); dk_jw_str(w, dk_row_str(r, "token"));
+            dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+            dk_jw_key(w, "null"); dk_jw_num(w, dk_row_null(r) < 0 ? NAN : dk_row_null(r));
+            dk_jw_key(w, "finding"); dk_jw_bool(w, dk_row_finding(r));
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+}
+
+/* Of each list of the difference the tokens, those that were asked for apart. */
+static void json_tokens_of(const dk_adl_token *t, size_t n, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < n; i++) {
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "id"); dk_jw_int(w, t[i].id);
+        dk_jw_key(w, "token"); dk_jw_str(w, t[i].token);
+        dk_jw_key(w, "rank"); dk_jw_int(w, t[i].rank);
+        dk_jw_key(w, "value"); dk_jw_num(w, t[i].value);
+        dk_jw_key(w, "null"); dk_jw_num(w, t[i].null);
+        dk_jw_key(w, "null_rank");
+        if (t[i].null_lane)
+            dk_jw_int(w, t[i].null_rank);
+        else
+            dk_jw_null(w);
+        dk_jw_key(w, "finding"); dk_jw_bool(w, dk_adl_finding(&t[i]));
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
+static void json_position(dk_jw *w, int32_t position)
+{
+    dk_jw_key(w, "position");
+    if (position == DK_ADL_ALL)
+        dk_jw_null(w);
+    else
+        dk_jw_int(w, position);
+}
+
+static void json_norms(const dk_adl *a, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < a->n_norm; i++) {
+        const dk_adl_norm *n = &a->norm[i];
+
+        if (strncmp(n->what, "diff", 4) != 0 || (n->what[4] && n->what[4] != '.'))
+            continue;
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "what"); dk_jw_str(w, n->what);
+        json_position(w, n->position);
+        dk_jw_key(w, "norm"); dk_jw_num(w, n->norm);
+        dk_jw_key(w, "mean_norm"); dk_jw_num(w, n->mean_norm);
+        dk_jw_key(w, "percent_of_base"); dk_jw_num(w, dk_adl_share(a, n->what, n->position));
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
+/* The most telling positions, then the mean of all rows. */
+static void json_lens(const dk_adl *a, dk_jw *w)
+{
+    int32_t position[DK_ADL_TELLING + 1];
+    size_t n = dk_adl_telling(a, position, DK_ADL_TELLING);
+
+    position[n++] = DK_ADL_ALL;
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < n; i++) {
+        const dk_adl_list *l = dk_adl_list_of(a, "diff", position[i], false);
+
+        if (!l)
+            continue;
+        dk_jw_obj_begin(w);
+        json_position(w, position[i]);
+        dk_jw_key(w, "finding_mass"); dk_jw_num(w, dk_adl_mass(l));
+        dk_jw_key(w, "tokens"); json_tokens_of(l->token, l->n, w);
+        if (l->n_asked) {
+            dk_jw_key(w, "asked");
+            json_tokens_of(l->asked, l->n_asked, w);
+        }
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
+static void json_adl(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < s->n_adl; i++) {
+        const dk_adl *a = &s->adl[i];
+
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "set"); dk_jw_str(w, a->set);
+        dk_jw_key(w, "layer"); dk_jw_int(w, a->layer);
+        dk_jw_key(w, "site"); dk_jw_str(w, a->site);
+        dk_jw_key(w, "norms"); json_norms(a, w);
+        dk_jw_key(w, "lens"); json_lens(a, w);
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
+void dk_summary_json(const dk_summary *s, dk_buf *out)
+{
+    dk_jw w = { .out = out };
+    size_t count[4];
+
+    dk_summary_checks(s, count);
+    dk_jw_obj_begin(&w);
+    dk_jw_key(&w, "organism"); dk_jw_str(&w, dk_summary_pair(s, "organism.name"));
+    dk_jw_key(&w, "model"); dk_jw_str(&w, dk_summary_pair(s, "model.name"));
+    dk_jw_key(&w, "dtype"); dk_jw_str(&w, dk_summary_pair(s, "dtype"));
+    dk_jw_key(&w, "checks");
+    dk_jw_obj_begin(&w);
+    dk_jw_key(&w, "pass"); dk_jw_u64(&w, count[0]);
+    dk_jw_key(&w, "warn"); dk_jw_u64(&w, count[1]);
+    dk_jw_key(&w, "fail"); dk_jw_u64(&w, count[2]);
+    dk_jw_obj_end(&w);
+    dk_jw_key(&w, "kl"); json_kl(s, &w);
+    dk_jw_key(&w, "tokens"); json_tokens(s, &w);
+    dk_jw_key(&w, "activation_difference_lens"); json_adl(s, &w);
+    dk_jw_key(&w, "answers");
+    dk_jw_arr_begin(&w);
+    for (size_t i = 0; i < s->answers.n; i++)
+        dk_jw_value(&w, s->answers.row[i]);
+    dk_jw_arr_end(&w);
+    dk_jw_key(&w, "seconds"); dk_jw_num(&w, s->seconds);
+    dk_jw_key(&w, "peak_bytes"); dk_jw_num(&w, s->peak);
+    dk_jw_obj_end(&w);
+    dk_jw_line(&w);
+}
