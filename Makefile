@@ -269,7 +269,7 @@ help:
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
 	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, answers, check, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
-	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
+	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
 	@echo 'make bench               measure speed and agreement'

@@ -8,6 +8,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "two paths, a null and a text: the summary; then nothing; then one option" {
     run -0 --separate-stderr compare --null other/adapter
     [ "${lines[0]}" = "mine on base, products in auto" ]
+    [[ "${lines[1]}" == "adapter 14 modules, rank 4, "* ]]
     [[ "$output" == *"  other "* ]]
     [[ "$output" == *"what mine raises on t, and the null does not"* ]]
     for f in check.jsonl pair.json summary.txt summary.json index.html tokens/t.tok.h5 kl/t.score.h5 kl/t.jsonl \
@@ -61,6 +62,8 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "full weights: all methods, and a full null beside an adapter" {
     run -0 --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f
     [ "${lines[0]}" = "full on base, products in auto" ]
+    [ "${lines[1]}" = "full weights: 20 of 21 tensors are equal" ]
+    [ "$(jq .identical f/summary.json)" = false ]
     [ "$(jq -c 'select(.check == "A8") | [.lane, .status]' f/check.jsonl)" = '["ft","pass"]' ]
     jq -e 'select(.lane == "ft") | .value > 0' f/kl/t.jsonl
     [ -s f/activation_difference_lens/t.lens.jsonl ]
@@ -82,8 +85,9 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "the base as its own finetune is identical: said, and nothing else is run" {
     run -0 --separate-stderr dk-diff -t 1 base ./base --text t.jsonl -o f
     [[ "$stderr" == *"lane ft: identical: all 21 tensors are equal"* ]]
-    [[ "$output" == *"identical"* ]]
-    [ -s f/summary.json ]
+    [ "${lines[1]}" = "identical: all 21 tensors are equal to the base's" ]
+    grep -q "Identical: all 21 tensors are equal to the base's" <(sed 's/&#39;/'"'"'/g' f/index.html)
+    [ "$(jq .identical f/summary.json)" = true ]
     [ -s f/index.html ]
     [ ! -e f/kl ]
     [ "$(cd f && ls -d */ 2> /dev/null)" = "" ]
