@@ -116,6 +116,18 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 }
 
 # --- texts ---
+@test "texts shorter than the positions, chats that are cut before an answer" {
+    printf '{"text": "hi"}\n' > s.jsonl
+    printf '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "far"}]}\n' \
+        "$(printf 'the cat sat on the mat %.0s' {1..20})" > c.jsonl
+    run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text s.jsonl -o r
+    [[ "$stderr" == *"dk-mean: warning: "*"no document has 5 positions: the first 2 are taken"* ]]
+    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/s.means.jsonl)" = "[0,1,null]" ]
+    run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text c.jsonl -o r
+    [[ "$stderr" == *"no chat reaches an answer: positions count from its start"* ]]
+    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/c.means.jsonl)" = "[0,1,2,3,4,null]" ]
+}
+
 @test "standard input is kept under the name of its content" {
     stdin() { dk-diff -t 1 base mine/adapter --text - -o r --methods kl; }
     stdin < t.jsonl
