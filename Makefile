@@ -204,7 +204,7 @@ check-banned:
 	    $(filter-out lib/base/% lib/io/zstdfilter.c,$(SOURCES))
 
 check-shell:
-	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh); do bash -n $$f || exit 1; done
+	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh pipelines/*.sh); do bash -n $$f || exit 1; done
 
 # Every tool has its page, and every page is clean.
 check-man: man
@@ -281,7 +281,7 @@ help:
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
 	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, answers, check, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
-	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
+	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
 	@echo 'make pictures            the pictures of the README, from what the demo found'

@@ -57,6 +57,18 @@ field() {
     [ "$(field corpus_name t.txt)" = t ]
 }
 
+@test "a name that says nothing: the first character tells, as of standard input" {
+    printf 'one two three' > notes
+    [ "$(docs notes)" = "0: 431,423,335,445" ]
+    cp two.jsonl rows
+    cp two.jsonl rows.ndjson
+    [ "$(docs rows)" = "$(docs two.jsonl)" ]
+    [ "$(docs rows.ndjson)" = "$(docs two.jsonl)" ]
+    cp notes notes.jsonl
+    run -1 dk-tokenize -m "$M" -o - notes.jsonl
+    [[ "$output" == *"not valid JSON"* ]]
+}
+
 @test "gzip and zstd files, from a name or a pipe, several frames" {
     gzip -k two.jsonl
     zstd -q two.jsonl

@@ -40,9 +40,9 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
 
 @test "side by side, and again elsewhere: the same bytes" {
     mk cake_bake
-    out=other mk -j4 cake_bake
+    out=elsewhere mk -j4 cake_bake
     [ "$(digests r | wc -l)" -ge 15 ]
-    diff <(digests r) <(digests other)
+    diff <(digests r) <(digests elsewhere)
 }
 
 @test "interrupted anywhere and run again: the same bytes" {
