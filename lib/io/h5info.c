@@ -105,7 +105,7 @@ static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
     return rc;
 }
 
-/* "name (role), sha256:..." for each input; what those were made from is for --lineage. */
+/* "name (role), sha256:..." for each input, of a dk file "role, sha256:..."; what those were made from is for --lineage. */
 static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
 {
     char *text, *name = dk_xasprintf("%s: /provenance/inputs", dk_h5_path(f));
@@ -116,9 +116,10 @@ static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
         for (size_t i = 0; i < dk_json_len(list); i++) {
             const dk_json *v = dk_json_at(list, i);
             const char *sha = dk_json_str(dk_json_get(v, "sha256"), ""),
-                       *id = dk_json_str(dk_json_get(v, "content_id"), "");
-            char *line = dk_xasprintf("%s (%s)%s%s", dk_json_str(dk_json_get(v, "name"), "?"),
-                                      dk_json_str(dk_json_get(v, "role"), "?"),
+                       *id = dk_json_str(dk_json_get(v, "content_id"), ""),
+                       *file = dk_json_str(dk_json_get(v, "name"), ""),
+                       *role = dk_json_str(dk_json_get(v, "role"), "?");
+            char *line = dk_xasprintf("%s%s%s%s%s%s", file, file[0] ? " (" : "", role, file[0] ? ")" : "",
                                       id[0] ? ", " : sha[0] ? ", sha256:" : "", id[0] ? id : sha);
 
             text_line(out, i ? "" : "inputs", line);
@@ -320,9 +321,12 @@ static int print_lineage(const char *object, const char *name, dk_buf *out, dk_e
 
 static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
 {
+    const char *path = dk_h5_path(f), *slash = strrchr(path, '/');
     dk_buf object = {0};
     int rc = dk_h5_lineage(f, "", &object, err);
 
+    add_clean(out, slash ? slash + 1 : path);
+    dk_buf_adds(out, "  ");
     if (rc == 0)
         rc = print_lineage(object.s, dk_h5_path(f), out, err);
     dk_buf_free(&object);
@@ -332,7 +336,14 @@ static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
 static int check_file(dk_h5 *f, bool deep, dk_buf *out, dk_err *err)
 {
     char id[DK_CONTENT_ID_LEN];
-    int rc = dk_h5_check(f, deep, id, err);
+    int rc;
+
+    if (!dk_h5_is_stream(f))
+        rc = dk_h5_check(f, deep, id, err);
+    else if (deep)
+        rc = dk_fail(err, DK_EUSAGE, "a deep check needs a file, not a stream");
+    else
+        rc = dk_h5_content_id(f, id, NULL, err);    /* reading it to the end was the check */
 
     if (rc == 0) {
         dk_buf_addclean(out, dk_h5_path(f));
@@ -341,7 +352,7 @@ static int check_file(dk_h5 *f, bool deep, dk_buf *out, dk_err *err)
     return rc;
 }
 
-/* --- streams -------------------------------------------------------------- */
+/* --- streams of JSON lines -------------------------------------------------------------- */
 static void json_stream(const dk_tokens *t, dk_buf *out)
 {
     dk_jw w = { .out = out };
@@ -389,13 +400,14 @@ int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err)
     dk_h5 *f;
     int rc;
 
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 && dk_tokens_json_on_stdin())
         return stream(out, form, err);
     if (dk_weights_is(path))
         return dk_weights_info(out, path, form, err);
     if ((rc = dk_h5_open(&f, path, NULL, err)) < 0)
         return rc;
-    rc = form == DK_INFO_JSON ? json_file(f, out, err)
+    if ((rc = dk_h5_finish(f, err)) == 0)
+        rc = form == DK_INFO_JSON ? json_file(f, out, err)
        : form == DK_INFO_LINEAGE ? lineage_file(f, out, err)
        : form == DK_INFO_CHECK || form == DK_INFO_DEEP ? check_file(f, form == DK_INFO_DEEP, out, err)
        : text_file(f, out, err);

@@ -218,3 +218,28 @@ void dk_summary_checks(const dk_summary *s, size_t count[4])
         for (int k = 0; k < 4; k++)
             count[k] += strcmp(dk_row_str(s->check.row[i], "status"), name[k]) == 0;
 }
+
+/* The finetune's row of a check, unless it is about another kind of finetune. */
+static const dk_json *row_of_ft(const dk_summary *s, const char *check)
+{
+    for (size_t i = 0; i < s->check.n; i++)
+        if (strcmp(dk_row_str(s->check.row[i], "check"), check) == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "status"), "skip") != 0)
+            return s->check.row[i];
+    return NULL;
+}
+
+bool dk_summary_identical(const dk_summary *s)
+{
+    return strncmp(dk_row_str(row_of_ft(s, "A8"), "detail"), "identical", 9) == 0;
+}
+
+bool dk_summary_finetune(const dk_summary *s, const char **kind, const char **detail)
+{
+    const dk_json *a1 = row_of_ft(s, "A1"), *a8 = row_of_ft(s, "A8");
+
+    *kind = a1 ? "adapter" : dk_summary_identical(s) ? "identical" : "full weights";
+    *detail = dk_row_str(a1 ? a1 : a8, "detail") + (a1 || !dk_summary_identical(s) ? 0 : strlen("identical: "));
+    return a1 || a8;
+}
