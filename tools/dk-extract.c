@@ -57,8 +57,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     dk_record record;
     dk_extract_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 0 },
+        .pair = DK_PAIR_SPEC(p->pair, 0),
         .layers = p->layers.v, .n_layers = p->layers.n,
         .stats = strcmp(p->kind, "stats") == 0, .positions = (size_t)p->positions,
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,

@@ -9,6 +9,7 @@
 struct params {
     const char *out, *table;
     int64_t n, before;
+    bool fewer;
 };
 
 static const dk_opt opts[] = {
@@ -16,6 +17,8 @@ static const dk_opt opts[] = {
            "the first N positions, in chats from the first answer on; 0: as many as every document has"),
     DK_INT_KEY(struct params, 'k', "pre-assistant", before, "3", 0, 1 << 24, "pre_assistant_k",
                "in chats also the N positions before the answer"),
+    DK_FLAG(struct params, 0, "fewer", fewer,
+            "where no document has N, as many as the longest; chats without an answer from their start"),
     DK_OUT(struct params, out, NULL, "write the means to FILE (.dir.h5); -: a stream on standard output"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
       "write their norms to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
@@ -80,7 +83,7 @@ static int write_file(const struct params *p, dk_ctx *ctx, const struct input *i
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
-    const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before };
+    const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before, .fewer = p->fewer };
     const char *table = p->table || p->out ? p->table : "-";
     struct input in = {0};
     dk_means *m = NULL;

@@ -32,8 +32,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     dk_record record;
     dk_score_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .temperature = 1, .top_k = (size_t)p->top_k, .batch_rows = (size_t)p->pair.batch },
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = 1, .out = p->out,

@@ -10,12 +10,7 @@
 #include "io/h5meta.h"
 #include "io/json.h"
 #include "io/tokfile.h"
-
-static void add_clean(dk_buf *out, const char *s)
-{
-    for (; *s; s++)
-        dk_buf_addc(out, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-}
+#include "io/weightinfo.h"
 
 static void add_shape(dk_buf *out, const dk_h5_data *d)
 {
@@ -44,9 +39,9 @@ static int text_attrs(dk_h5 *f, const char *obj, dk_buf *out, dk_err *err)
             key = dk_xasprintf(" %s ", name.s);
             if ((strcmp(obj, "/") != 0 || !strstr(own, key)) && text.n) {
                 dk_buf_addc(out, ' ');
-                add_clean(out, name.s);
+                dk_buf_addclean(out, name.s);
                 dk_buf_addc(out, '=');
-                add_clean(out, text.s);
+                dk_buf_addclean(out, text.s);
             }
             dk_free(key);
         }
@@ -61,7 +56,7 @@ static void text_line(dk_buf *out, const char *key, const char *value)
     if (!value[0])
         return;
     dk_buf_addf(out, "  %-12s", key);
-    add_clean(out, value);
+    dk_buf_addclean(out, value);
     dk_buf_addc(out, '\n');
 }
 
@@ -97,7 +92,7 @@ static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
         rc = text_attrs(f, o->path, &attrs, err);
         if (rc == 0 && (o->kind == DK_H5_DATASET || attrs.n)) {
             dk_buf_adds(out, "  ");
-            add_clean(out, o->path);
+            dk_buf_addclean(out, o->path);
             if (o->kind == DK_H5_DATASET) {
                 dk_buf_addc(out, ' ');
                 add_shape(out, &o->data);
@@ -155,7 +150,7 @@ static int text_file(dk_h5 *f, dk_buf *out, dk_err *err)
     dk_buf more = {0};
     int rc;
 
-    add_clean(out, dk_h5_path(f));
+    dk_buf_addclean(out, dk_h5_path(f));
     dk_buf_addf(out, ": %s %s, %" PRIu64 " rows, %" PRIu64 " docs\n", r->encoding, r->version,
                 r->rows, r->docs);
     if (r->shard_count > 1)
@@ -305,7 +300,7 @@ static void add_node(dk_buf *out, const dk_json *v, int depth)
             continue;
         dk_buf_adds(out, first ? "" : "  ");
         dk_buf_adds(out, strcmp(key[i], "sha256") == 0 ? "sha256:" : "");
-        add_clean(out, s);
+        dk_buf_addclean(out, s);
         first = false;
     }
     dk_buf_addc(out, '\n');
@@ -351,7 +346,7 @@ static int check_file(dk_h5 *f, bool deep, dk_buf *out, dk_err *err)
         rc = dk_h5_content_id(f, id, NULL, err);    /* reading it to the end was the check */
 
     if (rc == 0) {
-        add_clean(out, dk_h5_path(f));
+        dk_buf_addclean(out, dk_h5_path(f));
         dk_buf_addf(out, ": ok, %s\n", id);
     }
     return rc;
@@ -407,6 +402,8 @@ int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err)
 
     if (strcmp(path, "-") == 0 && dk_tokens_json_on_stdin())
         return stream(out, form, err);
+    if (dk_weights_is(path))
+        return dk_weights_info(out, path, form, err);
     if ((rc = dk_h5_open(&f, path, NULL, err)) < 0)
         return rc;
     if ((rc = dk_h5_finish(f, err)) == 0)

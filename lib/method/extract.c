@@ -8,6 +8,7 @@
 #include "base/outfile.h"
 #include "base/parse.h"
 #include "method/score.h"
+#include "model/budget.h"
 #include "model/describe.h"
 
 /* --- layers ------------------------------------------------------------------ */
@@ -92,6 +93,7 @@ struct work {
     const float **rows;             /* in the order of the datasets */
     size_t n_rows;
     dk_acts_writer *w;
+    size_t batch;                   /* tokens of a lane in a pass, longer texts apart */
     dk_stats *stats;                /* [n_rows], instead of a writer */
     dk_h5 *file;                    /* of the statistics */
 };
@@ -255,7 +257,7 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
         const size_t row0 = t->offset[first];
         dk_pass p = { .taps = k->tap, .n_taps = k->n_places * k->p->n_lanes, .last_layer = last_layer };
 
-        last = dk_tokens_batch(t, first, k->job->batch_rows, offset);
+        last = dk_tokens_batch(t, first, k->batch, offset);
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
@@ -324,9 +326,12 @@ static int extract(struct work *k, dk_err *err)
     if (rc == 0)
         rc = dk_pair_check_tokens(k->p, k->t, job->tokens, err);
     k->d = k->p->model->config.d_model;
-    k->most = dk_tokens_batch_most(k->t, job->batch_rows);
     if (rc == 0)
-        rc = room(k, err);
+        rc = dk_pair_rows(&k->batch, k->p, job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+    if (rc < 0)
+        return rc;
+    k->most = dk_tokens_batch_most(k->t, k->batch);
+    rc = room(k, err);
     if (rc == 0)
         rc = dk_pair_inputs(job->inputs, k->p, err);
     if (rc < 0)

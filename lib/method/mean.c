@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "io/json.h"
 
 enum { MAX_START = 512 };           /* a longer question than this is left out */
@@ -33,13 +34,44 @@ static size_t origin(const dk_tokens *t, size_t d, bool chat)
 
 static bool usable(size_t at, size_t before) { return at != SIZE_MAX && at >= before && at <= MAX_START; }
 
+/* The most positions that a document has. */
+static size_t most_positions(const dk_tokens *t, bool chat, size_t before)
+{
+    size_t most = 0;
+
+    for (size_t d = 0; d < t->docs; d++) {
+        const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
+
+        if (usable(at, before) && len > at && len - at > most)
+            most = len - at;
+    }
+    return most;
+}
+
+static void make_do(const dk_tokens *t, const char *path, bool *chat, size_t *before, size_t *n)
+{
+    size_t most = most_positions(t, *chat, *before);
+
+    if (*chat && most == 0) {
+        dk_log(DK_WARN, "%s: no chat reaches an answer: positions count from its start", path);
+        *chat = false;
+        *before = 0;
+        most = most_positions(t, false, 0);
+    }
+    if (*n > most) {
+        dk_log(DK_WARN, "%s: no document has %zu positions: the first %zu are taken", path, *n, most);
+        *n = most;
+    }
+}
+
 static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *plan, const char *path,
                        dk_err *err)
 {
-    const bool chat = t->format && strcmp(t->format, "chat") == 0;
-    const size_t before = chat ? plan->before : 0;
-    size_t n = plan->n;
+    bool chat = t->format && strcmp(t->format, "chat") == 0;
+    size_t before = chat ? plan->before : 0, n = plan->n;
 
+    if (plan->fewer)
+        make_do(t, path, &chat, &before, &n);
     *r = (struct rows){ .first = -(int32_t)before, .start = dk_xcalloc(t->docs + 1, sizeof *r->start) };
     for (size_t d = 0; d < t->docs; d++) {
         const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];

@@ -3,6 +3,7 @@
 #ifndef DK_METHOD_MEAN_H
 #define DK_METHOD_MEAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +16,12 @@
 /* The positions: of a text its first n tokens; of a chat n tokens from the
  * start of the first answer, position 0, and `before` ahead of it.  A document
  * that lacks one of them is left out, as is a chat whose answer starts behind
- * token 512.  n 0: as many as every document has. */
+ * token 512.  n 0: as many as every document has.  With fewer, a run on texts
+ * that nobody has looked at does not end here: where no document has n, as many as
+ * the longest has, and chats that were all cut before an answer are texts. */
 typedef struct dk_mean_plan {
     size_t n, before;
+    bool fewer;
 } dk_mean_plan;
 
 enum { DK_MEAN_SKIP = 5 };          /* positions that norms leave out */
