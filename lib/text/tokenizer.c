@@ -19,7 +19,7 @@ struct dk_tokenizer {
     dk_pieces *pieces;
     dk_bpe *bpe;
     dk_tokenizer_info info;
-    char *chat_template;
+    char *chat_template, *template_from;
     dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     bool byte_level_back;   /* bytes of tokens, joined, are the text */
@@ -343,10 +343,11 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
     }
     t->byte_level_back = spec->n_back == 1 && spec->back[0].kind == DK_BACK_BYTE_LEVEL && !t->form;
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
+    t->template_from = spec->template_from ? dk_xstrdup(spec->template_from) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
         .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix,
-        .chat_template = t->chat_template,
+        .chat_template = t->chat_template, .template_from = t->template_from,
     };
     dk_tokdigest(spec, t->info.sha256);
     if (t->chat_template)
@@ -370,6 +371,7 @@ void dk_tokenizer_close(dk_tokenizer **t)
     dk_free(p->special);
     dk_free(p->form);
     dk_free(p->chat_template);
+    dk_free(p->template_from);
     dk_buf_free(&p->clean);
     dk_free(p);
     *t = NULL;

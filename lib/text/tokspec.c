@@ -15,6 +15,7 @@ void dk_tokenizer_spec_free(dk_tokenizer_spec *spec)
     dk_free(spec->added);
     dk_free(spec->chat_template);
     dk_free(spec->file);
+    dk_free(spec->template_from);
     dk_tokenizer_spec_init(spec);
 }
 

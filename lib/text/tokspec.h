@@ -114,6 +114,7 @@ typedef struct dk_tokenizer_spec {
     uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
     char *chat_template;        /* owned; NULL: none */
     char *file;                 /* owned; where all this comes from; NULL: nowhere */
+    char *template_from;        /* the file that the template stands in; owned */
 } dk_tokenizer_spec;
 
 /* All ids DK_NO_ID, the rest empty. */

@@ -392,3 +392,35 @@ bool dk_utf8_printable(int32_t cp)
 
     return cp == ' ' || (k != UTF8PROC_CATEGORY_CN && k < UTF8PROC_CATEGORY_ZS);
 }
+
+bool dk_utf8_blank(int32_t cp)
+{
+    return (cp >= 0x1C && cp <= 0x1F) || is_space(cp);
+}
+
+size_t dk_utf8_lstrip(const char *s, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t next = from;
+
+        if (!dk_utf8_blank(dk_utf8_next(s, to, &next)))
+            break;
+        from = next;
+    }
+    return from;
+}
+
+size_t dk_utf8_rstrip(const char *s, size_t from, size_t to)
+{
+    while (to > from) {
+        size_t at = to - 1, next;
+
+        while (at > from && ((uint8_t)s[at] & 0xC0) == 0x80)
+            at--;
+        next = at;
+        if (!dk_utf8_blank(dk_utf8_next(s, to, &next)))
+            break;
+        to = at;
+    }
+    return to;
+}

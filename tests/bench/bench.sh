@@ -25,6 +25,9 @@ start() {
 }
 echo "start:   dk-kl --help $(start "$B/bin/dk-kl" --help), dk-conf --help $(start "$B/bin/dk-conf" --help)"
 
+tests/helper/sparse-checkpoint "$tmp/big.safetensors" 256
+echo "open:    dk-info on a safetensors checkpoint of $(stat -c %s "$tmp/big.safetensors") bytes $(start "$B/bin/dk-info" "$tmp/big.safetensors")"
+
 t0=$(date +%s%N)
 "$B/bin/dk-tokenize" -t 1 -m "$model" -o "$tmp/a.tok.h5" data/text/general-a.jsonl
 t1=$(date +%s%N)
@@ -44,6 +47,8 @@ awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
       print "" }' "$tmp/peer" "$tmp/tok"
 
 "$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
+"$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
+"$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
