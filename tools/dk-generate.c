@@ -103,8 +103,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
     char **stop = NULL;
     dk_chat_rules chat = {0};
     dk_generate_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .sampling = { p->temperature, (size_t)p->top_k, p->top_p, p->min_p, p->penalty },
                   .seed = (uint64_t)ctx->seed, .samples = (size_t)p->samples,
                   .max_new = (size_t)p->max_new, .batch_rows = (size_t)p->pair.batch,

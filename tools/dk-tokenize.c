@@ -11,7 +11,7 @@
 struct params {
     const char *model, *out, *format, *column;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
-    bool no_special;
+    bool no_special, json_lines;
     dk_chat_opts chat;
 };
 
@@ -19,7 +19,9 @@ struct params {
 static const dk_opt opts[] = {
     DK_GROUP("input and output"),
     DK_PATH  (P, 'm', "model",        model,        NULL,   "take the tokenizer from FILE: a GGUF, a tokenizer.json or a folder with one"),
-    DK_OUT   (P,                      out,          NULL,   "write the tokens to FILE (.tok.h5); -: JSON lines on standard output"),
+    DK_OUT   (P,                      out,          NULL,   "write the tokens to FILE (.tok.h5); -: a stream on standard output"),
+    { DK_OPT_FLAG, 0, "json-lines", offsetof(P, json_lines), "false", 0, 0, NULL,
+      "with -o -: as JSON lines, to be read by people and jq", DK_NOSTAMP, NULL },
     DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
     DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
     DK_GROUP("chats"),
@@ -56,7 +58,7 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
     if (rc == 0)
         rc = dk_corpus_finish(c, &tokens, err);
     if (rc == 0)
-        rc = dk_tokens_write(tokens, p->out, &prov, err);
+        rc = p->json_lines ? dk_tokens_write_json(tokens, &prov, err) : dk_tokens_write(tokens, p->out, &prov, err);
     dk_record_free(&record);
     return rc;
 }
@@ -79,6 +81,10 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
     if (!p->model || !p->out)
         return dk_fail(err, DK_EUSAGE, "%s", p->model ? "an output is needed: -o FILE"
                        : "a model is needed: -m FILE");
+    if (p->json_lines && strcmp(p->out, "-") != 0)
+        return dk_fail(err, DK_EUSAGE, "--json-lines goes to standard output: -o -");
+    if (!p->json_lines && (rc = dk_h5_check_terminal(p->out, ", or see them with --json-lines", err)) < 0)
+        return rc;
     if ((rc = DK_CHAT_RULES(&p->chat, &chat, err)) == 0 &&
         (rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
         (rc = dk_corpus_open(&corpus, tok, &rules, err)) == 0)

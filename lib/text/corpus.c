@@ -15,7 +15,8 @@ struct dk_corpus {
     dk_chat *chat;              /* opened when the first chat comes */
     dk_tokens out;
     dk_sha256 *sum;             /* over the kept texts, each after its length */
-    dk_buf names;
+    dk_buf names;           /* a+b, as the data set is called */
+    dk_buf paths;           /* a.jsonl, b.jsonl: as messages call it */
     dk_doc_kind kind;           /* of the documents so far */
     uint64_t n_rows;            /* read, kept or not */
     size_t n_cut, n_dropped, n_added, n_present, n_refused, replaced;
@@ -59,6 +60,7 @@ void dk_corpus_close(dk_corpus **cp)
     dk_tokens_free(&c->out);
     dk_sha256_free(&c->sum);
     dk_buf_free(&c->names);
+    dk_buf_free(&c->paths);
     dk_rendering_free(&c->rendering);
     dk_rendering_free(&c->question);
     dk_free(c->id.id);
@@ -290,6 +292,8 @@ int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
     if (rc < 0)
         return rc;
     add_name(&c->names, path);
+    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
+    dk_buf_adds(&c->paths, path);
     while (!dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1) {
         rc = take(c, f, &d, err);
         c->n_rows++;
@@ -304,15 +308,15 @@ int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
 static int nothing(const dk_corpus *c, dk_err *err)
 {
     if (c->n_rows == 0)
-        return dk_fail(err, DK_EDATA, "%s: the data set is empty", c->names.s);
+        return dk_fail(err, DK_EDATA, "%s: the data set is empty", c->paths.s);
     if (c->n_refused == c->n_rows)
         return dk_fail(err, DK_EDATA, "%s: the template takes none of the chats: in all of them the roles do not "
-                       "alternate", c->names.s);
+                       "alternate", c->paths.s);
     if (c->rules.fixed_tokens)
         return dk_fail(err, DK_EDATA, "%s: none of %llu documents has %zu tokens; ask for fewer",
-                       c->names.s, (unsigned long long)c->n_rows, c->rules.fixed_tokens);
+                       c->paths.s, (unsigned long long)c->n_rows, c->rules.fixed_tokens);
     return dk_fail(err, DK_EDATA, "%s: every one of %llu documents is shorter than %zu tokens",
-                   c->names.s, (unsigned long long)c->n_rows, c->rules.min_tokens);
+                   c->paths.s, (unsigned long long)c->n_rows, c->rules.min_tokens);
 }
 
 int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)

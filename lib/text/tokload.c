@@ -159,10 +159,8 @@ int dk_tokload(dk_tokenizer_spec *spec, void **source, const char *path, dk_err 
     *source = src;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         rc = in_directory(&inside, path, err);
-    if (rc == 0)
-        rc = load_file(spec, src, inside ? inside : path, err);
-    dk_free(inside);
-    return rc;
+    spec->file = inside ? inside : dk_xstrdup(path);
+    return rc == 0 ? load_file(spec, src, spec->file, err) : rc;
 }
 
 void dk_tokload_release(void **source)

@@ -11,18 +11,18 @@ setup() {
 
 # What a run writes to standard output, as "id: ids" lines.
 docs() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
 }
 
 flags() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
 }
 
 # One field of the header.
 field() {
     local name=$1
     shift
-    dk-tokenize -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
 }
 
 @test "no model, no output, unknown option: usage errors on stderr only" {
@@ -55,6 +55,18 @@ field() {
     printf 'one two three' > t.txt
     [ "$(docs t.txt)" = "0: 431,423,335,445" ]
     [ "$(field corpus_name t.txt)" = t ]
+}
+
+@test "a name that says nothing: the first character tells, as of standard input" {
+    printf 'one two three' > notes
+    [ "$(docs notes)" = "0: 431,423,335,445" ]
+    cp two.jsonl rows
+    cp two.jsonl rows.ndjson
+    [ "$(docs rows)" = "$(docs two.jsonl)" ]
+    [ "$(docs rows.ndjson)" = "$(docs two.jsonl)" ]
+    cp notes notes.jsonl
+    run -1 dk-tokenize -m "$M" -o - notes.jsonl
+    [[ "$output" == *"not valid JSON"* ]]
 }
 
 @test "gzip and zstd files, from a name or a pipe, several frames" {
@@ -208,9 +220,9 @@ x.tok.h5" ]
 }
 
 @test "GGUF and tokenizer.json give the same ids and the same content id" {
-    run -0 dk-tokenize -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
     a=${lines[-1]}
-    run -0 dk-tokenize -m "$M" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$M" -o - "$CHAT"
     [ "${lines[-1]}" = "$a" ]
 }
 
