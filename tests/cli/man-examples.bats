@@ -100,6 +100,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-run(1)" { page dk-run.1; }
 @test "dk-tokenize(1)" { page dk-tokenize.1; }
 @test "dk-topk(1)" { page dk-topk.1; }
+@test "dk-templates(7)" { page dk-templates.7; }
 @test "dk(7), by hand" { page dk.7 "By hand"; }
 @test "dk(7), pipes" { page dk.7 Pipes; }
 

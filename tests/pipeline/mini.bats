@@ -38,6 +38,19 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     [ "$(wc -l <<< "$plan")" = 5 ]
 }
 
+@test "a template and the thinking switch of the configuration reach the tools" {
+    mk cake_bake/answers
+    ! grep -q template_ r/mini/cake_bake/answers.jsonl
+    printf '%s' '{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}' > t.jinja
+    run -0 mk cake_bake/answers cake_bake/kl model.has_enable_thinking=true model.chat_template="$PWD/t.jinja"
+    jq -e '.template_args == {"enable_thinking": false} and (.template_sha256 | length) == 64' r/mini/cake_bake/answers.jsonl
+    [ -z "$(would cake_bake/answers cake_bake/kl model.has_enable_thinking=true model.chat_template="$PWD/t.jinja")" ]
+    printf ' ' >> t.jinja
+    plan=$(would cake_bake/answers cake_bake/kl model.has_enable_thinking=true model.chat_template="$PWD/t.jinja")
+    [[ "$plan" == *"answers cake_bake"* ]]
+    [[ "$plan" == *"tokens chat"* ]]
+}
+
 @test "side by side, and again elsewhere: the same bytes" {
     mk cake_bake
     out=elsewhere mk -j4 cake_bake
