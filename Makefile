@@ -93,12 +93,16 @@ FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
 FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c \
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
-             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/loraconfig.c
+             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
-SEEDS_tokenizer      = tests/golden/mini/hf/tokenizer.json
-SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/mini/hf*/config.json
+SEEDS_tokenizer      = tests/golden/mini/hf/chat_template.jinja
+SEEDS_tokfile        = tests/data/tokenizers/*.json
+SEEDS_jinja          = tests/data/templates/*.jinja
+SEEDS_stream         = tests/fuzz/stream/*
+SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/archs/*/lora/*.json
+SEEDS_model_config   = tests/data/models/*.json tests/golden/archs/*/config.json tests/golden/mini/hf*/config.json
 
 fuzz_build = clang -std=gnu17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=$1 -fno-sanitize-recover=all \
     $(PKG_CFLAGS) -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"' \
@@ -157,6 +161,14 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory cake_bake SHOW=
 	@$B/bin/dk-report $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake
+
+# The pictures of the README, from the same results.
+PICTURES := text.general-a tokens_null.general-a.top_k_occurring
+.PHONY: pictures
+pictures: demo
+	@rm -rf $B/pictures
+	@$B/bin/dk-report --plots $B/pictures $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake > /dev/null
+	@install -D -m 644 -t data/pictures $(PICTURES:%=$B/pictures/%.svg)
 
 deps:
 	@.ci/deps check
@@ -246,7 +258,7 @@ $B/completions/%: $B/bin/%
 
 VERSION = $(shell sed -n 's/^.define DK_VERSION "\(.*\)"/\1/p' lib/cli/tool.h)
 DIR     = $(DESTDIR)$(prefix)
-SHARED  = $(filter-out configs/tools/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
+SHARED  = $(filter-out configs/tools/% data/pictures/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
 
 install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
@@ -272,6 +284,7 @@ help:
 	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
+	@echo 'make pictures            the pictures of the README, from what the demo found'
 	@echo 'make bench               measure speed and agreement'
 	@echo 'make deps                install the Debian packages'
 	@echo 'make install uninstall   prefix=/usr/local DESTDIR='

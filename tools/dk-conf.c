@@ -16,6 +16,7 @@
 #include "cli/suggest.h"
 #include "cli/tool.h"
 #include "io/json.h"
+#include "model/config.h"
 
 struct params { const char *configs, *site, *prefix, *adapter, *name, *dir; };
 
@@ -168,6 +169,30 @@ static int add(const dk_conf_places *at, const struct params *p, dk_err *err)
     return rc;
 }
 
+/* ---- model --------------------------------------------------------------- */
+
+/* What the configurations of models say, a line each.  Weights are not looked at. */
+static int models(int n, char **paths, dk_err *err)
+{
+    dk_buf out = {0};
+    int rc = 0;
+
+    if (n == 0)
+        return dk_fail(err, DK_EUSAGE, "model needs a config.json, a checkpoint folder or a GGUF file");
+    dk_buf_addf(&out, "%s\n", dk_model_config_columns);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        dk_model_config c;
+
+        rc = dk_model_config_any(&c, paths[i], err);
+        if (rc == 0)
+            dk_model_config_row(&out, &c);
+    }
+    if (rc == 0)
+        fputs(out.s, stdout);
+    dk_buf_free(&out);
+    return rc;
+}
+
 /* ---- show and get ------------------------------------------------------ */
 
 /* FILE:LINE, relative to the folder we are in. */
@@ -291,7 +316,7 @@ static int make(const dk_conf_places *at, const char *prefix, const dk_conf *c, 
 static int unknown_verb(const char *verb, dk_err *err)
 {
     static const char *const verbs[] = { "list", "show", "get", "json", "make", "check", "pairs",
-                                          "records", "add" };
+                                          "records", "add", "model" };
     dk_suggest s;
     char buf[192];
 
@@ -299,7 +324,7 @@ static int unknown_verb(const char *verb, dk_err *err)
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         dk_suggest_try(&s, verbs[i]);
     return dk_fail(err, DK_EUSAGE, "'%s' is none of list, show, get, json, make, check, pairs, records, "
-                   "add%s", verb, dk_suggest_text(&s, buf, sizeof buf));
+                   "add, model%s", verb, dk_suggest_text(&s, buf, sizeof buf));
 }
 
 static int get(const dk_conf *c, const char *key, dk_err *err)
@@ -323,6 +348,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     (void)ctx;
     if (strcmp(verb, "list") == 0)
         return list(&at, n - 1, args + 1, err);
+    if (strcmp(verb, "model") == 0)
+        return models(n - 1, args + 1, err);
     if (strcmp(verb, "pairs") == 0)
         return pairs(&at, n - 1, args + 1, err);
     if ((strcmp(verb, "check") == 0 || strcmp(verb, "add") == 0) && n > 1)

@@ -101,15 +101,22 @@ static unsigned needs(const dk_check_spec *s)
 /* NaN in the base is what G2 looks for. */
 static int load_weights(dk_check *c, dk_dtype dtype, int with_head, dk_err *err)
 {
+    dk_model_how how = { .dtype = dtype, .with_blocks = true, .with_head = with_head, .vocab = c->config.vocab };
     dk_err why = {0};
-    const int rc = dk_model_load(&c->pair.model, c->spec->pair.base, dtype, with_head, &why);
+    int rc = 0;
 
+    for (size_t l = 1; rc == 0 && l < c->pair.n_lanes; l++)
+        if (c->lane[l].usable)
+            rc = dk_pair_vocab(&c->pair, l, c->config.vocab, &how.vocab, &why);
+    if (rc == 0)
+        rc = dk_model_open(&c->pair.model, c->spec->pair.base, &how, &why);
+    c->config.vocab = how.vocab;
     if (rc == DK_ENUM)
         c->weights_refused = dk_xstrdup(why.msg);
     else if (rc < 0)
         return dk_fail(err, rc, "%s", why.msg);
     for (size_t l = 1; c->pair.model && l < c->pair.n_lanes; l++)
-        if (c->lane[l].full && c->lane[l].usable && dk_check_load_full(c, l, with_head, err) < 0)
+        if (c->lane[l].full && c->lane[l].usable && dk_check_load_full(c, l, &how, err) < 0)
             return err->code;
     return 0;
 }

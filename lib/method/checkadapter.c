@@ -45,6 +45,12 @@ static void look_at_modules(dk_check_lane *l, const dk_adapter *a)
             l->module = m;
         }
     }
+    /* What enters the first block changes, or what leaves the last. */
+    if (dk_adapter_changes_embed(a) || dk_adapter_changes_head(a)) {
+        l->first = dk_adapter_changes_embed(a) ? 0 : l->first;
+        l->ends = true;
+        l->empty = l->no_scale = false;
+    }
     l->usable = finite && dk_adapter_misfit(a)->n == 0;
 }
 
@@ -113,7 +119,7 @@ static bool not_here(dk_check *c, size_t lane, dk_check_row *row)
 
     if (dk_check_no_adapter(c, lane, row))
         return true;
-    if (a && dk_adapter_n(a) > 0)
+    if (a && (dk_adapter_n(a) > 0 || dk_adapter_changes_embed(a) || dk_adapter_changes_head(a)))
         return false;
     dk_check_say(row, DK_CHECK_SKIP, "the adapter does not fit, see A1");
     return true;

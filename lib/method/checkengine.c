@@ -152,21 +152,35 @@ static void compare_sum(struct engine *e, size_t k)
 }
 
 /* --- L3 ------------------------------------------------------------------------------ */
+/* Final norm, unembedding and soft cap of a lane's last row, each with its own weights. */
+static int one_head(struct engine *e, size_t k, dk_lhs *lhs, float *norm, dk_err *err)
+{
+    const dk_lane *lane = &e->c->pair.lane[e->lane[k]];
+    const dk_model *m = lane->model ? lane->model : e->c->pair.model;
+    dk_weight *own = NULL;
+    int rc = 0;
+
+    dk_model_norm(&m->config, norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d,
+                  &m->final_norm, e->d);
+    dk_lhs_set(lhs, norm, e->d, 1, e->d);
+    if (lane->adapter && dk_adapter_changes_head(lane->adapter))
+        rc = dk_model_pack_head(&own, m, lane->adapter, lane->factor, err);
+    if (rc == 0)
+        rc = dk_product(e->again, e->vocab, lhs, own ? own : m->head, err);
+    if (rc == 0 && m->config.final_softcap > 0)
+        dk_softcap(e->again, e->vocab, (float)m->config.final_softcap);
+    dk_weight_free(&own);
+    return rc;
+}
+
 static int compare_head(struct engine *e, dk_err *err)
 {
     float *norm = dk_xcalloc(e->d, sizeof *norm);
     dk_lhs *lhs = NULL;
     int rc = dk_lhs_new(&lhs, 1, e->d, e->c->pair.model->dtype, err);
 
-    for (size_t k = 0; rc == 0 && k < e->n; k++) {      /* each with its own weights */
-        const dk_model *own = e->c->pair.lane[e->lane[k]].model, *m = own ? own : e->c->pair.model;
-
-        dk_model_norm(&m->config, norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d,
-                      &m->final_norm, e->d);
-        dk_lhs_set(lhs, norm, e->d, 1, e->d);
-        rc = dk_product(e->again, e->vocab, lhs, m->head, err);
-        if (rc == 0 && m->config.final_softcap > 0)
-            dk_softcap(e->again, e->vocab, (float)m->config.final_softcap);
+    for (size_t k = 0; rc == 0 && k < e->n; k++) {
+        rc = one_head(e, k, lhs, norm, err);
         if (rc == 0)
             e->c->engine[e->lane[k]].head = dk_check_differing(e->again, e->logits + k * e->vocab, e->vocab);
     }
@@ -456,6 +470,10 @@ int dk_check_a5(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     }
     if (skipped(c, lane, row))
         return 0;
+    if (!c->lane[lane].module) {
+        dk_check_say(row, DK_CHECK_SKIP, "the adapter has no module in a block");
+        return 0;
+    }
     if (!(e->floor < 0.5)) {
         dk_check_say(row, DK_CHECK_SKIP, "the update of %s is too small beside the module's output to be "
                      "measured", c->lane[lane].module->path);

@@ -26,12 +26,12 @@ int dk_check_inspect_full(dk_check *c, size_t lane, dk_err *err)
     return 0;
 }
 
-int dk_check_load_full(dk_check *c, size_t lane, int with_head, dk_err *err)
+int dk_check_load_full(dk_check *c, size_t lane, const dk_model_how *how, dk_err *err)
 {
     dk_check_lane *l = &c->lane[lane];
     dk_model **m = &c->pair.full[lane];
     dk_err why = {0};
-    int rc = dk_model_load(m, c->pair.path[lane], c->pair.model->dtype, with_head, &why);
+    int rc = dk_model_open(m, c->pair.path[lane], how, &why);
 
     if (rc == 0)
         rc = dk_model_compatible(c->pair.model, *m, &why);

@@ -89,6 +89,10 @@ int dk_check_a6(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
         dk_check_say(row, DK_CHECK_SKIP, "%s", why);
         return 0;
     }
+    if (c->lane[lane].ends) {
+        dk_check_say(row, DK_CHECK_SKIP, "not applicable: the adapter changes more than the blocks");
+        return 0;
+    }
     rc = merged_kl(c, lane, &row->value, &n, err);
     if (rc < 0)
         return rc;

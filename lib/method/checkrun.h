@@ -21,6 +21,7 @@ typedef struct dk_check_lane {
     bool usable;            /* may run in a lane */
     bool empty;             /* no module with both A and B not zero */
     bool no_scale;          /* no module has a scale other than 0 */
+    bool ends;              /* the adapter changes embedding or unembedding */
     int first;              /* layer of the first module that has an effect; -1: none */
     const dk_adapter_module *module;    /* that module, or NULL */
 } dk_check_lane;
@@ -92,7 +93,7 @@ dk_check_fn dk_check_a1, dk_check_a2, dk_check_a3, dk_check_a4, dk_check_a5, dk_
 int dk_check_inspect(dk_check *c, size_t lane, dk_err *err);
 int dk_check_inspect_full(dk_check *c, size_t lane, dk_err *err);
 /* Loads the weights of a full finetune; the base's are there. */
-int dk_check_load_full(dk_check *c, size_t lane, int with_head, dk_err *err);
+int dk_check_load_full(dk_check *c, size_t lane, const dk_model_how *how, dk_err *err);
 /* Counts its tensors, once. */
 int dk_check_compare(dk_check *c, size_t lane, dk_err *err);
 /* A4 of such a lane, which can be run. */

@@ -112,6 +112,8 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     int rc = dk_json_load(&s->pair, pair, err);
 
     s->results = dk_xstrdup(results);
+    if (rc == 0 && dk_json_type(s->pair) != DK_JSON_OBJECT)
+        rc = dk_fail(err, DK_EFORMAT, "%s is no JSON object", pair);
     if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);

@@ -39,18 +39,17 @@ int dk_arch_find(const dk_arch_info **out, const char *name, bool gguf, const ch
 
     if (!name || !*name)
         return dk_fail(err, DK_EFORMAT, "%s names no architecture", path);
-    for (size_t i = 0; i < N_KNOWN; i++) {
-        const dk_arch_info *a = &known[i];
-
-        if (gguf ? a->gguf && strcmp(name, a->gguf) == 0
-                 : strcmp(name, a->class) == 0 || strcmp(name, a->type) == 0) {
-            *out = a;
+    for (size_t i = 0; i < N_KNOWN; i++)
+        if (gguf ? known[i].gguf && strcmp(name, known[i].gguf) == 0
+                 : strcmp(name, known[i].class) == 0 || strcmp(name, known[i].type) == 0) {
+            *out = &known[i];
             return 0;
         }
-        if (!gguf || a->gguf)
-            dk_buf_addf(&names, "%s%s", names.n ? ", " : "", gguf ? a->gguf : a->class);
-    }
-    rc = dk_fail(err, DK_EDATA, "%s: architecture %.100s is not known; supported: %s", path, name, names.s);
+    for (size_t i = 0; i < N_KNOWN; i++)
+        if (!gguf || known[i].gguf)
+            dk_buf_addf(&names, "%s%s", names.n ? ", " : "", gguf ? known[i].gguf : known[i].class);
+    rc = dk_fail(err, DK_EDATA, "%s: architecture %s is not known; supported: %s", path, dk_show(name).s,
+                 names.s);
     dk_buf_free(&names);
     return rc;
 }

@@ -22,7 +22,7 @@ typedef struct dk_arch_info {
     const char *type;       /* "model_type" */
     const char *gguf;       /* "general.architecture"; NULL: such files do not exist */
     const char *text;       /* model_type of its "text_config", where it has one */
-    dk_norm_kind norm;
+    dk_norm_form norm;
     dk_act act;
     dk_window_rule window;
     bool gpt2_keys;         /* n_embd and so on */
@@ -47,6 +47,9 @@ int dk_model_config_check(const dk_model_config *c, const char *path, dk_err *er
 /* An id outside the vocabulary is no id. */
 void dk_model_config_add_eos(dk_model_config *c, int64_t id);
 void dk_model_config_set_bos(dk_model_config *c, int64_t id);
+/* A name from a file, for a message of one line: cut, control characters as '?'. */
+typedef struct dk_shown { char s[64]; } dk_shown;
+dk_shown dk_show(const char *name);
 /* Control characters are dropped. */
 void dk_model_config_set_name(dk_model_config *c, const char *name);
 /* The last part of a path, trailing slashes aside. */

@@ -20,6 +20,15 @@ void dk_model_config_set_name(dk_model_config *cfg, const char *name)
     cfg->name[n] = 0;
 }
 
+dk_shown dk_show(const char *name)
+{
+    dk_shown t = {{0}};
+
+    for (size_t i = 0; name[i] && i + 1 < sizeof t.s; i++)
+        t.s[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7F ? '?' : name[i];
+    return t;
+}
+
 void dk_model_config_name_after(dk_model_config *cfg, const char *path)
 {
     size_t n = strlen(path), from;

@@ -18,11 +18,11 @@ typedef enum dk_arch {
     DK_ARCH_QWEN25_VL, DK_ARCH_GEMMA2, DK_ARCH_GEMMA3, DK_ARCH_GEMMA3_VL, DK_ARCH_GPT2
 } dk_arch;
 
-typedef enum dk_norm_kind {
+typedef enum dk_norm_form {
     DK_NORM_RMS,            /* x / rms(x) w */
     DK_NORM_RMS_OFFSET,     /* x / rms(x) (1 + w) */
     DK_NORM_LAYER           /* (x - mean) / deviation w + b */
-} dk_norm_kind;
+} dk_norm_form;
 
 typedef enum dk_rope_kind {
     DK_ROPE_PLAIN,
@@ -39,6 +39,7 @@ typedef struct dk_rope_spec {
     double attention;       /* yarn: 0.1 ln factor + 1, unless given */
     double original;        /* positions before scaling */
     bool whole;             /* yarn: the range of rotations ends at whole dimensions */
+    unsigned section[3];    /* pairs turned by time, height and width; all the same for text; 0: none */
 } dk_rope_spec;
 
 typedef enum dk_act { DK_ACT_SILU, DK_ACT_GELU_TANH } dk_act;
@@ -50,7 +51,7 @@ typedef struct dk_model_config {
     char arch_name[64];     /* as the file says it: "LlamaForCausalLM", "llama" */
     char name[128];         /* for people: general.name, or the last part of the path */
     size_t n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, vocab, max_positions;
-    dk_norm_kind norm;
+    dk_norm_form norm;
     double norm_eps;
     dk_rope_spec rope;      /* unless learned_positions */
     dk_rope_spec rope_local;/* of the layers with a window */
@@ -80,6 +81,9 @@ int dk_model_config_load(dk_model_config *cfg, const char *dir, dk_err *err);
 /* The same from a parsed config.json; path stands in messages. */
 int dk_model_config_json(dk_model_config *cfg, const dk_json *root, const char *path, dk_err *err);
 int dk_model_config_gguf(dk_model_config *cfg, const dk_gguf *g, const char *path, dk_err *err);
+
+/* A folder, a GGUF file, or the text of a config.json under any name. */
+int dk_model_config_any(dk_model_config *cfg, const char *path, dk_err *err);
 
 /* Keys that a token of this layer sees; 0: all before it. */
 size_t dk_layer_window(const dk_model_config *c, size_t layer);

@@ -88,7 +88,7 @@ static void get_rope(source *s, dk_model_config *c)
         r->attention = get_num(s, "rope.scaling.attn_factor", 1) * (0.1 * log(fmax(r->factor, 1)) + 1);
         r->whole = true;
     } else if (s->rc == 0)
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%.40s' is not supported", s->path, kind);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%s' is not supported", s->path, dk_show(kind).s);
     c->rope_local = *r;
     if (s->arch->local_rope)
         c->rope_local = (dk_rope_spec){ .theta = get_num(s, "rope.freq_base_swa", 10000), .factor = 1 };

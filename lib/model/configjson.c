@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/arch.h"
@@ -93,6 +94,23 @@ static double beta(source *s, const dk_json *r, const char *key, double def)
     return b == 0 ? def : b;
 }
 
+static void get_section(source *s, const dk_model_config *cfg, dk_rope_spec *to, const dk_json *list)
+{
+    size_t sum = 0;
+
+    if (dk_json_type(list) != DK_JSON_ARRAY || s->arch->arch != DK_ARCH_QWEN25_VL)
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        const int64_t n = dk_json_int(dk_json_at(list, i), -1);
+
+        to->section[i] = n >= 1 && n <= 4096 ? (unsigned)n : 0;
+        sum += to->section[i];
+    }
+    if ((dk_json_len(list) != 3 || sum != cfg->head_dim / 2) && s->rc == 0)
+        s->rc = dk_fail(s->err, DK_EFORMAT, "%s: mrope_section does not divide %zu pairs into three", s->path,
+                        cfg->head_dim / 2);
+}
+
 /* r: rope_scaling, or what stands in its place; NULL: plain. */
 static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to, const dk_json *r, double theta)
 {
@@ -100,6 +118,7 @@ static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to,
 
     to->theta = get_num(s, r, "rope_theta", theta);
     to->factor = get_num(s, r, "factor", 1);
+    get_section(s, cfg, to, dk_json_get(r, "mrope_section"));
     /* Three position streams of an image-text model are one for text. */
     if (strcmp(kind, "default") == 0 || (strcmp(kind, "mrope") == 0 && s->arch->arch == DK_ARCH_QWEN25_VL))
         to->kind = DK_ROPE_PLAIN;
@@ -120,7 +139,7 @@ static void get_scaling(source *s, const dk_model_config *cfg, dk_rope_spec *to,
         to->attention = yarn_attention(s, r, to->factor);
         to->whole = dk_json_bool(dk_json_get(r, "truncate"), true);
     } else if (s->rc == 0) {
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%.40s' is not supported", s->path, kind);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: RoPE scaling '%s' is not supported", s->path, dk_show(kind).s);
     }
     if (get_num(s, r, "partial_rotary_factor", 1) != 1 && s->rc == 0)
         s->rc = dk_fail(s->err, DK_EDATA, "%s: partial_rotary_factor is not supported", s->path);
@@ -158,7 +177,8 @@ static void slide_listed(source *s, dk_model_config *cfg, const dk_json *types)
         if (strcmp(type, "sliding_attention") == 0)
             dk_model_config_slide(cfg, i);
         else if (strcmp(type, "full_attention") != 0)
-            s->rc = dk_fail(s->err, DK_EDATA, "%s: layer type '%.40s' is not supported", s->path, type);
+            s->rc = dk_fail(s->err, DK_EDATA, "%s: layer type '%s' is not supported", s->path,
+                            dk_show(type).s);
     }
 }
 
@@ -242,7 +262,7 @@ static void get_act(source *s, dk_model_config *cfg)
     else if (strcmp(act, "gelu_pytorch_tanh") == 0 || strcmp(act, "gelu_new") == 0)
         cfg->act = DK_ACT_GELU_TANH;
     else if (s->rc == 0)
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: activation '%.40s' is not supported", s->path, act);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: activation '%s' is not supported", s->path, dk_show(act).s);
 }
 
 static void get_biases(source *s, dk_model_config *cfg)
@@ -308,8 +328,8 @@ static void find_text(source *s)
         return;
     s->v = text;
     if (strcmp(type, s->arch->text) != 0)
-        s->rc = dk_fail(s->err, DK_EDATA, "%s: the language model of %s is of type %.40s, which is not "
-                        "supported; supported: %s", s->path, s->arch->class, type, s->arch->text);
+        s->rc = dk_fail(s->err, DK_EDATA, "%s: the language model of %s is of type %s, which is not "
+                        "supported; supported: %s", s->path, s->arch->class, dk_show(type).s, s->arch->text);
 }
 
 int dk_model_config_json(dk_model_config *cfg, const dk_json *root, const char *path, dk_err *err)
@@ -360,6 +380,45 @@ static int generation_eos(dk_model_config *cfg, const char *dir, dk_err *err)
     }
     dk_json_free(&v);
     dk_free(path);
+    return rc;
+}
+
+static int load_gguf(dk_model_config *cfg, const char *path, dk_err *err)
+{
+    dk_gguf *g = NULL;
+    int rc = dk_gguf_open(&g, path, err);
+
+    if (rc == 0)
+        rc = dk_model_config_gguf(cfg, g, path, err);
+    dk_gguf_close(&g);
+    return rc;
+}
+
+int dk_model_config_any(dk_model_config *cfg, const char *path, dk_err *err)
+{
+    dk_json *v = NULL;
+    struct stat st;
+    char *end;
+    int rc;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return dk_model_config_load(cfg, path, err);
+    if (dk_gguf_is(path))
+        return load_gguf(cfg, path, err);
+    rc = dk_json_load(&v, path, err);
+    if (rc == 0)
+        rc = dk_model_config_json(cfg, v, path, err);
+    /* MODEL/config.json is called MODEL, NAME.json NAME. */
+    end = rc == 0 ? strrchr(cfg->name, '.') : NULL;
+    if (end && strcmp(cfg->name, "config.json") == 0 && strlen(path) > strlen("/config.json")) {
+        char *dir = dk_xstrndup(path, strlen(path) - strlen("/config.json"));
+
+        dk_model_config_name_after(cfg, dir);
+        dk_free(dir);
+    } else if (end && end > cfg->name && strcmp(end, ".json") == 0) {
+        *end = 0;
+    }
+    dk_json_free(&v);
     return rc;
 }
 

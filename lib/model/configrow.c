@@ -13,7 +13,11 @@ static void add_scaling(dk_buf *out, const dk_rope_spec *r)
     case DK_ROPE_LLAMA3: dk_buf_addf(out, "llama3 x%g", r->factor); break;
     case DK_ROPE_YARN: dk_buf_addf(out, "yarn x%g", r->factor); break;
     case DK_ROPE_FACTORS: dk_buf_adds(out, "factors in the file"); break;
-    default: dk_buf_adds(out, "-"); break;
+    default:
+        if (r->section[0])
+            dk_buf_addf(out, "mrope %u,%u,%u", r->section[0], r->section[1], r->section[2]);
+        else
+            dk_buf_addc(out, '-');
     }
 }
 

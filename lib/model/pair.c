@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
+#include "model/budget.h"
 
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
 {
@@ -118,17 +119,14 @@ bool dk_stored_otherwise(const dk_checkpoint *a, const dk_checkpoint *b, const c
 }
 
 /* A finetune with weights of its own, in the base's dtype. */
-static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
+static int open_full(dk_pair *p, size_t lane, const dk_model_how *how, dk_err *err)
 {
     dk_model **m = &p->full[lane];
     const char *x, *y;
     char a[65], b[65];
     int rc;
 
-    if (holds(p->path[lane], ".") && !holds(p->path[lane], "config.json"))
-        return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
-                       "(adapter_config.json)", p->path[lane]);
-    rc = dk_model_load(m, p->path[lane], p->model->dtype, with_head, err);
+    rc = dk_model_open(m, p->path[lane], how, err);
     if (rc == 0)
         rc = dk_model_compatible(p->model, *m, err);
     if (rc == 0)
@@ -147,32 +145,66 @@ static int open_full(dk_pair *p, size_t lane, int with_head, dk_err *err)
     return 0;
 }
 
+static int peek(dk_model_config *cfg, const char *path, dk_err *err)
+{
+    dk_checkpoint *c = NULL;
+    const int rc = dk_checkpoint_open(&c, path, err);
+
+    if (rc == 0)
+        *cfg = *dk_checkpoint_config(c);
+    dk_checkpoint_close(&c);
+    return rc;
+}
+
+/* Finetunes may have more ids than the base, or fewer: those that all have are compared. */
+int dk_pair_vocab(const dk_pair *p, size_t lane, size_t base, size_t *vocab, dk_err *err)
+{
+    const char *path = p->path[lane];
+    dk_model_config own = { .vocab = base };
+    int rc = 0;
+
+    if (p->adapter[lane])
+        own.vocab = dk_adapter_vocab(p->adapter[lane]);
+    else if (path && holds(path, ".") && !holds(path, "config.json"))
+        return dk_fail(err, DK_EIO, "%s holds neither a checkpoint (config.json) nor an adapter "
+                       "(adapter_config.json)", path);
+    else if (path)
+        rc = peek(&own, path, err);
+    if (rc == 0 && own.vocab != base)
+        dk_log(DK_WARN, "%s has %zu ids, the base %zu: those that both have are compared, as if there were no "
+               "others", path, own.vocab, base);
+    if (rc == 0 && own.vocab < *vocab)
+        *vocab = own.vocab;
+    return rc;
+}
+
 int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
+    dk_model_how how = { .with_blocks = true, .with_head = s->with_head != 0 };
     dk_model_config cfg;
-    dk_checkpoint *peek = NULL;
-    dk_dtype dtype = DK_F32;
     int rc;
 
     rc = dk_pair_name(p, s, err);
     /* Adapters before weights: what does not fit is said within a second. */
     if (rc == 0)
-        rc = dk_checkpoint_open(&peek, s->base, err);
-    if (rc == 0) {
-        cfg = *dk_checkpoint_config(peek);
-        rc = dk_dtype_parse(&dtype, s->dtype, &cfg, err);
-        dk_checkpoint_close(&peek);
-    }
+        rc = peek(&cfg, s->base, err);
+    if (rc == 0)
+        rc = dk_dtype_parse(&how.dtype, s->dtype, &cfg, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
         if (p->path[i] && dk_is_adapter(p->path[i])) {
             rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
             p->lane[i].adapter = p->adapter[i];
         }
+    how.vocab = rc == 0 ? cfg.vocab : 0;
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
+        rc = dk_pair_vocab(p, i, cfg.vocab, &how.vocab, err);
     if (rc == 0)
-        rc = dk_model_load(&p->model, s->base, dtype, s->with_head, err);
+        rc = dk_pair_budget(p, s, &cfg, dtype, err);
+    if (rc == 0)
+        rc = dk_model_open(&p->model, s->base, &how, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
         if (p->path[i] && !p->adapter[i])
-            rc = open_full(p, i, s->with_head, err);
+            rc = open_full(p, i, &how, err);
     if (rc < 0)
         dk_pair_close(p);
     return rc;

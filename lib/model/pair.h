@@ -18,6 +18,8 @@ typedef struct dk_pair {
     dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base and for full weights */
     dk_model *full[DK_MAX_LANES];       /* of the lane, where it has weights of its own */
     const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
+    double free_bytes;                  /* of the memory that may be used, beside the weights */
+    size_t most_rows;                   /* tokens of a lane in one pass that fit there (budget.h) */
 } dk_pair;
 
 /* A folder with an adapter's files is an adapter on the base; anything else is a
@@ -29,6 +31,7 @@ typedef struct dk_pair_spec {
     char *const *lanes;                 /* which, by name and in this order; NULL: all */
     size_t n_wanted;
     const char *dtype;                  /* "auto", "f32", "bf16" */
+    double memory;                      /* bytes that may be used; 0: what is free */
     int with_head;
 } dk_pair_spec;
 
@@ -38,6 +41,10 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 /* Only the lanes' names, factors and paths; adapters and model stay NULL. */
 int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 void dk_pair_close(dk_pair *p);
+
+/* *vocab becomes no more than the ids that a lane has, beside a base of `base`
+ * ids; a difference is logged. */
+int dk_pair_vocab(const dk_pair *p, size_t lane, size_t base, size_t *vocab, dk_err *err);
 
 /* Whether their matrices are stored in two types; *x and *y are then those of
  * the first that differs.  Part of what such a pair shows is rounding. */

@@ -26,7 +26,7 @@ void dk_layernorm(float *restrict y, const float *restrict x, const float *restr
                   const float *restrict b, size_t d, double eps)
 {
     double s = 0, q = 0;
-    float inv, mean;
+    float inv;
 
     #pragma omp simd reduction(+ : s)
     for (size_t i = 0; i < d; i++)
@@ -36,9 +36,8 @@ void dk_layernorm(float *restrict y, const float *restrict x, const float *restr
     for (size_t i = 0; i < d; i++)
         q += ((double)x[i] - s) * ((double)x[i] - s);
     inv = (float)(1.0 / sqrt(q / (double)d + eps));
-    mean = (float)s;
     for (size_t i = 0; i < d; i++)
-        y[i] = (x[i] - mean) * inv * w[i] + b[i];
+        y[i] = (float)((double)x[i] - s) * inv * w[i] + b[i];
 }
 
 DK_CLONES

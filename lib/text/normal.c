@@ -144,14 +144,6 @@ static bool lower(dk_form *out, const struct state *in)
     return changed;
 }
 
-static bool strip_accents(dk_form *out, const struct state *in)
-{
-    for (size_t at = 0, next = 0; at < in->n; at = next)
-        if (!(dk_utf8_kind(dk_utf8_next(in->s, in->n, &next)) & DK_KIND_MARK))
-            dk_form_add(out, in->s + at, next - at, in->map, at, next - at);
-    return out->text.n < in->n;
-}
-
 static bool strip(dk_form *out, const struct state *in, const dk_norm_step *step)
 {
     const size_t left = step->left ? dk_utf8_spaces_after(in->s, in->n) : 0;
@@ -225,8 +217,6 @@ static int apply(dk_form *out, const struct state *in, struct step *step, dk_err
         return lower(out, in);
     case DK_NORMALIZE_STRIP:
         return strip(out, in, is);
-    case DK_NORMALIZE_STRIP_ACCENTS:
-        return strip_accents(out, in);
     case DK_NORMALIZE_PREPEND:
         return prepend(out, in, is->to);
     case DK_NORMALIZE_REPLACE:

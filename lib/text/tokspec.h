@@ -37,7 +37,6 @@ typedef enum dk_normalizer_kind {
     DK_NORMALIZE_NFC, DK_NORMALIZE_NFD, DK_NORMALIZE_NFKC, DK_NORMALIZE_NFKD,
     DK_NORMALIZE_LOWER,
     DK_NORMALIZE_STRIP,          /* white space at the ends */
-    DK_NORMALIZE_STRIP_ACCENTS,  /* marks of all kinds go */
     DK_NORMALIZE_PREPEND,        /* to before the text, unless that is empty */
     DK_NORMALIZE_REPLACE         /* to in place of each from */
 } dk_normalizer_kind;
@@ -114,6 +113,8 @@ typedef struct dk_tokenizer_spec {
     uint32_t bos, eos, pad, unk;        /* DK_NO_ID: none */
     uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
     char *chat_template;        /* owned; NULL: none */
+    char *file;                 /* owned; where all this comes from; NULL: nowhere */
+    char *template_from;        /* the file that the template stands in; owned */
 } dk_tokenizer_spec;
 
 /* All ids DK_NO_ID, the rest empty. */

@@ -64,7 +64,7 @@ static int normalizer(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
     static const struct { const char *type; dk_normalizer_kind kind; } known[] = {
         { "NFC", DK_NORMALIZE_NFC }, { "NFD", DK_NORMALIZE_NFD }, { "NFKC", DK_NORMALIZE_NFKC },
         { "NFKD", DK_NORMALIZE_NFKD }, { "Lowercase", DK_NORMALIZE_LOWER }, { "Strip", DK_NORMALIZE_STRIP },
-        { "StripAccents", DK_NORMALIZE_STRIP_ACCENTS }, { "Prepend", DK_NORMALIZE_PREPEND },
+        { "Prepend", DK_NORMALIZE_PREPEND },
         { "Replace", DK_NORMALIZE_REPLACE }
     };
     dk_norm_step *step = &spec->norm[spec->n_norm];

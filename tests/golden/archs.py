@@ -120,6 +120,15 @@ ADAPTERS = {
     "qwen2": dict(r=4, lora_alpha=8, target_modules=["v_proj", "gate_proj"], layers_to_transform=[0, 2]),
     "gemma3": dict(r=2, lora_alpha=4, target_modules=r".*\.self_attn\.(q|k|v)_proj"),
 }
+# what a GGUF file cannot say stays at what it means: the scale is that of the key length, one layer in six is full
+CASES["gemma2-gguf"] = (tf.Gemma2ForCausalLM, tf.Gemma2Config(**common(
+    head_dim=8, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=8, num_hidden_layers=2,
+    attn_logit_softcapping=2.0, final_logit_softcapping=5.0, rope_parameters=rope())))
+CASES["gemma3-gguf"] = (tf.Gemma3ForCausalLM, tf.Gemma3TextConfig(**{
+    **GEMMA3, "head_dim": 8, "query_pre_attn_scalar": 8, "num_hidden_layers": 6, "layer_types": None}))
+CASES["qwen2-gguf"] = (tf.Qwen2ForCausalLM, tf.Qwen2Config(**common(
+    tie_word_embeddings=True, num_hidden_layers=2, rope_parameters=rope(theta=1e6))))
+GGUF = {"gpt2": "GPT2", "qwen2-gguf": "QWEN2", "qwen3": "QWEN3", "gemma2-gguf": "GEMMA2", "gemma3-gguf": "GEMMA3"}
 
 
 def build(cls, config):
@@ -226,11 +235,65 @@ def adapt(case, model, out):
     folder = out / "lora"
     folder.mkdir(exist_ok=True)
     config["base_model_name_or_path"] = f"miniature/{case}"
+    for key, v in config.items():           # sets have no order
+        config[key] = sorted(v) if isinstance(v, list) else v
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     (folder / "tensors.txt").write_text("".join(lines))
     with torch.no_grad():
         logits = torch.cat([lora(input_ids=torch.tensor([ids]), use_cache=False).logits[0] for ids in IDS])
     write(folder / "logits.f32", logits)
+
+
+def write_gguf(case, model, path):
+    """The model as F16 under the names of the gguf package, values as its converters store them."""
+    import gguf
+    arch = GGUF[case]
+    c, names = model.config, gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, arch), 8)
+    gpt2 = arch == "GPT2"
+    w = gguf.GGUFWriter(str(path), gguf.MODEL_ARCH_NAMES[getattr(gguf.MODEL_ARCH, arch)])
+    w.add_name(case)
+    w.add_context_length(c.max_position_embeddings)
+    w.add_embedding_length(c.hidden_size)
+    w.add_block_count(c.num_hidden_layers)
+    w.add_head_count(c.num_attention_heads)
+    w.add_vocab_size(c.vocab_size)
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    if gpt2:
+        w.add_feed_forward_length(4 * c.hidden_size)
+        w.add_layer_norm_eps(c.layer_norm_epsilon)
+    else:
+        w.add_feed_forward_length(c.intermediate_size)
+        w.add_head_count_kv(c.num_key_value_heads)
+        w.add_layer_norm_rms_eps(c.rms_norm_eps)
+        w.add_key_length(model.model.layers[0].self_attn.head_dim)
+        w.add_value_length(model.model.layers[0].self_attn.head_dim)
+        full = c.rope_parameters.get(FULL, c.rope_parameters)
+        w.add_rope_freq_base(full["rope_theta"])
+        if full["rope_type"] == "linear":
+            w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            w.add_rope_scaling_factor(full["factor"])
+    if arch.startswith("GEMMA"):
+        w.add_sliding_window(c.sliding_window)
+    if arch == "GEMMA2":
+        w.add_attn_logit_softcapping(c.attn_logit_softcapping)
+        w.add_final_logit_softcapping(c.final_logit_softcapping)
+    for name, p in model.state_dict().items():
+        if c.tie_word_embeddings and name == "lm_head.weight":
+            continue
+        x = p.numpy()
+        if gpt2 and x.ndim == 2 and ("attn.c_" in name or "mlp.c_" in name):
+            x = np.ascontiguousarray(x.T)
+        if arch.startswith("GEMMA") and "norm" in name:
+            x = x + 1
+        half = x.astype(np.float16 if x.ndim == 2 else np.float32)
+        assert np.array_equal(half.astype(np.float32), x)
+        base, _, end = name.rpartition(".")
+        w.add_tensor(names.get_name(base) + "." + end, half)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
 
 
 def main():
@@ -250,6 +313,8 @@ def main():
         write(out / "gold.f32", stream, logits)
         print(f"{case}: stream {tuple(stream.shape)} of size {stream.abs().mean():.3g}, "
               f"logits {tuple(logits.shape)} of size {logits.abs().mean():.3g}")
+        if case in GGUF:
+            write_gguf(case, model, out / "model.gguf")
         if case in ADAPTERS:
             adapt(case, model, out)
 

@@ -20,8 +20,9 @@ static char root[] = "/tmp/dk-archs-XXXXXX";
 
 static const char *const cases[] = {
     "gpt2", "llama3", "llama-linear", "mistral", "ministral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3-vl",
-    "mistral3", "qwen25-vl"
+    "mistral3", "qwen25-vl", "qwen2-gguf", "gemma2-gguf", "gemma3-gguf"
 };
+static const char *const in_gguf[] = { "gpt2", "qwen2-gguf", "qwen3", "gemma2-gguf", "gemma3-gguf" };
 static const char *const adapted[] = { "gpt2", "llama3", "qwen2", "qwen3", "gemma2", "gemma3" };
 
 static void read_ids(void)
@@ -242,6 +243,28 @@ static void one(const char *name)
     dk_free(path);
 }
 
+/* The same numbers in a GGUF file. */
+static void from_gguf(const char *name)
+{
+    const dk_lane lane = { "base", NULL, 1, NULL };
+    char *path = dk_xasprintf("%s/tests/golden/archs/%s/model.gguf", gold_root(), name);
+    dk_model *m = NULL;
+    dk_runner *r = NULL;
+    dk_err err = {0};
+
+    if (dk_model_load(&m, path, DK_F32, 1, &err) < 0 || dk_runner_new(&r, m, &lane, 1, ROWS, &err) < 0) {
+        tap(false, "%s from a GGUF file: %s", name, err.msg);
+    } else {
+        float *logits = room(dk_padded_rows(ROWS) * m->config.vocab);
+
+        against_gold(name, m, r, logits);
+        dk_free(logits);
+    }
+    dk_runner_free(&r);
+    dk_model_free(&m);
+    dk_free(path);
+}
+
 /* --- adapters --------------------------------------------------------------------------------- */
 static void with_adapter(const char *name)
 {
@@ -293,6 +316,8 @@ int main(void)
     read_ids();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         one(cases[i]);
+    for (size_t i = 0; i < sizeof in_gguf / sizeof *in_gguf; i++)
+        from_gguf(in_gguf[i]);
     for (size_t i = 0; i < sizeof adapted / sizeof *adapted; i++)
         with_adapter(adapted[i]);
     snprintf(command, sizeof command, "rm -r %s", root);

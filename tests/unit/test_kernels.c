@@ -147,7 +147,7 @@ static void silu(void)
 
 /* Rows that stand apart as heads do in a joint matrix: leading dimensions are
  * larger than a head, and differ. */
-static void attend_case(size_t n_q, size_t n_k, size_t hd)
+static void attend_case(size_t n_q, size_t n_k, size_t hd, float softcap, size_t window)
 {
     const size_t ldq = 3 * hd + 1, ldk = 2 * hd, ldv = 2 * hd + 5, ldo = 3 * hd, past = n_k - n_q;
     float *q = numbers(n_q * ldq, 13), *k = numbers(n_k * ldk, 14), *v = numbers(n_k * ldv, 15);
@@ -157,24 +157,28 @@ static void attend_case(size_t n_q, size_t n_k, size_t hd)
     double worst = 0;
     bool beside = true;
 
-    dk_attend(o + 0, ldo, q, ldq, k, ldk, v, ldv, n_q, n_k, hd, scale, work);
+    if (softcap > 0 || window)
+        dk_attend_local(o, ldo, q, ldq, k, ldk, v, ldv, n_q, n_k, hd, scale, softcap, window, work);
+    else
+        dk_attend(o, ldo, q, ldq, k, ldk, v, ldv, n_q, n_k, hd, scale, work);
     for (size_t i = 0; i < n_q; i++) {
-        const size_t n = past + i + 1;
+        const size_t n = past + i + 1, from = window && n > window ? n - window : 0;
         double m = -INFINITY, z = 0;
 
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = from; j < n; j++) {
             p[j] = 0;
             for (size_t t = 0; t < hd; t++)
                 p[j] += (double)q[i * ldq + t] * k[j * ldk + t];
             p[j] *= scale;
+            p[j] = softcap > 0 ? softcap * tanh(p[j] / softcap) : p[j];
             m = fmax(m, p[j]);
         }
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = from; j < n; j++)
             z += p[j] = exp(p[j] - m);
         for (size_t t = 0; t < hd; t++) {
             double want = 0;
 
-            for (size_t j = 0; j < n; j++)
+            for (size_t j = from; j < n; j++)
                 want += p[j] / z * v[j * ldv + t];
             worst = worse(worst, o[i * ldo + t], want, 1);
         }
@@ -183,7 +187,8 @@ static void attend_case(size_t n_q, size_t n_k, size_t hd)
     }
     /* Scores of hd products below 4 sqrt(hd), relative weights as much, values
      * below 2; sums of n_k in f32. */
-    tap(worst <= 1e-6 * (4 + sqrt((double)(hd + n_k))), "attention of %zu on %zu keys, heads of %zu: %.1e", n_q, n_k, hd, worst);
+    tap(worst <= 1e-6 * (4 + sqrt((double)(hd + n_k))), "attention of %zu on %zu keys, heads of %zu, cap %g, window %zu: %.1e", n_q,
+        n_k, hd, (double)softcap, window, worst);
     tap(beside && guarded(o, n_q * ldo) && guarded(work, dk_attend_work(n_k, hd)), "... and nothing beside it");
     dk_free(q); dk_free(k); dk_free(v); dk_free(o); dk_free(was); dk_free(work); dk_free(p);
 }
@@ -194,12 +199,117 @@ static void attend(void)
 
     for (size_t h = 0; h < 4; h++)
         for (size_t k = 0; k < 5; k++) {
-            attend_case(keys[k], keys[k], hd[h]);           /* a whole sequence */
+            attend_case(keys[k], keys[k], hd[h], 0, 0);           /* a whole sequence */
             if (keys[k] > 1)
-                attend_case(1, keys[k], hd[h]);             /* one new token after a past */
+                attend_case(1, keys[k], hd[h], 0, 0);             /* one new token after a past */
             if (keys[k] > 5)
-                attend_case(5, keys[k], hd[h]);             /* a few */
+                attend_case(5, keys[k], hd[h], 0, 0);             /* a few */
         }
+}
+
+/* Windows of one key, of a group of eight and around it, of as many as there are, of more. */
+static void attend_local(void)
+{
+    const size_t windows[] = { 0, 1, 2, 7, 8, 9, 33, 64, 65, 100 };
+
+    for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
+        attend_case(65, 65, 16, w % 2 ? 1.5f : 0, windows[w]);
+        attend_case(1, 65, 33, w % 2 ? 0 : 1.5f, windows[w]);
+        attend_case(6, 40, 16, 50, windows[w]);
+    }
+}
+
+/* A step of a decoder, and a whole pass: the same bits, wherever windows begin. */
+static void attend_steps(void)
+{
+    enum { N = 41, HD = 24, W = 11 };
+    float *q = numbers(N * HD, 30), *k = numbers(N * HD, 31), *v = numbers(N * HD, 32);
+    float *all = numbers(N * HD, 33), *one = numbers(HD, 34), *work = numbers(dk_attend_work(N, HD), 35);
+    size_t same = 0;
+
+    dk_attend_local(all, HD, q, HD, k, HD, v, HD, N, N, HD, 0.3f, 2, W, work);
+    for (size_t i = 0; i < N; i++) {
+        dk_attend_local(one, HD, q + i * HD, HD, k, HD, v, HD, 1, i + 1, HD, 0.3f, 2, W, work);
+        same += memcmp(one, all + i * HD, HD * sizeof *one) == 0;
+    }
+    tap(same == N, "%zu of %d steps in a window have the bits of the whole", same, N);
+    dk_free(q); dk_free(k); dk_free(v); dk_free(all); dk_free(one); dk_free(work);
+}
+
+static double gelu_of(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+/* Published values, and the definition in double over the whole range. */
+static void gelu(void)
+{
+    const float x[] = { -3, -1, -0.5f, 0.5f, 1, 3 };
+    const double want[] = { -0.003637392, -0.158808009, -0.154285990, 0.345714010, 0.841191991, 2.996362608 };
+    float y[6];
+    double worst = 0;
+
+    dk_gelu(y, x, 6);
+    for (size_t i = 0; i < 6; i++)
+        worst = worse(worst, y[i], want[i], fabs(want[i]));
+    tap(worst <= 1e-6, "gelu: published values within %.1e", worst);
+    for (size_t s = 0; s < N_SIZES; s++) {
+        const size_t n = sizes[s];
+        float *g = numbers(n, 10), *u = numbers(n, 11), *z = numbers(n, 12), *plain = numbers(n, 12), *si = numbers(n, 12);
+        double mul = 0, one = 0, silu_one = 0;
+
+        for (size_t i = 0; i < n; i++)
+            g[i] *= i % 5 == 4 ? 40 : 3;
+        dk_gelu_mul(z, g, u, n);
+        dk_gelu(plain, g, n);
+        dk_silu(si, g, n);
+        for (size_t i = 0; i < n; i++) {
+            mul = worse(mul, z[i], gelu_of(g[i]) * u[i], fabs(g[i] * u[i]) + 1e-30);
+            one = worse(one, plain[i], gelu_of(g[i]), fabs(g[i]) + 1e-30);
+            silu_one = worse(silu_one, si[i], g[i] / (1 + exp(-(double)g[i])), fabs(g[i]) + 1e-30);
+        }
+        tap(mul <= 6e-7 && one <= 6e-7 && silu_one <= 5e-7 && guarded(z, n) && guarded(plain, n) && guarded(si, n),
+            "gelu of %zu: %.1e of its argument, alone %.1e; silu alone %.1e", n, mul, one, silu_one);
+        dk_free(g); dk_free(u); dk_free(z); dk_free(plain); dk_free(si);
+    }
+}
+
+static void softcap(void)
+{
+    float y[4001];
+    double worst = 0;
+
+    for (size_t i = 0; i < 4001; i++)
+        y[i] = ((float)i - 2000) * 0.1f;
+    dk_softcap(y, 4001, 30);
+    for (size_t i = 0; i < 4001; i++) {
+        const double x = ((float)i - 2000) * 0.1f, want = 30 * tanh(x / 30);
+
+        worst = worse(worst, y[i], want, fabs(want) + 1e-30);
+    }
+    tap(worst <= 5e-7, "soft cap: relative error %.1e", worst);
+}
+
+/* Mean and variance in double: the rest is a few roundings. */
+static void layernorm(void)
+{
+    for (size_t s = 0; s < N_SIZES; s++) {
+        const size_t d = sizes[s];
+        float *x = numbers(d, 1), *w = numbers(d, 2), *b = numbers(d, 4), *y = numbers(d, 3);
+        double mean = 0, var = 0, worst = 0;
+
+        for (size_t i = 0; i < d; i++)
+            x[i] += 5;
+        for (size_t i = 0; i < d; i++)
+            mean += (double)x[i] / (double)d;
+        for (size_t i = 0; i < d; i++)
+            var += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)d;
+        dk_layernorm(y, x, w, b, d, 1e-5);
+        for (size_t i = 0; i < d; i++)
+            worst = worse(worst, y[i], ((double)x[i] - mean) / sqrt(var + 1e-5) * w[i] + b[i], 1);
+        tap(worst <= 5e-7 && guarded(y, d), "layernorm of %zu: %.1e", d, worst);
+        dk_free(x); dk_free(w); dk_free(b); dk_free(y);
+    }
 }
 
 /* Two kv heads of a joint matrix, each for two query heads. */
@@ -282,7 +392,12 @@ int main(void)
     rope();
     exponential();
     silu();
+    gelu();
+    softcap();
+    layernorm();
     attend();
+    attend_local();
+    attend_steps();
     shared_heads();
     lowrank();
     return tap_end();
