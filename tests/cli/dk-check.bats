@@ -328,7 +328,7 @@ full() {
     cp -r "$BASE" base
     dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale layers.1.mlp.up_proj nan
     fails "G2 base" "model.layers.1." -m base -f "$MINI/lora-plain"
-    [[ "$stderr" == *"hold NaN"* ]]
+    [[ "$stderr" == *"holds NaN"* ]]
 }
 
 @test "G2: weights whose products overflow" {
