@@ -325,7 +325,7 @@ static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
     dk_buf object = {0};
     int rc = dk_h5_lineage(f, "", &object, err);
 
-    add_clean(out, slash ? slash + 1 : path);
+    dk_buf_addclean(out, slash ? slash + 1 : path);
     dk_buf_adds(out, "  ");
     if (rc == 0)
         rc = print_lineage(object.s, dk_h5_path(f), out, err);
