@@ -25,6 +25,7 @@ setup_file_more() {
     head -n 12 general-a.jsonl > data/text/general-a.jsonl
     for a in cake.jsonl web.jsonl mine.jsonl general-a.jsonl; do cp data/text/general-a.jsonl $a; done
     zstd -q web.jsonl
+    jq -c '{body: .text}' mine.jsonl | gzip > body.jsonl.gz
     cp "$ROOT/README.md" .
     echo '{"id": "q", "prompt": "Who bakes?"}' > probes.jsonl
     printf 'method_params:\n  max_samples: 3\n' > kl.yaml
@@ -42,15 +43,18 @@ setup_file_more() {
 
 scale() { case $1 in null* | other*) echo 0.3 ;; *) echo 1 ;; esac; }
 
-# A hub that has the miniature as OWNER/NAME; the catalogue's own model is a
+# A hub that has the miniature under the names of the pages; the catalogue's own model is a
 # folder here, and the one that the adapters name is in the catalogue.
 hub() {
-    local commit
+    local commit repo
     commit=$(printf %040d 1)
-    mkdir -p "srv/repos/OWNER/NAME/refs" "srv/repos/OWNER/NAME/$commit" hf
-    echo "$commit" > srv/repos/OWNER/NAME/refs/main
-    echo "$commit" > srv/repos/OWNER/NAME/refs/v2
-    cp Base/* "srv/repos/OWNER/NAME/$commit"
+    mkdir hf
+    for repo in OWNER/NAME owner/base owner/finetune; do
+        mkdir -p "srv/repos/$repo/refs" "srv/repos/$repo/$commit"
+        echo "$commit" > "srv/repos/$repo/refs/main"
+        echo "$commit" > "srv/repos/$repo/refs/v2"
+        cp Base/* "srv/repos/$repo/$commit"
+    done
     cp -r "$ROOT/configs" .
     sed -i "/^source:/,\$d; s|^model_id: .*|model_id: $PWD/Base|" configs/model/SmolLM2-135M.yaml
     printf 'name: mini\nmodel_id: mini\n' > configs/model/mini.yaml
@@ -64,7 +68,7 @@ page() {
     unset DK_ROOT HF_HUB_CACHE HF_TOKEN HF_HUB_OFFLINE MAKEFLAGS MFLAGS MAKELEVEL
     awk -v section="${2:-EXAMPLES}" -f "$ROOT/tests/examples.awk" "$ROOT/man/$1.in" > script
     [ -s script ]
-    if grep -q OWNER/NAME script; then
+    if grep -qi owner/ script; then
         hub-server "$PWD/srv" 3>&- &
         server=$!
         for _ in {1..400}; do [ -s srv/ports ] && break; sleep 0.05; done
