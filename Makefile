@@ -95,7 +95,7 @@ FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/de
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
              lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
-SEEDS_gguf           = build/fuzz/sample.gguf
+SEEDS_gguf           = build/fuzz/sample.gguf tests/golden/tokens/families/*.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
 SEEDS_tokenizer      = tests/golden/mini/hf/chat_template.jinja
 SEEDS_tokfile        = tests/data/tokenizers/*.json

@@ -9,7 +9,7 @@
 
 enum {
     SHORT = 48,             /* bytes up to which the pairs are searched one by one */
-    CACHE_SETS = 1 << 14, CACHE_WAYS = 4, CACHE_KEY = 30, CACHE_IDS = 8
+    CACHE_SETS = 1 << 14, CACHE_SETS_SMALL = 1 << 8, CACHE_WAYS = 4, CACHE_KEY = 30, CACHE_IDS = 8
 };
 
 struct cached { uint8_t n_bytes, n_ids; char key[CACHE_KEY]; uint32_t id[CACHE_IDS]; };
@@ -31,7 +31,8 @@ struct dk_bpe {
     size_t n_gap;
     bool keeps[256];                /* ... unless this byte is before it */
     dk_buf spelling;                /* scratch */
-    struct cached *cache;
+    struct cached *cache;           /* from the first piece on */
+    size_t cache_sets;
     struct link *links;
     struct cand *heap;
     uint32_t *symbols;
@@ -113,9 +114,9 @@ int dk_bpe_new(dk_bpe **out, const dk_tokenizer_spec *spec, const dk_back *back,
     b->ignore_merges = spec->ignore_merges;
     b->fuse_unk = spec->fuse_unk;
     b->unk = spec->model_unk;
-    if ((rc = dk_vocab_load(&b->vocab, spec, back, err)) == 0)
-        rc = dk_alloc(&b->cache, CACHE_SETS * CACHE_WAYS, sizeof *b->cache, "the cache of pieces",
-                      err);
+    /* Whose vocabulary is small will not be asked for much. */
+    b->cache_sets = spec->n_vocab < 256 ? CACHE_SETS_SMALL : CACHE_SETS;
+    rc = dk_vocab_load(&b->vocab, spec, back, err);
     if (rc == 0 && b->byte_level)
         rc = load_bytes(b, err);
     if (rc < 0) {
@@ -495,11 +496,15 @@ static int encode_piece(dk_bpe *b, const char *s, size_t n, dk_ids *out, dk_err 
     uint32_t sym[SHORT];
     const uint32_t *id = sym;
     size_t k = 0;
+    int rc;
 
     if (n > SHORT)
         return encode_long(b, s, n, out, err);
+    if (!b->cache && (rc = dk_alloc(&b->cache, b->cache_sets * CACHE_WAYS, sizeof *b->cache,
+                                    "the cache of pieces", err)) < 0)
+        return rc;
     if (n <= CACHE_KEY) {
-        struct cached *set = b->cache + (dk_hash_bytes(s, n) >> 40) % CACHE_SETS * CACHE_WAYS;
+        struct cached *set = b->cache + ((dk_hash_bytes(s, n) >> 40) & (b->cache_sets - 1)) * CACHE_WAYS;
         const struct cached *c = cache_find(set, s, n);
 
         if (c) {

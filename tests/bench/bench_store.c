@@ -130,7 +130,7 @@ static int products(const dk_model *m, size_t rows, int layer, double *wall, dk_
         const double t0 = dk_now();
 
         for (int l = 0; rc == 0 && l <= layer; l++) {
-            const dk_weight *w[] = { m->layer[l].qkv, m->layer[l].o, m->layer[l].gate_up, m->layer[l].down };
+            const dk_weight *w[] = { m->layer[l].w[0], m->layer[l].w[1], m->layer[l].w[2], m->layer[l].w[3] };
 
             for (int i = 0; rc == 0 && i < 4; i++) {
                 dk_lhs_set(lhs, x, dk_weight_cols(w[i]), rows, dk_weight_cols(w[i]));
@@ -145,7 +145,7 @@ static int products(const dk_model *m, size_t rows, int layer, double *wall, dk_
     return rc;
 }
 
-/* Bytes of the activations alone: of the file, less those of one without any. */
+/* Bytes of the whole file. */
 static long stored(const char *path)
 {
     FILE *f = fopen(path, "rb");

@@ -39,7 +39,7 @@ golden_logp() {
     run -2 --separate-stderr dk-kl -m "$G" "$T"
     failed dk-kl "nothing to compare"
     for o in --bogus --temperature=0 --temperature=x --max-tokens=-1 --dtype=f64 -k-1 --lanes=base,other \
-             --lanes=ft,ft --lanes=base --null=oops --null=base="$PATTERN" --null=a/b="$PATTERN" -o-; do
+             --lanes=ft,ft --lanes=base --null=oops --null=base="$PATTERN" --null=a/b="$PATTERN"; do
         run -2 --separate-stderr kl "$o" "$T"
         failed dk-kl
         [ -z "$output" ]

@@ -15,7 +15,7 @@ refused() {
 }
 
 # The ids of t.txt.
-ids() { dk-tokenize -m "$1" -o - t.txt | sed -n 's/^{"id":0,"ids":\[\([0-9,]*\)\].*/\1/p'; }
+ids() { dk-tokenize --json-lines -m "$1" -o - t.txt | sed -n 's/^{"id":0,"ids":\[\([0-9,]*\)\].*/\1/p'; }
 
 @test "merges of tokens that are not there" {
     refused "$D/missing-merge.json" "merge 0 ('a' + 'b') names a token that the vocabulary lacks"
@@ -54,7 +54,7 @@ ids() { dk-tokenize -m "$1" -o - t.txt | sed -n 's/^{"id":0,"ids":\[\([0-9,]*\)\
     mkdir m
     cp "$DK_ROOT/tests/golden/mini/hf/tokenizer.json" m
     printf '{"model_max_length": 1000000000000000019884624838656, "bos_token": "<|im_start|>"}\n' > m/tokenizer_config.json
-    run -0 dk-tokenize -m m -o - t.txt
+    run -0 dk-tokenize --json-lines -m m -o - t.txt
     [[ "${lines[0]}" == *'"bos":"none"'* ]]
 }
 

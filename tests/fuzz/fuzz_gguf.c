@@ -1,4 +1,5 @@
-/* GGUF files: open, touch every pair and value, read the configuration. */
+/* GGUF files: open, touch every pair and value, read the configuration and the
+ * tokenizer. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,8 @@
 #include "base/mem.h"
 #include "io/gguf.h"
 #include "model/config.h"
+#include "text/tokenizer.h"
+#include "text/tokgguf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -30,6 +33,28 @@ static void touch_pairs(const dk_gguf *g)
         abort();
 }
 
+static void tokenizer(const dk_gguf *g)
+{
+    static const char text[] = " It's \xC3\xA9 <s>\n12  a";
+    dk_tokenizer_spec spec;
+    dk_tokenizer *t = NULL;
+    dk_err err = {0};
+    dk_ids ids = {0}, at = {0};
+    dk_buf back = {0};
+
+    dk_tokenizer_spec_init(&spec);
+    if (dk_tokgguf_read(&spec, g, &err) == 0 && dk_tokenizer_build(&t, &spec, &err) == 0) {
+        if (dk_tokenizer_encode(t, text, sizeof text - 1, DK_ENCODE_WRAP, &ids, &at, &err) == 0)
+            dk_tokenizer_decode(t, ids.id, ids.n, true, &back);
+    } else if (!err.code)
+        abort();
+    dk_tokenizer_close(&t);
+    dk_tokenizer_spec_free(&spec);
+    dk_buf_free(&back);
+    dk_free(ids.id);
+    dk_free(at.id);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     dk_gguf *g = NULL;
@@ -52,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             dk_dequant(t->format, out, t->data + k, t->format->block);
     }
     dk_model_config_gguf(&cfg, g, "fuzz", &err);
+    tokenizer(g);
     dk_gguf_close(&g);
     return 0;
 }
