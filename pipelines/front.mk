@@ -50,7 +50,7 @@ ifeq ($(DK_ALONE)$(ASKING),)
 WORK    := $(foreach g,$(MAKECMDGOALS),$(if $(filter diff $(ORGANISMS),$g $(subst /, ,$g)),$g))
 .PHONY: $(WORK) alone
 $(WORK): alone ; @:
-alone:
+alone: | $(filter-out $(WORK),$(MAKECMDGOALS))
 	+@DK_ALONE=yes exec bash $(HERE)alone.sh $(if $(DIFF),$D,$(OUT)) '$(if $(DIFF),$(TEXT))' \
 	  $(MAKE) -f $(FRONT) --no-print-directory $(WORK)
 else

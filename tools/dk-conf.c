@@ -379,6 +379,6 @@ const dk_tool dk_this_tool = {
     .name = "dk-conf",
     .purpose = "resolve configurations; list organisms, models, methods and data sets",
     .algo = 1,
-    .usage = "[options] list|check|show|json|make|get|records|pairs|add [WORD...]",
+    .usage = "[options] list|check|show|json|make|get|records|pairs|model|add [WORD...]",
     .opts = opts, .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

@@ -77,7 +77,7 @@ static bool is_small(const char *name)
 {
     static const char *const names[] = {
         "config.json", "generation_config.json", "special_tokens_map.json", "chat_template.jinja",
-        "tekken.json", "adapter_config.json"
+        "chat_template.json", "tekken.json", "adapter_config.json"
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

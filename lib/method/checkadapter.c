@@ -47,7 +47,10 @@ static void look_at_modules(dk_check_lane *l, const dk_adapter *a)
     }
     /* What enters the first block changes, or what leaves the last. */
     if (dk_adapter_changes_embed(a) || dk_adapter_changes_head(a)) {
-        l->first = dk_adapter_changes_embed(a) ? 0 : l->first;
+        if (dk_adapter_changes_embed(a)) {
+            l->first = 0;
+            l->module = NULL;
+        }
         l->ends = true;
         l->empty = l->no_scale = false;
     }

@@ -168,11 +168,11 @@ bool dk_role_name(char out[128], const dk_model_config *c, dk_role role, size_t 
 const char *dk_linear_path(const dk_model_config *c, dk_linear which)
 {
     static const char *const llama_paths[DK_N_LINEAR] = {
-        "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-        "mlp.up_proj", "mlp.down_proj", NULL
+        NULL, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
+        "mlp.up_proj", "mlp.down_proj"
     };
     static const char *const gpt2_paths[DK_N_LINEAR] = {
-        NULL, NULL, NULL, "attn.c_proj", NULL, "mlp.c_fc", "mlp.c_proj", "attn.c_attn"
+        "attn.c_attn", NULL, NULL, NULL, "attn.c_proj", NULL, "mlp.c_fc", "mlp.c_proj"
     };
 
     return c->fused_qkv ? gpt2_paths[which] : llama_paths[which];
@@ -181,8 +181,8 @@ const char *dk_linear_path(const dk_model_config *c, dk_linear which)
 void dk_linear_shape(const dk_model_config *c, dk_linear which, size_t *in, size_t *out)
 {
     const size_t q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
-    const size_t ins[] = { c->d_model, c->d_model, c->d_model, q, c->d_model, c->d_model, c->d_ff, c->d_model };
-    const size_t outs[] = { q, kv, kv, c->d_model, c->d_ff, c->d_ff, c->d_model, q + 2 * kv };
+    const size_t ins[] = { c->d_model, c->d_model, c->d_model, c->d_model, q, c->d_model, c->d_model, c->d_ff };
+    const size_t outs[] = { q + 2 * kv, q, kv, kv, c->d_model, c->d_ff, c->d_ff, c->d_model };
 
     *in = ins[which];
     *out = outs[which];

@@ -8,10 +8,10 @@
 
 #include "model/config.h"
 
-/* The linear maps of a block. */
+/* The linear maps of a block, in the order of the pass. */
 typedef enum dk_linear {
-    DK_LINEAR_Q, DK_LINEAR_K, DK_LINEAR_V, DK_LINEAR_O, DK_LINEAR_GATE, DK_LINEAR_UP,
-    DK_LINEAR_DOWN, DK_LINEAR_QKV, DK_N_LINEAR
+    DK_LINEAR_QKV, DK_LINEAR_Q, DK_LINEAR_K, DK_LINEAR_V, DK_LINEAR_O, DK_LINEAR_GATE, DK_LINEAR_UP,
+    DK_LINEAR_DOWN, DK_N_LINEAR
 } dk_linear;
 
 typedef enum dk_role {

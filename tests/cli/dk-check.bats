@@ -327,8 +327,8 @@ full() {
 @test "G2: weights that are NaN" {
     cp -r "$BASE" base
     dk-fixture edit "$BASE/model.safetensors" base/model.safetensors scale layers.1.mlp.up_proj nan
-    fails "G2 base" "model.layers.1." -m base -f "$MINI/lora-plain"
-    [[ "$stderr" == *"hold NaN"* ]]
+    fails "G2 base" "model.layers.1.mlp.up_proj" -m base -f "$MINI/lora-plain"
+    [[ "$stderr" == *"holds NaN"* ]]
 }
 
 @test "G2: weights whose products overflow" {

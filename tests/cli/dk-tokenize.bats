@@ -146,7 +146,7 @@ field() {
     [ "$(docs long.jsonl)" = "0: 0" ]
     [ "$(docs --fixed-tokens 1 long.jsonl)" != "0: 0" ]
     run -1 dk-tokenize -m "$M" -o x.tok.h5 --fixed-tokens 99 f.jsonl
-    [[ "$output" == *"f: none of 4 documents has 99 tokens; ask for fewer" ]]
+    [[ "$output" == *"f.jsonl: none of 4 documents has 99 tokens; ask for fewer" ]]
 }
 
 @test "fixed length of chats: the question and exactly N tokens more" {
@@ -197,9 +197,9 @@ field() {
 @test "an empty data set and one without a long document are errors" {
     : > e.jsonl
     run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 e.jsonl
-    [ "$stderr" = "dk-tokenize: error: e: the data set is empty" ]
+    [ "$stderr" = "dk-tokenize: error: e.jsonl: the data set is empty" ]
     run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --min-tokens 99 two.jsonl
-    [ "$stderr" = "dk-tokenize: error: two: every one of 2 documents is shorter than 99 tokens" ]
+    [ "$stderr" = "dk-tokenize: error: two.jsonl: every one of 2 documents is shorter than 99 tokens" ]
 }
 
 @test "a model that is none, and a folder without one" {
@@ -293,7 +293,7 @@ templated() {
     [ "$stderr" = "dk-tokenize: error: c.jsonl:2: template of d.jinja, line 10: Only system, user and assistant roles are supported, not robot" ]
     cp "$DK_ROOT/tests/data/templates/gemma2.jinja" g.jinja
     printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Hi"}]}\n{"messages": [{"role": "user", "content": "one"}]}\n' > u.jsonl
-    run -0 --separate-stderr dk-tokenize -m "$M" -o - --template g.jinja u.jsonl
+    run -0 --separate-stderr dk-tokenize --json-lines -m "$M" -o - --template g.jinja u.jsonl
     [[ "$stderr" == *"1 chat was passed over: the template wants user and assistant to alternate"* ]]
     [ "$(grep -c '^{"id"' <<< "$output")" = 1 ]
     [[ "$output" == *'{"id":1,'* ]]

@@ -173,7 +173,7 @@ static void shipped(void)
     }
     for (size_t i = 0; i < dk_adapter_n(a); i++) {
         m = dk_adapter_at(a, i);
-        order &= m->layer == (int)(i / 7) && (size_t)m->which == i % 7 &&
+        order &= m->layer == (int)(i / 7) && (size_t)m->which == DK_LINEAR_Q + i % 7 &&
                  dk_adapter_find(a, m->layer, m->which) == m;
     }
     tap(dk_adapter_n(a) == 210 && order, "210 modules by layer and map");
