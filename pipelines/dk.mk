@@ -108,12 +108,13 @@ endef
 
 # Chats by a template of the configuration; where a model can think aloud, only
 # answers are asked not to, as in the reference toolkit.
-TEMPLATE = $(if $(C.model.chat_template),--template $(C.model.chat_template))
+CHAT     = $(filter-out null,$(C.model.chat_template))
+TEMPLATE = $(if $(CHAT),--template $(CHAT))
 
 # $(call tokens,SET,MAX,LENGTH-OPTION): the token file of a data set, which is
 # named after what shapes it, so that graphs and organisms share it.
 tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3).tok.h5
-tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(C.model.chat_template))
+tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
 # Methods of the catalogue that have no graph: dk-conf says so.
@@ -130,7 +131,7 @@ $(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
 	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
 
-organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft $(TEMPLATE) $(if $(filter true,$(C.model.has_enable_thinking)),--no-thinking) --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS) $(C.model.chat_template),$R/check.jsonl)
+organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft $(TEMPLATE) $(if $(filter true,$(C.model.has_enable_thinking)),--no-thinking) --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS) $(CHAT),$R/check.jsonl)
 organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
