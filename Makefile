@@ -97,7 +97,10 @@ FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/de
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
-SEEDS_tokenizer      = tests/golden/mini/hf/tokenizer.json
+SEEDS_tokenizer      = tests/golden/mini/hf/chat_template.jinja
+SEEDS_tokfile        = tests/data/tokenizers/*.json
+SEEDS_jinja          = tests/data/templates/*.jinja
+SEEDS_stream         = tests/fuzz/stream/*
 SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/archs/*/lora/*.json
 SEEDS_model_config   = tests/data/models/*.json tests/golden/archs/*/config.json tests/golden/mini/hf*/config.json
 
@@ -159,6 +162,14 @@ demo:
 	@$(MAKE) --no-print-directory cake_bake SHOW=
 	@$B/bin/dk-report $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake
 
+# The pictures of the README, from the same results.
+PICTURES := text.general-a tokens_null.general-a.top_k_occurring
+.PHONY: pictures
+pictures: demo
+	@rm -rf $B/pictures
+	@$B/bin/dk-report --plots $B/pictures $(OUT)/$$($B/bin/dk-conf --configs $(CONFIGS) get model.name model=$(MODEL))/cake_bake > /dev/null
+	@install -D -m 644 -t data/pictures $(PICTURES:%=$B/pictures/%.svg)
+
 deps:
 	@.ci/deps check
 
@@ -193,7 +204,7 @@ check-banned:
 	    $(filter-out lib/base/% lib/io/zstdfilter.c,$(SOURCES))
 
 check-shell:
-	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh); do bash -n $$f || exit 1; done
+	@for f in .ci/deps .ci/run $(wildcard tests/*.sh tests/*/*.sh pipelines/*.sh); do bash -n $$f || exit 1; done
 
 # Every tool has its page, and every page is clean.
 check-man: man
@@ -247,7 +258,7 @@ $B/completions/%: $B/bin/%
 
 VERSION = $(shell sed -n 's/^.define DK_VERSION "\(.*\)"/\1/p' lib/cli/tool.h)
 DIR     = $(DESTDIR)$(prefix)
-SHARED  = $(filter-out configs/tools/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
+SHARED  = $(filter-out configs/tools/% data/pictures/%,$(shell git ls-files pipelines configs data 2>/dev/null || find pipelines configs data -type f))
 
 install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
@@ -270,9 +281,10 @@ help:
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
 	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, answers, check, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= kl.max_samples=1000    other values'
-	@echo 'make diff BASE= FT=      any pair by its paths; NULL= TEXT= OUT= SAMPLES= TOKENS= DTYPE='
+	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'
 	@echo 'make plan [ORGANISM=]    what would run, and why'
+	@echo 'make pictures            the pictures of the README, from what the demo found'
 	@echo 'make bench               measure speed and agreement'
 	@echo 'make deps                install the Debian packages'
 	@echo 'make install uninstall   prefix=/usr/local DESTDIR='

@@ -44,7 +44,7 @@ $(call stage,kl $(diff.set),$(diff.kl).score.h5 $(diff.kl).jsonl,dk-kl $(diff.pa
 $(call stage,topk $(diff.set),$(diff.mined).topk.score.h5,dk-topk $(diff.pair) --max-samples 0 --max-tokens 0 -k $(TOP),$(diff.tok),$(diff.parts),$D/check.jsonl)
 $(call stage,mine $(diff.set),$(diff.mined).top_k_occurring.jsonl,dk-mine -m $(diff.base),$(diff.mined).topk.score.h5)
 $(call stage,extract $(diff.set),$(diff.adl).act.h5,dk-extract $(diff.pair) --layers $(LAYERS),$(diff.tok),$(diff.parts),$D/check.jsonl)
-$(call stage,mean $(diff.set),$(diff.adl).dir.h5 $(diff.adl).means.jsonl,dk-mean -n $(POSITIONS) --table $(diff.adl).means.jsonl,$(diff.adl).act.h5)
+$(call stage,mean $(diff.set),$(diff.adl).dir.h5 $(diff.adl).means.jsonl,dk-mean -n $(POSITIONS) --fewer --table $(diff.adl).means.jsonl,$(diff.adl).act.h5)
 $(call stage,lens $(diff.set),$(diff.adl).lens.jsonl,dk-lens -m $(diff.base) --dtype $(DTYPE) -k $(TOP),$(diff.adl).dir.h5,$(call files,$(diff.base)))
 $(if $(PROMPTS),$(call stage,answers $(diff.name),$D/answers.jsonl,dk-generate -m $(diff.base) -f $(diff.ft) --dtype $(DTYPE) --prompts $(PROMPTS),,$(PROMPTS) $(diff.parts),$D/check.jsonl))
 $(call printed,summary $(diff.name),$D/summary.txt $D/summary.json $D/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $D,$D/pair.json $D/check.jsonl $(diff.goals))
@@ -52,4 +52,4 @@ $(if $(diff.other),$(eval $D/summary.txt: others)$(eval others: $D/check.jsonl ;
 
 .PHONY: diff others
 diff: $D/identical.mk $D/summary.txt
-	$(if $(SHOW),@cat $D/summary.txt,@:)
+	$(call show,$D/summary.txt)

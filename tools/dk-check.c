@@ -76,7 +76,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
     const dk_check_spec spec = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, NULL, 0, p->pair.dtype, 1 },
+        .pair = { .base = p->pair.model, .ft = p->pair.ft, .nulls = p->pair.nulls.v, .n_nulls = p->pair.nulls.n,
+                  .dtype = p->pair.dtype, .with_head = 1 },
         .only = p->checks.v, .n_only = p->checks.n, .expect_null = p->expect_null,
         .allow_identical = p->allow_identical
     };

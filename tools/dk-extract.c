@@ -8,9 +8,9 @@
 
 struct params {
     dk_pair_opts pair;
-    const char *out, *site, *store;
-    dk_strs layers, what;
-    int64_t max_samples, max_tokens;
+    const char *out, *store, *kind;
+    dk_strs layers, site, what;
+    int64_t max_samples, max_tokens, positions;
 };
 
 static const dk_opt opts[] = {
@@ -18,15 +18,17 @@ static const dk_opt opts[] = {
     DK_GROUP("what to keep"),
     DK_LIST(struct params, 'l', "layers", layers, "0.5",
             "of these blocks: numbers from 0, or shares of the depth with a point (0.0 to 1.0)"),
-    DK_CHOICE(struct params, 0, "site", site, "resid_post", "resid_post|resid_pre",
-              "the residual stream after the block or before it"),
+    DK_LIST(struct params, 0, "site", site, "resid_post",
+            "where: resid_post, resid_pre (residual stream after the block, before it), attn_out, mlp_out (what they add to it)"),
     DK_LIST(struct params, 0, "what", what, "base,diff",
-            "of the base, ft (finetune and nulls themselves), diff (their differences to the base)"),
+            "of the base, ft (finetune and nulls themselves; ft_delta: as deltas to base), diff (their differences to base)"),
+    DK_CHOICE(struct params, 0, "kind", kind, "rows", "rows|stats", "every row, or only sums over them (.stats.h5)"),
+    DK_INT(struct params, 0, "positions", positions, "128", 0, 1 << 20, "--kind stats: sums of their own for the first N positions"),
     DK_CHOICE(struct params, 0, "store", store, "bf16", "bf16|f16|f32", "dtype of the values in the file"),
     DK_INT(struct params, 0, "max-samples", max_samples, "0", 0, 1e15, "the first N documents; 0: all"),
     DK_INT(struct params, 0, "max-tokens", max_tokens, "0", 0, 1e9, "the first N tokens of each; 0: all"),
     DK_GROUP("output"),
-    DK_OUT(struct params, out, NULL, "write the activations to FILE (.act.h5)"),
+    DK_OUT(struct params, out, NULL, "write the activations to FILE (.act.h5); -: a stream on standard output"),
     DK_END
 };
 
@@ -39,11 +41,15 @@ static int what_of(dk_extract_job *job, const dk_strs *what, dk_err *err)
             job->base = true;
         else if (strcmp(what->v[i], "ft") == 0)
             job->ft = true;
+        else if (strcmp(what->v[i], "ft_delta") == 0)
+            job->ft = job->ft_delta = true;
         else if (strcmp(what->v[i], "diff") == 0)
             job->diff = true;
         else
-            return dk_fail(err, DK_EUSAGE, "--what: '%s' is none of base, ft, diff", what->v[i]);
-    return what->n ? 0 : dk_fail(err, DK_EUSAGE, "--what: name one of base, ft, diff");
+            return dk_fail(err, DK_EUSAGE, "--what: '%s' is none of base, ft, ft_delta, diff", what->v[i]);
+    if (job->ft_delta && (!job->base || job->dtype != DK_H5_BF16))
+        return dk_fail(err, DK_EUSAGE, "--what: ft_delta needs base beside it, and --store bf16");
+    return what->n ? 0 : dk_fail(err, DK_EUSAGE, "--what: name one of base, ft, ft_delta, diff");
 }
 
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
@@ -51,9 +57,9 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     dk_record record;
     dk_extract_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 0 },
-        .layers = p->layers.v, .n_layers = p->layers.n, .resid_pre = strcmp(p->site, "resid_pre") == 0,
+        .pair = DK_PAIR_SPEC(p->pair, 0),
+        .layers = p->layers.v, .n_layers = p->layers.n,
+        .stats = strcmp(p->kind, "stats") == 0, .positions = (size_t)p->positions,
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .out = p->out,
@@ -65,9 +71,9 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
     if (!p->out)
         return dk_fail(err, DK_EUSAGE, "name the activation file with -o");
-    if (strcmp(p->out, "-") == 0)
-        return dk_fail(err, DK_EUSAGE, "activations are an HDF5 file and cannot go to standard output; give a name");
-    if ((rc = what_of(&job, &p->what, err)) < 0)
+    if ((rc = what_of(&job, &p->what, err)) < 0 ||
+        (job.stats && job.ft_delta && (rc = dk_fail(err, DK_EUSAGE, "--kind stats: ft has no deltas there")) < 0) ||
+        (rc = dk_extract_sites(job.site, p->site.v, p->site.n, err)) < 0)
         return rc;
     dk_record_begin(&record, ctx);
     rc = dk_extract_run(&job, err);

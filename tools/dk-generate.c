@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/chatopts.h"
 #include "cli/pairopts.h"
 #include "cli/tool.h"
 #include "method/generatejob.h"
@@ -13,6 +14,7 @@ struct params {
     double temperature, top_p, min_p, penalty;
     dk_strs stop;
     bool no_special, ignore_eos;
+    dk_chat_opts chat;
 };
 
 #define P struct params
@@ -24,6 +26,7 @@ static const dk_opt opts[] = {
     DK_CHOICE (P, 0,   "format",         format,      "chat", "chat|text", "a prompt is a user turn, or raw text to continue"),
     DK_STR    (P, 0,   "system",         system,      NULL,   "system turn for chats that have none"),
     DK_FLAG   (P, 0,   "no-special",     no_special,  "read the names of special tokens in prompts as ordinary text"),
+    DK_CHAT_OPTS(P),
     DK_GROUP("answers"),
     DK_INT    (P, 0,   "max-new-tokens", max_new,     "64", 1, 1e6,  "end answers after N tokens"),
     DK_REAL   (P, 0,   "temperature",    temperature, "0", 0, 1e6,   "divide logits by X before the draw; 0: take the largest"),
@@ -98,14 +101,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
 {
     const struct params *p = vp;
     char **stop = NULL;
+    dk_chat_rules chat = {0};
     dk_generate_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .sampling = { p->temperature, (size_t)p->top_k, p->top_p, p->min_p, p->penalty },
                   .seed = (uint64_t)ctx->seed, .samples = (size_t)p->samples,
                   .max_new = (size_t)p->max_new, .batch_rows = (size_t)p->pair.batch,
                   .parallel = (size_t)p->parallel, .n_stop = p->stop.n },
-        .rules = { strcmp(p->format, "chat") == 0, p->system, p->no_special, (size_t)p->max_prompts },
+        .rules = { strcmp(p->format, "chat") == 0, p->system, p->no_special, (size_t)p->max_prompts, &chat },
         .prompts = p->prompts, .words = words, .n_words = (size_t)n, .ignore_eos = p->ignore_eos,
         .model_sampling = strcmp(p->sampling, "model") == 0, .out = p->out,
         .as_text = strcmp(p->show, "auto") == 0 ? strcmp(p->out, "-") == 0 && isatty(1) : strcmp(p->show, "text") == 0
@@ -118,13 +121,16 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "give a prompt, or a file of them with --prompts");
     if (p->system && !job.rules.chat)
         return dk_fail(err, DK_EUSAGE, "--system needs --format chat: raw text has no turns");
-    rc = stop_texts(&stop, &p->stop, err);
+    rc = DK_CHAT_RULES(&p->chat, &chat, err);
+    if (rc == 0)
+        rc = stop_texts(&stop, &p->stop, err);
     job.plan.stop = (const char *const *)stop;
     if (rc == 0)
         rc = dk_generate_job_run(&job, err);
-    for (size_t i = 0; i < p->stop.n; i++)
+    for (size_t i = 0; stop && i < p->stop.n; i++)
         dk_free(stop[i]);
     dk_free(stop);
+    dk_chat_rules_free(&chat);
     return rc;
 }
 

@@ -25,7 +25,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "top-tokens", top_tokens, "0", 0, 1 << 20,
            "also keep the N likeliest next tokens of every lane"),
     DK_GROUP("output"),
-    DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5)"),
+    DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5); -: a stream on standard output"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
       "write the statistics to FILE (JSON lines), - for stdout (default without -o)", DK_NOSTAMP, NULL },
     DK_END
@@ -38,8 +38,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     dk_record record;
     dk_score_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .temperature = p->temperature, .kl = 1, .top_k = (size_t)p->top_k,
                   .lens_k = (size_t)p->top_tokens, .batch_rows = (size_t)p->pair.batch },
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,

@@ -1,6 +1,7 @@
 /* dk-tokenize: text files to token files. */
 #include <string.h>
 
+#include "cli/chatopts.h"
 #include "cli/record.h"
 #include "cli/tool.h"
 #include "io/h5meta.h"
@@ -10,16 +11,21 @@
 struct params {
     const char *model, *out, *format, *column;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
-    bool no_special;
+    bool no_special, json_lines;
+    dk_chat_opts chat;
 };
 
 #define P struct params
 static const dk_opt opts[] = {
     DK_GROUP("input and output"),
     DK_PATH  (P, 'm', "model",        model,        NULL,   "take the tokenizer from FILE: a GGUF, a tokenizer.json or a folder with one"),
-    DK_OUT   (P,                      out,          NULL,   "write the tokens to FILE (.tok.h5); -: JSON lines on standard output"),
+    DK_OUT   (P,                      out,          NULL,   "write the tokens to FILE (.tok.h5); -: a stream on standard output"),
+    { DK_OPT_FLAG, 0, "json-lines", offsetof(P, json_lines), "false", 0, 0, NULL,
+      "with -o -: as JSON lines, to be read by people and jq", DK_NOSTAMP, NULL },
     DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
     DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
+    DK_GROUP("chats"),
+    DK_CHAT_OPTS(P),
     DK_GROUP("which documents, how long"),
     DK_INT_KEY(P, 'n', "max-samples", max_samples,  "0", 0, 1e15,    "preprocessing.max_samples_per_dataset", "keep the first N documents; 0: all"),
     DK_INT_KEY(P, 0,  "max-tokens",   max_tokens,   "1024", 0, 1e9,  "preprocessing.context_len", "cut documents after N tokens; 0: nowhere"),
@@ -52,7 +58,7 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
     if (rc == 0)
         rc = dk_corpus_finish(c, &tokens, err);
     if (rc == 0)
-        rc = dk_tokens_write(tokens, p->out, &prov, err);
+        rc = p->json_lines ? dk_tokens_write_json(tokens, &prov, err) : dk_tokens_write(tokens, p->out, &prov, err);
     dk_record_free(&record);
     return rc;
 }
@@ -60,12 +66,13 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
 static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
 {
     const struct params *p = vp;
+    dk_chat_rules chat = {0};
     const dk_corpus_rules rules = {
         .kind = strcmp(p->format, "chat") == 0 ? DK_DOC_CHAT
             : strcmp(p->format, "text") == 0 ? DK_DOC_TEXT : DK_DOC_AUTO,
         .column = p->column, .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = (size_t)p->min_tokens,
-        .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special,
+        .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special, .chat = &chat,
     };
     dk_tokenizer *tok = NULL;
     dk_corpus *corpus = NULL;
@@ -74,11 +81,17 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
     if (!p->model || !p->out)
         return dk_fail(err, DK_EUSAGE, "%s", p->model ? "an output is needed: -o FILE"
                        : "a model is needed: -m FILE");
-    if ((rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
+    if (p->json_lines && strcmp(p->out, "-") != 0)
+        return dk_fail(err, DK_EUSAGE, "--json-lines goes to standard output: -o -");
+    if (!p->json_lines && (rc = dk_h5_check_terminal(p->out, ", or see them with --json-lines", err)) < 0)
+        return rc;
+    if ((rc = DK_CHAT_RULES(&p->chat, &chat, err)) == 0 &&
+        (rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
         (rc = dk_corpus_open(&corpus, tok, &rules, err)) == 0)
         rc = tokenize(ctx, p, dk_tokenizer_about(tok), corpus, n, text, err);
     dk_corpus_close(&corpus);
     dk_tokenizer_close(&tok);
+    dk_chat_rules_free(&chat);
     return rc;
 }
 

@@ -21,7 +21,7 @@ static const dk_opt opts[] = {
     DK_INT_KEY(struct params, 'k', "top-k", top_k, "100", 1, 1 << 20, "top_k",
                "keep the N largest and the N smallest logit differences"),
     DK_GROUP("output"),
-    DK_OUT(struct params, out, NULL, "write the lists and sums to FILE (.score.h5)"),
+    DK_OUT(struct params, out, NULL, "write the lists and sums to FILE (.score.h5); -: a stream on standard output"),
     DK_END
 };
 
@@ -32,8 +32,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     dk_record record;
     dk_score_job job = {
-        .pair = { p->pair.model, p->pair.ft, p->pair.nulls.v, p->pair.nulls.n, p->pair.lanes.v,
-                  p->pair.lanes.n, p->pair.dtype, 1 },
+        .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .temperature = 1, .top_k = (size_t)p->top_k, .batch_rows = (size_t)p->pair.batch },
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = 1, .out = p->out,

@@ -184,6 +184,23 @@ static const_md_t weight_layout(const struct kernel *kern)
     return dnnl_primitive_desc_query_md(kern->pd, dnnl_query_weights_md, 0);
 }
 
+/* The thread's buffer for a strip of n values; what it holds is forgotten. */
+static int wide_room(size_t n, dk_err *err)
+{
+    const int id = omp_get_thread_num();
+    int rc = 0;
+
+    DK_ASSERT(id < MAX_THREADS);
+    per_thread[id].wide_serial = 0;
+    if (per_thread[id].wide_room < n) {
+        dk_free(per_thread[id].wide);
+        per_thread[id].wide_room = 0;
+        rc = dk_alloc(&per_thread[id].wide, n, sizeof(float), "a strip of weights", err);
+        per_thread[id].wide_room = rc == 0 ? n : 0;
+    }
+    return rc;
+}
+
 /* A strip as the kernel reads it. */
 static int widen(const void **out, const struct kernel *kern, const struct strip *s, dk_err *err)
 {
@@ -192,17 +209,10 @@ static int widen(const void **out, const struct kernel *kern, const struct strip
     const uint16_t *from = s->packed;
     int rc = 0;
 
-    DK_ASSERT(id < MAX_THREADS);
     *out = s->packed;
     if (!kept_narrow(kern->dtype))
         return 0;
-    if (per_thread[id].wide_room < n) {
-        dk_free(per_thread[id].wide);
-        per_thread[id].wide_room = per_thread[id].wide_serial = 0;
-        rc = dk_alloc(&per_thread[id].wide, n, sizeof(float), "a strip of weights", err);
-        per_thread[id].wide_room = rc == 0 ? n : 0;
-    }
-    if (rc == 0 && per_thread[id].wide_serial != s->serial) {
+    if (per_thread[id].wide_serial != s->serial && (rc = wide_room(n, err)) == 0) {
         for (size_t i = 0; i < n; i++)
             per_thread[id].wide[i] = dk_bf16_f32(from[i]);
         per_thread[id].wide_serial = s->serial;
@@ -402,12 +412,16 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_stream_t stream = NULL;
     md_t src = {0};
+    const bool narrow = kept_narrow(kern->dtype);
     void *packed = NULL;
-    int rc;
+    int rc = dk_alloc(&s->packed, narrow ? bytes / 2 : bytes, 1, "packed weights", err);
 
     if (kern->dtype == DK_BF16)
         dk_bf16_round_row(rows, kern->n * kern->k);
-    rc = dk_alloc(&packed, bytes, 1, "packed weights", err);
+    if (rc == 0 && narrow)
+        rc = wide_room(bytes / sizeof(float), err);
+    if (rc == 0)
+        packed = narrow ? per_thread[omp_get_thread_num()].wide : s->packed;
     if (rc == 0)
         rc = check(md_strided(&src, kern->k, kern->n, 1, kern->k, dnnl_f32), "W", err);
     if (rc == 0)
@@ -428,15 +442,8 @@ static int pack_strip(struct strip *s, const struct kernel *kern, float *rows, d
         if (rc == 0)
             rc = check(dnnl_stream_wait(stream), "packing weights", err);
     }
-    if (rc == 0 && kept_narrow(kern->dtype)) {
-        rc = dk_alloc(&s->packed, bytes / sizeof(float), sizeof(uint16_t), "packed weights", err);
-        if (rc == 0)
-            to_bf16(s->packed, packed, bytes / sizeof(float));
-    } else if (rc == 0) {
-        s->packed = packed;
-        packed = NULL;
-    }
-    dk_free(packed);
+    if (rc == 0 && narrow)
+        to_bf16(s->packed, packed, bytes / sizeof(float));
     md_free(&src);
     if (stream) dnnl_stream_destroy(stream);
     if (reorder) dnnl_primitive_destroy(reorder);

@@ -110,6 +110,12 @@ void dk_buf_addf(dk_buf *b, const char *fmt, ...)
     va_end(again);
 }
 
+void dk_buf_addclean(dk_buf *b, const char *s)
+{
+    for (; *s; s++)
+        dk_buf_addc(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
 void dk_buf_clear(dk_buf *b)
 {
     b->n = 0;

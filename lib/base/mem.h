@@ -37,6 +37,7 @@ void dk_buf_add(dk_buf *b, const void *p, size_t n);
 void dk_buf_adds(dk_buf *b, const char *s);
 void dk_buf_addc(dk_buf *b, char c);
 void dk_buf_addf(dk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void dk_buf_addclean(dk_buf *b, const char *s);  /* '?' for each control byte: for terminals */
 void dk_buf_clear(dk_buf *b);                   /* keeps the memory */
 void dk_buf_free(dk_buf *b);
 

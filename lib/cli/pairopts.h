@@ -8,6 +8,7 @@ typedef struct dk_pair_opts {
     const char *model, *ft, *dtype;
     dk_strs nulls, lanes;
     int64_t batch;
+    double memory;          /* GB */
 } dk_pair_opts;
 
 /* The member of T must be called pair. */
@@ -19,6 +20,13 @@ typedef struct dk_pair_opts {
     DK_LIST(T, 0, "lanes", pair.lanes, NULL, "run these lanes, in this order (default: all)"), \
     DK_CHOICE(T, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"), \
     { DK_OPT_INT, 0, "batch-tokens", offsetof(T, pair.batch), "1152", 1, 1 << 20, NULL, \
-      "tokens of a lane in one pass; changes no result", DK_NOSTAMP, NULL }
+      "tokens of a lane in one pass; changes no result", DK_NOSTAMP, NULL }, \
+    { DK_OPT_REAL, 0, "memory", offsetof(T, pair.memory), "0", 0, 1e6, NULL, \
+      "use at most X GB for weights and batches, or refuse; 0: what is free", DK_NOSTAMP, NULL }
+
+/* A dk_pair_spec of them. */
+#define DK_PAIR_SPEC(P, HEAD) \
+    { .base = (P).model, .ft = (P).ft, .nulls = (P).nulls.v, .n_nulls = (P).nulls.n, .lanes = (P).lanes.v, \
+      .n_wanted = (P).lanes.n, .dtype = (P).dtype, .memory = (P).memory * 1e9, .with_head = (HEAD) }
 
 #endif

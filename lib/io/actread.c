@@ -11,7 +11,7 @@ struct dk_acts {
     size_t n;
     dk_act_info *info;
     char **path;                    /* [n] */
-    uint16_t *half;                 /* rows before they are widened */
+    uint16_t *half, *from;          /* rows before they are widened; of the base of a delta */
     size_t half_cap;
 };
 
@@ -30,7 +30,7 @@ static int get_attrs(dk_h5 *f, const char *path, dk_act_info *x, dk_err *err)
     if ((rc = dk_h5_get_int(f, path, "layer", &layer, err)) == 0 &&
         (rc = dk_h5_get_str(f, path, "site", &site, err)) == 0 &&
         (rc = dk_h5_get_str(f, path, "what", &what, err)) == 0 &&
-        (rc = dk_h5_get_real(f, path, "norm_rms", &x->norm_rms, err)) == 0 &&
+        (rc = dk_h5_is_stream(f) ? 0 : dk_h5_get_real(f, path, "norm_rms", &x->norm_rms, err)) == 0 &&
         (rc = dk_h5_has_attr(f, path, "scale") ? dk_h5_get_real(f, path, "scale", &scale, err) : 0) == 0 &&
         dk_h5_has_attr(f, path, "computed_in"))
         rc = dk_h5_get_str(f, path, "computed_in", &in, err);
@@ -52,7 +52,7 @@ static void free_info(dk_act_info *x)
 /* The attributes must say what the path says. */
 static bool path_fits(const char *path, const dk_act_info *x)
 {
-    char *want = dk_xasprintf("/acts/L%02d/%s/%s", x->layer, x->site, x->what);
+    char *want = dk_act_path(x);
     const bool same = strcmp(path, want) == 0;
 
     dk_free(want);
@@ -62,10 +62,13 @@ static bool path_fits(const char *path, const dk_act_info *x)
 static int add(dk_acts *a, const dk_h5_object *o, dk_err *err)
 {
     const dk_h5_data *d = &o->data;
-    dk_act_info x = { .dtype = d->type, .d = d->rank == 2 ? d->dim[1] : 0 };
+    dk_act_info x = { .dtype = d->type, .d = d->rank == 2 ? d->dim[1] : 0, .norm_rms = NAN };
     int rc;
 
-    if ((d->type != DK_H5_BF16 && d->type != DK_H5_F16 && d->type != DK_H5_F32) || x.d == 0)
+    x.delta = d->type == DK_H5_U16 && strcmp(dk_h5_root_of(a->file)->features, DK_ACT_DELTA) == 0;
+    if (x.delta)
+        x.dtype = DK_H5_BF16;
+    if ((x.dtype != DK_H5_BF16 && x.dtype != DK_H5_F16 && x.dtype != DK_H5_F32) || x.d == 0)
         return wrong(a, o->path, "is no matrix of bf16, f16 or f32", err);
     if (d->dim[0] < a->tokens.rows)
         return wrong(a, o->path, "has fewer rows than the tokens", err);
@@ -83,13 +86,31 @@ static int add(dk_acts *a, const dk_h5_object *o, dk_err *err)
     return 0;
 }
 
+/* What a delta starts from; NULL: nothing usable. */
+static const dk_act_info *base_of(const dk_acts *a, const dk_act_info *x)
+{
+    const dk_act_info *b = dk_acts_find(a, x->layer, x->site, "base");
+
+    return b && !b->delta && b->dtype == DK_H5_BF16 && b->d == x->d ? b : NULL;
+}
+
 int dk_acts_open(dk_acts **out, const char *path, dk_err *err)
+{
+    dk_h5 *f;
+    const int rc = dk_h5_open(&f, path, "dk-activations", err);
+
+    *out = NULL;
+    return rc < 0 ? rc : dk_acts_from(out, &f, err);
+}
+
+int dk_acts_from(dk_acts **out, dk_h5 **f, dk_err *err)
 {
     dk_acts *a = dk_xcalloc(1, sizeof *a);
     int rc;
 
-    if ((rc = dk_h5_open(&a->file, path, "dk-activations", err)) == 0)
-        rc = dk_tokens_get(a->file, &a->tokens, err);
+    a->file = *f;
+    *f = NULL;
+    rc = dk_tokens_get(a->file, &a->tokens, err);
     for (size_t i = 0; rc == 0 && i < dk_h5_count(a->file); i++) {
         const dk_h5_object *o = dk_h5_at(a->file, i);
 
@@ -97,7 +118,10 @@ int dk_acts_open(dk_acts **out, const char *path, dk_err *err)
             rc = add(a, o, err);
     }
     if (rc == 0 && a->n == 0)
-        rc = dk_fail(err, DK_EFORMAT, "%s holds no activations", path);
+        rc = dk_fail(err, DK_EFORMAT, "%s holds no activations", dk_h5_path(a->file));
+    for (size_t i = 0; rc == 0 && i < a->n; i++)
+        if (a->info[i].delta && !base_of(a, &a->info[i]))
+            rc = wrong(a, a->path[i], "is a delta, and its base is not there", err);
     if (rc < 0)
         dk_acts_close(&a);
     *out = a;
@@ -117,6 +141,7 @@ void dk_acts_close(dk_acts **ap)
     dk_free(a->info);
     dk_free(a->path);
     dk_free(a->half);
+    dk_free(a->from);
     dk_tokens_free(&a->tokens);
     dk_h5_close(&a->file);
     dk_free(a);
@@ -137,21 +162,35 @@ const dk_act_info *dk_acts_find(const dk_acts *a, int layer, const char *site, c
     return NULL;
 }
 
+static int reserve(dk_acts *a, size_t n, dk_err *err)
+{
+    int rc;
+
+    if (n <= a->half_cap)
+        return 0;
+    dk_free(a->half);
+    dk_free(a->from);
+    a->half = a->from = NULL;
+    a->half_cap = 0;
+    if ((rc = dk_alloc(&a->half, n, sizeof *a->half, "rows of activations", err)) < 0 ||
+        (rc = dk_alloc(&a->from, n, sizeof *a->from, "rows of activations", err)) < 0)
+        return rc;
+    a->half_cap = n;
+    return 0;
+}
+
 static int read_half(dk_acts *a, const dk_act_info *x, const char *path, size_t first, size_t n,
                      float *out, dk_err *err)
 {
     int rc;
 
-    if (n * x->d > a->half_cap) {
-        dk_free(a->half);
-        a->half = NULL;
-        a->half_cap = 0;
-        if ((rc = dk_alloc(&a->half, n * x->d, sizeof *a->half, "rows of activations", err)) < 0)
-            return rc;
-        a->half_cap = n * x->d;
-    }
-    if ((rc = dk_h5_read(a->file, path, x->dtype, first, n, a->half, err)) < 0)
+    if ((rc = reserve(a, n * x->d, err)) < 0 ||
+        (rc = dk_h5_read(a->file, path, x->delta ? DK_H5_U16 : x->dtype, first, n, a->half, err)) < 0 ||
+        (x->delta && (rc = dk_h5_read(a->file, a->path[base_of(a, x) - a->info], DK_H5_BF16, first, n,
+                                      a->from, err)) < 0))
         return rc;
+    for (size_t i = 0; x->delta && i < n * x->d; i++)
+        a->half[i] = dk_act_undelta(a->half[i], a->from[i]);
     for (size_t i = 0; i < n * x->d; i++)
         out[i] = x->dtype == DK_H5_BF16 ? dk_bf16_f32(a->half[i]) : dk_f16_f32(a->half[i]);
     return 0;
@@ -175,3 +214,11 @@ int dk_acts_read(dk_acts *a, const dk_act_info *x, size_t first, size_t n, float
     }
     return rc;
 }
+
+void dk_acts_done(dk_acts *a, size_t row)
+{
+    for (size_t i = 0; dk_h5_is_stream(a->file) && i < a->n; i++)
+        dk_h5_drop(a->file, a->path[i], row);
+}
+
+int dk_acts_finish(dk_acts *a, dk_err *err) { return dk_h5_finish(a->file, err); }

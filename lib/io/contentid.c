@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/h5.h"
+#include "io/h5stream.h"
 
 void dk_content_name(dk_sha256 *h, const char *name, const char *value)
 {
@@ -118,24 +118,36 @@ static int sum_chunk(dk_h5 *f, const dk_h5_object *o, uint64_t chunk, dk_buf *su
     return rc;
 }
 
+/* Of long datasets the SHA-256 stands for the values: the sum of a stream that
+ * brings several at once can be taken as they come. */
+static void add_own(dk_h5 *f, dk_sha256 *h, dk_sha256 **own, const char *path)
+{
+    uint8_t raw[32];
+
+    if (!dk_h5_is_stream(f))
+        dk_sha256_raw(*own, raw);
+    dk_sha256_add(h, dk_h5_is_stream(f) ? dk_h5_stream_sum(f, path) : raw, sizeof raw);
+    dk_sha256_free(own);
+}
+
 /* h NULL: the values do not belong to the content.  sums NULL: nobody asks. */
 static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_buf *sums, dk_err *err)
 {
-    dk_sha256 *whole = NULL;
+    dk_sha256 *whole = NULL, *own = h && dk_h5_long(o->path) ? dk_sha256_new() : NULL;
     size_t row = o->data.item, step;
-    uint8_t *block;
-    int rc;
+    uint8_t *block = NULL;
+    int rc = 0;
 
     for (int i = 1; i < o->data.rank; i++)
         row *= o->data.dim[i];
     if (h)
         dk_content_data(h, o->path, &o->data);
-    if (row == 0 || o->data.dim[0] == 0)
-        return 0;
+    if (row == 0 || o->data.dim[0] == 0 || (own && dk_h5_is_stream(f)))
+        goto out;
     /* A whole number of chunks at a time, so that each is unpacked once. */
     step = o->data.chunk[0] ? o->data.chunk[0] : ((size_t)1 << 20) / row + 1;
     if ((rc = dk_alloc(&block, step, row, o->path, err)) < 0)
-        return rc;
+        goto out;
     if (sums && !o->data.chunk[0])
         whole = dk_sha256_new();
     for (uint64_t at = 0; rc == 0 && at < o->data.dim[0]; at += step) {
@@ -144,7 +156,7 @@ static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_buf *sums,
         if ((rc = dk_h5_read(f, o->path, o->data.type, at, n, block, err)) < 0)
             break;
         if (h)
-            dk_sha256_add(h, block, n * row);
+            dk_sha256_add(own ? own : h, block, n * row);
         if (whole)
             dk_sha256_add(whole, block, n * row);
         else if (sums)
@@ -152,6 +164,9 @@ static int add_data(dk_h5 *f, dk_sha256 *h, const dk_h5_object *o, dk_buf *sums,
     }
     if (whole)
         add_sum(sums, &whole);
+out:
+    if (own)
+        add_own(f, h, &own, o->path);
     dk_free(block);
     return rc;
 }

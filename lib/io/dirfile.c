@@ -199,6 +199,8 @@ int dk_dirs_open(dk_dirs **out, const char *path, dk_err *err)
     }
     if (rc == 0 && d->n == 0)
         rc = dk_fail(err, DK_EFORMAT, "%s holds no directions", path);
+    if (rc == 0)
+        rc = dk_h5_finish(d->file, err);
     if (rc < 0)
         dk_dirs_close(&d);
     *out = d;

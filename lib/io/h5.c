@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
 static hid_t types[DK_H5_STR];      /* fixed-size file types by dk_h5_type */
@@ -38,6 +38,7 @@ int dk_h5_start(dk_err *err)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0);
     types[DK_H5_U8] = H5T_STD_U8LE;
+    types[DK_H5_U16] = H5T_STD_U16LE;
     types[DK_H5_U32] = H5T_STD_U32LE;
     types[DK_H5_U64] = H5T_STD_U64LE;
     types[DK_H5_I32] = H5T_STD_I32LE;
@@ -95,15 +96,15 @@ int dk_fail_h5(dk_err *err, int code, const char *fmt, ...)
 /* --- types ---------------------------------------------------------------- */
 size_t dk_h5_type_size(dk_h5_type t)
 {
-    static const uint8_t size[] = { 0, 1, 4, 8, 4, 8, 2, 2, 4, 8, 0 };
+    static const uint8_t size[] = { 0, 1, 2, 4, 8, 4, 8, 2, 2, 4, 8, 0 };
 
     return size[t];
 }
 
 const char *dk_h5_type_name(dk_h5_type t)
 {
-    static const char *const name[] = { "none", "u8", "u32", "u64", "i32", "i64", "f16", "bf16",
-                                        "f32", "f64", "str" };
+    static const char *const name[] = { "none", "u8", "u16", "u32", "u64", "i32", "i64", "f16",
+                                        "bf16", "f32", "f64", "str" };
 
     return name[t];
 }
@@ -167,6 +168,7 @@ void dk_h5_drop_objects(dk_h5 *f)
         if (f->open[i].id >= 0)
             H5Dclose(f->open[i].id);
         dk_free(f->open[i].raw);
+        dk_h5_held_free(&f->open[i].held);
         dk_free(f->open[i].sums);
         dk_free((char *)f->obj[i].path);
     }
@@ -187,6 +189,7 @@ void dk_h5_free(dk_h5 **fp)
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         dk_free(owned[i]);
     dk_free(f->scratch);
+    dk_h5_stream_free(f);
     dk_outfile_abandon(&f->out);
     dk_free(f);
     *fp = NULL;
@@ -199,6 +202,7 @@ void dk_h5_close(dk_h5 **fp)
     dk_h5_drop_objects(*fp);
     if ((*fp)->id >= 0)
         H5Fclose((*fp)->id);
-    H5Eclear2(H5E_DEFAULT);
+    if (!(*fp)->stream)
+        H5Eclear2(H5E_DEFAULT);
     dk_h5_free(fp);
 }

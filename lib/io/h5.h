@@ -1,4 +1,4 @@
-/* HDF5 files.  Only h5*.c and zstdfilter.c beside this know the library, which
+/* HDF5 files, and streams of the same content ("-").  Only h5*.c and zstdfilter.c beside this know the library, which
  * is loaded when the first file is opened or made.  Everything is by path; no library type leaks.
  *
  * A file is written once, in order, under a temporary name, and appears whole
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -20,7 +21,7 @@
 enum { DK_H5_MAX_RANK = 4, DK_CONTENT_ID_LEN = 72 };    /* "sha256:" + 64 + NUL */
 
 typedef enum dk_h5_type {
-    DK_H5_NONE, DK_H5_U8, DK_H5_U32, DK_H5_U64, DK_H5_I32, DK_H5_I64, DK_H5_F16, DK_H5_BF16,
+    DK_H5_NONE, DK_H5_U8, DK_H5_U16, DK_H5_U32, DK_H5_U64, DK_H5_I32, DK_H5_I64, DK_H5_F16, DK_H5_BF16,
     DK_H5_F32, DK_H5_F64, DK_H5_STR         /* STR: fixed length, zero padded, UTF-8 */
 } dk_h5_type;
 
@@ -60,9 +61,13 @@ size_t dk_h5_type_size(dk_h5_type type);        /* 0 for STR */
 const char *dk_h5_type_name(dk_h5_type type);   /* "u32", "bf16", ... */
 
 /* --- writing ------------------------------------------------------------ */
-/* encoding: "dk-tokens", ...  The version is 1.0.  Missing folders are made. */
+/* encoding: "dk-tokens", ...  The version is 1.0.  Missing folders are made.
+ * path "-": a stream on standard output; DK_EUSAGE where that is a terminal. */
 int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_provenance *prov,
                  dk_err *err);
+/* The same with what a reader must know (a comma list). */
+int dk_h5_create_with(dk_h5 **out, const char *path, const char *encoding, const char *features,
+                      const dk_provenance *prov, dk_err *err);
 /* Groups on the way to an object are made as needed; an empty one with this. */
 int dk_h5_group(dk_h5 *f, const char *path, dk_err *err);
 /* Attributes of a group or dataset that exists ("/" is the root). */
@@ -74,6 +79,11 @@ int dk_h5_put_real(dk_h5 *f, const char *obj, const char *name, dk_h5_type type,
 /* A dataset that grows by rows: dim[0] is ignored, the rest is fixed. */
 int dk_h5_dataset(dk_h5 *f, const char *path, dk_h5_type type, int rank, const uint64_t *dim,
                   dk_err *err);
+/* All objects are there.  A stream sends its head here, or at the latest on
+ * commit: rows and docs as for commit; a file does nothing. */
+int dk_h5_begin(dk_h5 *f, uint64_t rows, uint64_t docs, dk_err *err);
+/* Before that: how many rows a dataset will have that has none yet. */
+void dk_h5_expect(dk_h5 *f, const char *path, uint64_t rows);
 /* n more rows, in the dataset's own type (bf16 and f16 as uint16_t bits). */
 int dk_h5_append(dk_h5 *f, const char *path, const void *rows, uint64_t n, dk_err *err);
 /* Both at once. */
@@ -90,8 +100,21 @@ int dk_h5_commit(dk_h5 **f, uint64_t rows, uint64_t docs, char content_id[DK_CON
 
 /* --- reading ------------------------------------------------------------ */
 /* encoding NULL: any kind this build knows.  Refuses a newer major version,
- * an unknown required feature and an incomplete file. */
+ * an unknown required feature and an incomplete file.  path "-" is a stream on
+ * standard input, or an HDF5 file that was redirected there. */
 int dk_h5_open(dk_h5 **out, const char *path, const char *encoding, dk_err *err);
+/* The same from a stream that is open; name stands in messages. */
+int dk_h5_open_stream(dk_h5 **out, FILE *in, const char *name, const char *encoding, dk_err *err);
+bool dk_h5_is_stream(const dk_h5 *f);
+/* Of a stream: reads to the end and checks all of it.  What was read before
+ * may not be trusted, content id and attributes of the end are not there.  Long
+ * datasets (under /acts) cannot be read after it. */
+int dk_h5_finish(dk_h5 *f, dk_err *err);
+/* Of a stream: rows of a long dataset before this one will not be asked for. */
+void dk_h5_drop(dk_h5 *f, const char *path, uint64_t row);
+/* DK_EUSAGE where path is "-" and standard output a terminal.  hint: what else
+ * there is to do; may be "". */
+int dk_h5_check_terminal(const char *path, const char *hint, dk_err *err);
 const dk_h5_root *dk_h5_root_of(const dk_h5 *f);
 const char *dk_h5_path(const dk_h5 *f);
 /* All objects but the root in byte order of their paths; borrowed. */

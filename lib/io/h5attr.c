@@ -1,19 +1,25 @@
 /* Attributes: scalars of the file's own types. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 
 /* --- writing -------------------------------------------------------------- */
 static int put_attr(dk_h5 *f, const char *obj, const char *name, dk_h5_type t, size_t item,
                     const void *value, dk_err *err)
 {
-    const hid_t space = H5Screate(H5S_SCALAR), type = dk_h5_type_id(t, item);
-    const hid_t a = H5Acreate_by_name(f->id, obj, name, type, space, H5P_DEFAULT, H5P_DEFAULT,
-                                      H5P_DEFAULT);
+    hid_t space, type, a;
     int rc = 0;
 
     DK_ASSERT(f->writing);
+    if (f->stream) {
+        dk_h5_stream_put_attr(f, obj, name, t, item ? item : dk_h5_type_size(t), value);
+        return 0;
+    }
+    space = H5Screate(H5S_SCALAR);
+    type = dk_h5_type_id(t, item);
+    a = H5Acreate_by_name(f->id, obj, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (a < 0 || H5Awrite(a, type, value) < 0)
         rc = dk_fail_h5(err, DK_EIO, "cannot write %s: attribute %s of %s", f->path, name, obj);
     if (a >= 0)
@@ -57,7 +63,20 @@ int dk_h5_put_real(dk_h5 *f, const char *obj, const char *name, dk_h5_type type,
 /* --- reading -------------------------------------------------------------- */
 bool dk_h5_has_attr(dk_h5 *f, const char *obj, const char *name)
 {
+    if (f->stream)
+        return dk_h5_stream_attr(f, obj, name) != NULL;
     return H5Aexists_by_name(f->id, obj, name, H5P_DEFAULT) > 0;
+}
+
+static int copy_attr(const dk_h5_attr *from, dk_h5_type *t, size_t *item, uint8_t **value, dk_err *err)
+{
+    const int rc = dk_alloc(value, from->item + 1, 1, from->name, err);
+
+    *t = from->type;
+    *item = from->item;
+    if (rc == 0)
+        memcpy(*value, from->value, from->item);
+    return rc;
 }
 
 /* The raw value of a scalar attribute, zero-terminated; *value from dk_alloc. */
@@ -91,6 +110,8 @@ static int find_attr(dk_h5 *f, const char *obj, const char *name, dk_h5_type *t,
     *value = NULL;
     if (!dk_h5_has_attr(f, obj, name))
         rc = dk_fail(err, DK_EFORMAT, "%s: the attribute %s is missing", f->path, what);
+    else if (f->stream)
+        rc = copy_attr(dk_h5_stream_attr(f, obj, name), t, item, value, err);
     else if ((a = H5Aopen_by_name(f->id, obj, name, H5P_DEFAULT, H5P_DEFAULT)) < 0)
         rc = dk_fail_h5(err, DK_EFORMAT, "%s: cannot read the attribute %s", f->path, what);
     else if ((rc = read_attr(f, a, what, t, item, value, err)) == 0 && *t == DK_H5_NONE)
@@ -105,7 +126,7 @@ static int find_attr(dk_h5 *f, const char *obj, const char *name, dk_h5_type *t,
     return rc;
 }
 
-static int64_t int_value(dk_h5_type t, const uint8_t *v)
+int64_t dk_h5_attr_int(dk_h5_type t, const uint8_t *v)
 {
     const size_t n = dk_h5_type_size(t);
     uint64_t u = 0;
@@ -115,7 +136,7 @@ static int64_t int_value(dk_h5_type t, const uint8_t *v)
     return t == DK_H5_I32 ? (int32_t)u : (int64_t)u;
 }
 
-static double real_value(dk_h5_type t, const uint8_t *v)
+double dk_h5_attr_real(dk_h5_type t, const uint8_t *v)
 {
     float single;
     double twice;
@@ -151,11 +172,11 @@ int dk_h5_get_int(dk_h5 *f, const char *obj, const char *name, int64_t *out, dk_
     int rc = find_attr(f, obj, name, &t, &item, &v, err);
 
     *out = 0;
-    if (rc == 0 && (t > DK_H5_I64 || (t == DK_H5_U64 && int_value(t, v) < 0)))
+    if (rc == 0 && (t > DK_H5_I64 || (t == DK_H5_U64 && dk_h5_attr_int(t, v) < 0)))
         rc = dk_fail(err, DK_EFORMAT, "%s: the attribute %s of %s is no integer in range", f->path,
                      name, obj);
     if (rc == 0)
-        *out = int_value(t, v);
+        *out = dk_h5_attr_int(t, v);
     dk_free(v);
     return rc;
 }
@@ -172,19 +193,27 @@ int dk_h5_get_real(dk_h5 *f, const char *obj, const char *name, double *out, dk_
         rc = dk_fail(err, DK_EFORMAT, "%s: the attribute %s of %s is no real number", f->path,
                      name, obj);
     if (rc == 0)
-        *out = real_value(t, v);
+        *out = dk_h5_attr_real(t, v);
     dk_free(v);
     return rc;
 }
 
-int dk_h5_attr_text(dk_h5 *f, const char *obj, size_t i, dk_buf *name, dk_buf *text, bool *quoted,
-                    dk_err *err)
+/* 1 past the last one. */
+static int attr_of_stream(dk_h5 *f, const char *obj, size_t i, char *name, size_t cap, dk_h5_type *t,
+                          size_t *item, uint8_t **v, dk_err *err)
+{
+    const dk_h5_attr *a = dk_h5_stream_attr_at(f, obj, i);
+
+    if (!a)
+        return 1;
+    snprintf(name, cap, "%s", a->name);
+    return copy_attr(a, t, item, v, err);
+}
+
+static int attr_of_file(dk_h5 *f, const char *obj, size_t i, char *name, size_t cap, dk_h5_type *t,
+                        size_t *item, uint8_t **v, dk_err *err)
 {
     H5O_info_t info;
-    char buf[256] = "";
-    dk_h5_type t;
-    size_t item;
-    uint8_t *v = NULL;
     hid_t a;
     int rc;
 
@@ -193,26 +222,39 @@ int dk_h5_attr_text(dk_h5 *f, const char *obj, size_t i, dk_buf *name, dk_buf *t
     if (i >= info.num_attrs)
         return 1;
     a = H5Aopen_by_idx(f->id, obj, H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT);
-    if (a < 0 || H5Aget_name(a, sizeof buf, buf) < 0)
+    if (a < 0 || H5Aget_name(a, cap, name) < 0)
         rc = dk_fail_h5(err, DK_EFORMAT, "%s: cannot read the attributes of %s", f->path, obj);
     else
-        rc = read_attr(f, a, buf, &t, &item, &v, err);
+        rc = read_attr(f, a, name, t, item, v, err);
+    if (a >= 0)
+        H5Aclose(a);
+    return rc;
+}
+
+int dk_h5_attr_text(dk_h5 *f, const char *obj, size_t i, dk_buf *name, dk_buf *text, bool *quoted,
+                    dk_err *err)
+{
+    char buf[256] = "";
+    dk_h5_type t = DK_H5_NONE;
+    size_t item;
+    uint8_t *v = NULL;
+    int rc = f->stream ? attr_of_stream(f, obj, i, buf, sizeof buf, &t, &item, &v, err)
+                       : attr_of_file(f, obj, i, buf, sizeof buf, &t, &item, &v, err);
+
     if (rc == 0) {
         dk_buf_adds(name, buf);
         *quoted = t == DK_H5_STR || t == DK_H5_NONE;
         if (t == DK_H5_STR)
             dk_buf_adds(text, (char *)v);
         else if (t == DK_H5_U64)
-            dk_buf_addf(text, "%" PRIu64, (uint64_t)int_value(t, v));
+            dk_buf_addf(text, "%" PRIu64, (uint64_t)dk_h5_attr_int(t, v));
         else if (t >= DK_H5_U8 && t <= DK_H5_I64)
-            dk_buf_addf(text, "%" PRId64, int_value(t, v));
+            dk_buf_addf(text, "%" PRId64, dk_h5_attr_int(t, v));
         else if (t == DK_H5_F32 || t == DK_H5_F64)
-            dk_buf_addf(text, "%.9g", real_value(t, v));
+            dk_buf_addf(text, "%.9g", dk_h5_attr_real(t, v));
         else
             dk_buf_adds(text, "(not shown)");
     }
     dk_free(v);
-    if (a >= 0)
-        H5Aclose(a);
     return rc;
 }

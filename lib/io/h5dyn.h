@@ -35,7 +35,7 @@
     X(H5P_CLS_DATASET_ACCESS_ID_g) X(H5P_CLS_DATASET_CREATE_ID_g) \
     X(H5P_CLS_DATATYPE_CREATE_ID_g) X(H5P_CLS_FILE_ACCESS_ID_g) X(H5P_CLS_FILE_CREATE_ID_g) \
     X(H5P_CLS_GROUP_CREATE_ID_g) X(H5T_C_S1_g) X(H5T_IEEE_F32LE_g) X(H5T_IEEE_F64LE_g) \
-    X(H5T_STD_I32LE_g) X(H5T_STD_I64LE_g) X(H5T_STD_U32LE_g) X(H5T_STD_U64LE_g) \
+    X(H5T_STD_I32LE_g) X(H5T_STD_I64LE_g) X(H5T_STD_U16LE_g) X(H5T_STD_U32LE_g) X(H5T_STD_U64LE_g) \
     X(H5T_STD_U8LE_g)
 
 /* One pointer for each.  Where a name is a macro for a numbered function
@@ -149,6 +149,7 @@ int dk_h5dyn_load(dk_err *err);     /* before any use */
 #define H5T_IEEE_F64LE_g (*dk_h5dyn.H5T_IEEE_F64LE_g)
 #define H5T_STD_I32LE_g (*dk_h5dyn.H5T_STD_I32LE_g)
 #define H5T_STD_I64LE_g (*dk_h5dyn.H5T_STD_I64LE_g)
+#define H5T_STD_U16LE_g (*dk_h5dyn.H5T_STD_U16LE_g)
 #define H5T_STD_U32LE_g (*dk_h5dyn.H5T_STD_U32LE_g)
 #define H5T_STD_U64LE_g (*dk_h5dyn.H5T_STD_U64LE_g)
 #define H5T_STD_U8LE_g (*dk_h5dyn.H5T_STD_U8LE_g)

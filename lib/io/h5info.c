@@ -10,12 +10,7 @@
 #include "io/h5meta.h"
 #include "io/json.h"
 #include "io/tokfile.h"
-
-static void add_clean(dk_buf *out, const char *s)
-{
-    for (; *s; s++)
-        dk_buf_addc(out, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-}
+#include "io/weightinfo.h"
 
 static void add_shape(dk_buf *out, const dk_h5_data *d)
 {
@@ -44,9 +39,9 @@ static int text_attrs(dk_h5 *f, const char *obj, dk_buf *out, dk_err *err)
             key = dk_xasprintf(" %s ", name.s);
             if ((strcmp(obj, "/") != 0 || !strstr(own, key)) && text.n) {
                 dk_buf_addc(out, ' ');
-                add_clean(out, name.s);
+                dk_buf_addclean(out, name.s);
                 dk_buf_addc(out, '=');
-                add_clean(out, text.s);
+                dk_buf_addclean(out, text.s);
             }
             dk_free(key);
         }
@@ -61,7 +56,7 @@ static void text_line(dk_buf *out, const char *key, const char *value)
     if (!value[0])
         return;
     dk_buf_addf(out, "  %-12s", key);
-    add_clean(out, value);
+    dk_buf_addclean(out, value);
     dk_buf_addc(out, '\n');
 }
 
@@ -97,7 +92,7 @@ static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
         rc = text_attrs(f, o->path, &attrs, err);
         if (rc == 0 && (o->kind == DK_H5_DATASET || attrs.n)) {
             dk_buf_adds(out, "  ");
-            add_clean(out, o->path);
+            dk_buf_addclean(out, o->path);
             if (o->kind == DK_H5_DATASET) {
                 dk_buf_addc(out, ' ');
                 add_shape(out, &o->data);
@@ -110,7 +105,7 @@ static int text_objects(dk_h5 *f, dk_buf *out, dk_err *err)
     return rc;
 }
 
-/* "name (role), sha256:..." for each input; what those were made from is for --lineage. */
+/* "name (role), sha256:..." for each input, of a dk file "role, sha256:..."; what those were made from is for --lineage. */
 static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
 {
     char *text, *name = dk_xasprintf("%s: /provenance/inputs", dk_h5_path(f));
@@ -121,9 +116,10 @@ static int text_inputs(dk_h5 *f, dk_buf *out, dk_err *err)
         for (size_t i = 0; i < dk_json_len(list); i++) {
             const dk_json *v = dk_json_at(list, i);
             const char *sha = dk_json_str(dk_json_get(v, "sha256"), ""),
-                       *id = dk_json_str(dk_json_get(v, "content_id"), "");
-            char *line = dk_xasprintf("%s (%s)%s%s", dk_json_str(dk_json_get(v, "name"), "?"),
-                                      dk_json_str(dk_json_get(v, "role"), "?"),
+                       *id = dk_json_str(dk_json_get(v, "content_id"), ""),
+                       *file = dk_json_str(dk_json_get(v, "name"), ""),
+                       *role = dk_json_str(dk_json_get(v, "role"), "?");
+            char *line = dk_xasprintf("%s%s%s%s%s%s", file, file[0] ? " (" : "", role, file[0] ? ")" : "",
                                       id[0] ? ", " : sha[0] ? ", sha256:" : "", id[0] ? id : sha);
 
             text_line(out, i ? "" : "inputs", line);
@@ -154,7 +150,7 @@ static int text_file(dk_h5 *f, dk_buf *out, dk_err *err)
     dk_buf more = {0};
     int rc;
 
-    add_clean(out, dk_h5_path(f));
+    dk_buf_addclean(out, dk_h5_path(f));
     dk_buf_addf(out, ": %s %s, %" PRIu64 " rows, %" PRIu64 " docs\n", r->encoding, r->version,
                 r->rows, r->docs);
     if (r->shard_count > 1)
@@ -304,7 +300,7 @@ static void add_node(dk_buf *out, const dk_json *v, int depth)
             continue;
         dk_buf_adds(out, first ? "" : "  ");
         dk_buf_adds(out, strcmp(key[i], "sha256") == 0 ? "sha256:" : "");
-        add_clean(out, s);
+        dk_buf_addclean(out, s);
         first = false;
     }
     dk_buf_addc(out, '\n');
@@ -325,9 +321,12 @@ static int print_lineage(const char *object, const char *name, dk_buf *out, dk_e
 
 static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
 {
+    const char *path = dk_h5_path(f), *slash = strrchr(path, '/');
     dk_buf object = {0};
     int rc = dk_h5_lineage(f, "", &object, err);
 
+    dk_buf_addclean(out, slash ? slash + 1 : path);
+    dk_buf_adds(out, "  ");
     if (rc == 0)
         rc = print_lineage(object.s, dk_h5_path(f), out, err);
     dk_buf_free(&object);
@@ -337,16 +336,23 @@ static int lineage_file(dk_h5 *f, dk_buf *out, dk_err *err)
 static int check_file(dk_h5 *f, bool deep, dk_buf *out, dk_err *err)
 {
     char id[DK_CONTENT_ID_LEN];
-    int rc = dk_h5_check(f, deep, id, err);
+    int rc;
+
+    if (!dk_h5_is_stream(f))
+        rc = dk_h5_check(f, deep, id, err);
+    else if (deep)
+        rc = dk_fail(err, DK_EUSAGE, "a deep check needs a file, not a stream");
+    else
+        rc = dk_h5_content_id(f, id, NULL, err);    /* reading it to the end was the check */
 
     if (rc == 0) {
-        add_clean(out, dk_h5_path(f));
+        dk_buf_addclean(out, dk_h5_path(f));
         dk_buf_addf(out, ": ok, %s\n", id);
     }
     return rc;
 }
 
-/* --- streams -------------------------------------------------------------- */
+/* --- streams of JSON lines -------------------------------------------------------------- */
 static void json_stream(const dk_tokens *t, dk_buf *out)
 {
     dk_jw w = { .out = out };
@@ -394,11 +400,14 @@ int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err)
     dk_h5 *f;
     int rc;
 
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 && dk_tokens_json_on_stdin())
         return stream(out, form, err);
+    if (dk_weights_is(path))
+        return dk_weights_info(out, path, form, err);
     if ((rc = dk_h5_open(&f, path, NULL, err)) < 0)
         return rc;
-    rc = form == DK_INFO_JSON ? json_file(f, out, err)
+    if ((rc = dk_h5_finish(f, err)) == 0)
+        rc = form == DK_INFO_JSON ? json_file(f, out, err)
        : form == DK_INFO_LINEAGE ? lineage_file(f, out, err)
        : form == DK_INFO_CHECK || form == DK_INFO_DEEP ? check_file(f, form == DK_INFO_DEEP, out, err)
        : text_file(f, out, err);

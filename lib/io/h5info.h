@@ -10,7 +10,7 @@ typedef enum dk_info_form {
     DK_INFO_TEXT, DK_INFO_JSON, DK_INFO_LINEAGE, DK_INFO_CHECK, DK_INFO_DEEP
 } dk_info_form;
 
-/* Adds to out.  path "-" is a token stream on standard input.  CHECK and DEEP
+/* Adds to out.  path "-" is a stream on standard input.  CHECK and DEEP
  * read all values (h5check.h). */
 int dk_h5_info(dk_buf *out, const char *path, dk_info_form form, dk_err *err);
 

@@ -95,16 +95,10 @@ int dk_h5_lineage(dk_h5 *f, const char *role, dk_buf *out, dk_err *err)
 {
     const dk_h5_root *r = dk_h5_root_of(f);
     dk_jw w = { .out = out };
-    struct stat st;
     int rc;
 
     dk_jw_obj_begin(&w);
     key_str(&w, "role", role);
-    key_str(&w, "name", bare(dk_h5_path(f)));
-    if (stat(dk_h5_path(f), &st) == 0) {
-        dk_jw_key(&w, "bytes");
-        dk_jw_u64(&w, (uint64_t)st.st_size);
-    }
     key_str(&w, "content_id", r->content_id);
     key_str(&w, "writer", r->writer);
     rc = nested(f, &w, err);

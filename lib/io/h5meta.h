@@ -19,8 +19,9 @@ int dk_inputs_add_file(dk_buf *list, const char *role, const char *path, dk_err 
 void dk_inputs_add_object(dk_buf *list, const char *object);
 void dk_inputs_end(dk_buf *list);       /* an empty list is "[]" */
 
-/* One JSON object about an open file: {"role", "name" (bare), "bytes",
- * "content_id", "writer", "inputs": its own list}.  So files carry their tree. */
+/* One JSON object about an open file: {"role", "content_id", "writer",
+ * "inputs": its own list}.  So files carry their tree; a stream, which has no
+ * name, gives the same. */
 int dk_h5_lineage(dk_h5 *f, const char *role, dk_buf *out, dk_err *err);
 
 /* --- models: /models/NAME ------------------------------------------------- */

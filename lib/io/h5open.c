@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
 enum { MAJOR = 1, MAX_LINKS = 10000 };
@@ -24,7 +24,7 @@ static int refuse(const dk_h5 *f, const char *path, const char *why, dk_err *err
 }
 
 /* A file being written may be longer than what was committed. */
-static int clip(const dk_h5 *f, const char *path, dk_h5_data *d, dk_err *err)
+int dk_h5_clip(const dk_h5 *f, const char *path, dk_h5_data *d, dk_err *err)
 {
     uint64_t rows;
 
@@ -148,7 +148,7 @@ static int check_data(dk_h5 *f, size_t i, hid_t id, dk_err *err)
     if ((rc = check_extent(f, path, id, d, err)) < 0 ||
         (rc = check_layout(f, path, id, d, &f->open[i], err)) < 0)
         return rc;
-    return clip(f, path, d, err);
+    return dk_h5_clip(f, path, d, err);
 }
 
 static int check_object(dk_h5 *f, const char *path, hid_t id, H5I_type_t kind, dk_err *err)
@@ -239,9 +239,9 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const pair *)a)->obj.path, ((const pair *)b)->obj.path);
 }
 
-static void sort_objects(dk_h5 *f)
+void dk_h5_sort_objects(dk_h5 *f)
 {
-    pair *p = dk_xmalloc(f->n * sizeof *p);
+    pair *p = dk_xmalloc((f->n + 1) * sizeof *p);
 
     for (size_t i = 0; i < f->n; i++)
         p[i] = (pair){ f->obj[i], f->open[i] };
@@ -266,7 +266,7 @@ int dk_h5_walk(dk_h5 *f, dk_err *err)
     rc = walk_group(f, root, "", 0, err);
     H5Gclose(root);
     if (rc == 0)
-        sort_objects(f);
+        dk_h5_sort_objects(f);
     return rc;
 }
 
@@ -372,7 +372,7 @@ static int check_root(const dk_h5 *f, const char *encoding, dk_err *err)
     if (end == r->version || *end != '.' || major < 1 || major > MAJOR)
         return dk_fail(err, DK_EFORMAT, "%s is in version '%.40s' of the format, this build reads "
                        "%d; use a newer dk", f->path, r->version, MAJOR);
-    if (r->features[0])
+    if (r->features[0] && (strcmp(r->encoding, "dk-activations") != 0 || strcmp(r->features, "ft_delta") != 0))
         return dk_fail(err, DK_EFORMAT, "%s requires the feature '%.80s', which this build does "
                        "not have", f->path, r->features);
     if (!r->complete)
@@ -380,16 +380,50 @@ static int check_root(const dk_h5 *f, const char *encoding, dk_err *err)
     return 0;
 }
 
+int dk_h5_open_stream(dk_h5 **out, FILE *in, const char *name, const char *encoding, dk_err *err)
+{
+    dk_h5 *f = dk_xcalloc(1, sizeof *f);
+    int rc;
+
+    f->path = dk_xstrdup(name);
+    f->id = H5I_INVALID_HID;
+    if ((rc = dk_h5_source_open(f, in, err)) < 0 || (rc = read_root(f, err)) < 0 ||
+        (rc = check_root(f, encoding, err)) < 0 || (rc = dk_h5_source_check(f, err)) < 0)
+        dk_h5_close(&f);
+    *out = f;
+    return rc;
+}
+
+bool dk_h5_is_stream(const dk_h5 *f) { return f->stream != NULL; }
+
+int dk_h5_finish(dk_h5 *f, dk_err *err) { return f->stream ? dk_h5_source_finish(f, err) : 0; }
+
+/* What standard input is, is told by its first byte. */
+static int open_stdin(dk_h5 **out, const char *encoding, dk_err *err)
+{
+    static const char name[] = "standard input";
+    const int first = getc(stdin);
+
+    *out = NULL;
+    if (first != EOF)
+        ungetc(first, stdin);
+    if (first == 0x89)
+        return dk_h5_open(out, "/dev/stdin", encoding, err);
+    if (first == '{')
+        return dk_fail(err, DK_EFORMAT, "%s: JSON lines, expected %s", name, encoding ? encoding : "a dk stream");
+    return dk_h5_open_stream(out, stdin, name, encoding, err);
+}
+
 int dk_h5_open(dk_h5 **out, const char *path, const char *encoding, dk_err *err)
 {
     dk_h5 *f;
-    int rc = dk_h5_start(err);
+    int rc;
 
     *out = NULL;
-    if (rc < 0)
-        return rc;
     if (strcmp(path, "-") == 0)
-        return dk_fail(err, DK_EUSAGE, "an HDF5 file cannot come from standard input; give a name");
+        return open_stdin(out, encoding, err);
+    if ((rc = dk_h5_start(err)) < 0)
+        return rc;
     f = dk_xcalloc(1, sizeof *f);
     f->path = dk_xstrdup(path);
     f->id = H5I_INVALID_HID;

@@ -22,6 +22,7 @@ typedef struct dk_h5_open_data {
     uint64_t raw_index;         /* which; UINT64_MAX: none */
     uint8_t *sums;              /* [chunks, 32] from /check; NULL: none, or not yet read */
     bool chunked, shuffle, zstd, no_sums;
+    struct dk_h5_held *held;    /* of a stream: h5stream.h */
 } dk_h5_open_data;
 
 struct dk_h5 {
@@ -37,6 +38,7 @@ struct dk_h5 {
     uint64_t file_bytes;        /* of a reader */
     uint8_t *scratch;           /* one chunk as stored, then as unpacked */
     size_t scratch_bytes;
+    struct dk_h5_stream *stream;        /* NULL: an HDF5 file */
 };
 
 /* Loads and starts the library once: no printing, no plugins, our zstd. */
@@ -58,6 +60,12 @@ size_t dk_h5_add_object(dk_h5 *f, const char *path, dk_h5_kind kind);
 void dk_h5_drop_objects(dk_h5 *f);
 /* Lists and checks everything below the root. */
 int dk_h5_walk(dk_h5 *f, dk_err *err);
+void dk_h5_sort_objects(dk_h5 *f);
+/* Cuts columns with a row each to the rows that the file promises. */
+int dk_h5_clip(const dk_h5 *f, const char *path, dk_h5_data *d, dk_err *err);
+/* Values of attributes as they are stored. */
+int64_t dk_h5_attr_int(dk_h5_type t, const uint8_t *v);
+double dk_h5_attr_real(dk_h5_type t, const uint8_t *v);
 void dk_h5_free(dk_h5 **f);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
 static size_t index_of(const dk_h5 *f, const char *path)
@@ -235,6 +235,8 @@ int dk_h5_read(dk_h5 *f, const char *path, dk_h5_type type, uint64_t first, uint
                        PRIu64, f->path, path, d->dim[0], n, first);
     if (n == 0 || dk_h5_row_items(d) == 0)
         return 0;
+    if (f->stream)
+        return dk_h5_source_read(f, i, first, n, out, err);
     if ((rc = open_data(f, i, err)) < 0)
         return rc;
     if (f->open[i].chunked)
@@ -255,6 +257,9 @@ int dk_h5_read_all(dk_h5 *f, const char *path, dk_h5_type type, void *out, dk_h5
     *(void **)out = NULL;
     if (!o || o->kind != DK_H5_DATASET)
         return dk_fail(err, DK_EFORMAT, "%s has no %s", f->path, path);
+    /* What a stream promises need not come: it is awaited first. */
+    if (f->stream && (rc = dk_h5_source_read(f, (size_t)(o - f->obj), o->data.dim[0], 0, NULL, err)) < 0)
+        return rc;
     rc = dk_alloc(&p, o->data.dim[0] * dk_h5_row_items(&o->data), o->data.item, path, err);
     if (rc == 0)
         rc = dk_h5_read(f, path, type, 0, o->data.dim[0], p, err);
@@ -278,6 +283,8 @@ int dk_h5_read_text(dk_h5 *f, const char *path, char **out, dk_err *err)
         return 0;
     if (o->kind != DK_H5_DATASET || o->data.rank != 1)
         return dk_fail(err, DK_EFORMAT, "%s: %s is no text", f->path, path);
+    if (f->stream && (rc = dk_h5_source_read(f, (size_t)(o - f->obj), o->data.dim[0], 0, NULL, err)) < 0)
+        return rc;
     if ((rc = dk_alloc(out, o->data.dim[0] + 1, 1, path, err)) == 0 &&
         (rc = dk_h5_read(f, path, DK_H5_U8, 0, o->data.dim[0], *out, err)) < 0) {
         dk_free(*out);

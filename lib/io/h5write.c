@@ -5,8 +5,9 @@
  * file back, so what is committed has been read once. */
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "io/h5priv.h"
+#include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
 /* --- groups ---------------------------------------------------------------- */
@@ -49,7 +50,9 @@ static int make_groups(dk_h5 *f, const char *path, bool whole, dk_err *err)
         if (!kept && !whole)
             break;
         *s = 0;
-        if (H5Lexists(f->id, p, H5P_DEFAULT) <= 0)
+        if (f->stream)
+            dk_h5_sink_group(f, p);
+        else if (H5Lexists(f->id, p, H5P_DEFAULT) <= 0)
             rc = make_group(f, p, err);
         *s = kept;
         if (!kept)
@@ -163,6 +166,8 @@ int dk_h5_dataset(dk_h5 *f, const char *path, dk_h5_type type, int rank, const u
                        path);
     d.chunk[0] = chunk_rows(f, &d);
     rc = make_groups(f, path, false, err);
+    if (f->stream)
+        return dk_h5_sink_dataset(f, path, &d, err);
     if (rc == 0 && type == DK_H5_BF16)
         rc = commit_bf16(f, err);
     if (rc == 0)
@@ -197,6 +202,8 @@ int dk_h5_append(dk_h5 *f, const char *path, const void *rows, uint64_t n, dk_er
     DK_ASSERT(f->writing && i != SIZE_MAX);
     if (n == 0)
         return 0;
+    if (f->stream)
+        return dk_h5_sink_append(f, i, rows, n, err);
     d = &f->obj[i].data;
     for (int k = 0; k < d->rank; k++)
         count[k] = extent[k] = k ? d->dim[k] : n;
@@ -238,6 +245,12 @@ static int write_flat(dk_h5 *f, const char *path, dk_h5_type t, size_t item, uin
 
     if (rc < 0)
         return rc;
+    if (f->stream) {
+        const dk_h5_data one = { .type = t, .rank = 1, .item = item };
+
+        rc = dk_h5_sink_dataset(f, path, &one, err);
+        return rc < 0 ? rc : dk_h5_append(f, path, data, n, err);
+    }
     list = timeless(H5P_DATASET_CREATE);
     space = H5Screate_simple(width ? 2 : 1, dim, NULL);
     type = dk_h5_type_id(t, item);
@@ -282,7 +295,8 @@ static hid_t access_list(void)
     return p;
 }
 
-static int write_head(dk_h5 *f, const char *encoding, const dk_provenance *p, dk_err *err)
+static int write_head(dk_h5 *f, const char *encoding, const char *features, const dk_provenance *p,
+                      dk_err *err)
 {
     static const dk_provenance none = {0};
     int rc;
@@ -290,8 +304,8 @@ static int write_head(dk_h5 *f, const char *encoding, const dk_provenance *p, dk
     p = p ? p : &none;
     if ((rc = dk_h5_put_str(f, "/", "encoding-type", encoding, err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "encoding-version", "1.0", err)) < 0 ||
-        (rc = dk_h5_put_str(f, "/", "features_required", "", err)) < 0 ||
-        (rc = dk_h5_put_str(f, "/", "role", "shard", err)) < 0 ||
+        (rc = dk_h5_put_str(f, "/", "features_required", features, err)) < 0 ||
+        (rc = dk_h5_put_str(f, "/", "role", strcmp(encoding, "dk-statistics") == 0 ? "stats" : "shard", err)) < 0 ||
         (rc = dk_h5_put_int(f, "/", "shard_index", DK_H5_U32, 0, err)) < 0 ||
         (rc = dk_h5_put_int(f, "/", "shard_count", DK_H5_U32, 1, err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "stage_key", p->stage_key, err)) < 0 ||
@@ -306,24 +320,42 @@ static int write_head(dk_h5 *f, const char *encoding, const dk_provenance *p, dk
     return rc;
 }
 
+int dk_h5_check_terminal(const char *path, const char *hint, dk_err *err)
+{
+    if (strcmp(path, "-") != 0 || !isatty(STDOUT_FILENO))
+        return 0;
+    return dk_fail(err, DK_EUSAGE, "-o -: a stream is no text and does not go to a terminal; pipe it to "
+                   "another tool, or name a file%s", hint);
+}
+
 int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_provenance *prov,
                  dk_err *err)
 {
+    return dk_h5_create_with(out, path, encoding, "", prov, err);
+}
+
+int dk_h5_create_with(dk_h5 **out, const char *path, const char *encoding, const char *features,
+                      const dk_provenance *prov, dk_err *err)
+{
+    const bool stream = strcmp(path, "-") == 0;
     dk_h5 *f;
     hid_t create, access;
     struct stat st;
-    int rc = dk_h5_start(err);
+    int rc = stream ? dk_h5_check_terminal(path, "", err) : dk_h5_start(err);
 
     *out = NULL;
     if (rc < 0)
         return rc;
-    if (strcmp(path, "-") == 0)
-        return dk_fail(err, DK_EUSAGE, "an HDF5 file cannot go to standard output; give a name");
     f = dk_xcalloc(1, sizeof *f);
-    f->path = dk_xstrdup(path);
+    f->path = dk_xstrdup(stream ? "standard output" : path);
     f->id = H5I_INVALID_HID;
     f->writing = true;
     f->root.version = dk_xstrdup("1.0");
+    if (stream) {
+        if ((rc = dk_h5_sink_open(f, err)) == 0)
+            rc = write_head(f, encoding, features, prov, err);
+        goto out;
+    }
     if ((rc = dk_outfile_new(&f->out, path, err)) < 0)
         goto out;
     if (stat(dk_outfile_temp(f->out), &st) == 0 && !S_ISREG(st.st_mode)) {
@@ -334,7 +366,7 @@ int dk_h5_create(dk_h5 **out, const char *path, const char *encoding, const dk_p
     access = access_list();
     f->id = H5Fcreate(dk_outfile_temp(f->out), H5F_ACC_TRUNC, create, access);
     rc = f->id < 0 ? dk_fail_h5(err, DK_EIO, "cannot write %s", path)
-                   : write_head(f, encoding, prov, err);
+                   : write_head(f, encoding, features, prov, err);
     H5Pclose(create);
     H5Pclose(access);
 out:
@@ -342,6 +374,24 @@ out:
         dk_h5_close(&f);
     *out = f;
     return rc;
+}
+
+int dk_h5_begin(dk_h5 *f, uint64_t rows, uint64_t docs, dk_err *err)
+{
+    return f->stream ? dk_h5_sink_begin(f, rows, docs, err) : 0;
+}
+
+void dk_h5_expect(dk_h5 *f, const char *path, uint64_t rows)
+{
+    if (f->stream)
+        f->open[find_open(f, path)].held->declared = rows;
+}
+
+static int commit_stream(dk_h5 *f, uint64_t rows, uint64_t docs, char id[DK_CONTENT_ID_LEN], dk_err *err)
+{
+    int rc = f->stream->begun ? 0 : dk_h5_sink_begin(f, rows, docs, err);
+
+    return rc < 0 ? rc : dk_h5_sink_commit(f, id, err);
 }
 
 static int write_sums(dk_h5 *f, const dk_buf *sums, dk_err *err)
@@ -389,13 +439,15 @@ int dk_h5_commit(dk_h5 **fp, uint64_t rows, uint64_t docs, char content_id[DK_CO
     DK_ASSERT(f->writing);
     f->root.rows = rows;
     f->root.docs = docs;
-    if ((rc = dk_h5_put_int(f, "/", "rows", DK_H5_U64, (int64_t)rows, err)) == 0 &&
+    if (f->stream)
+        rc = commit_stream(f, rows, docs, id, err);
+    else if ((rc = dk_h5_put_int(f, "/", "rows", DK_H5_U64, (int64_t)rows, err)) == 0 &&
         (rc = dk_h5_put_int(f, "/", "docs", DK_H5_U64, (int64_t)docs, err)) == 0 &&
         (rc = dk_h5_put_int(f, "/", "complete", DK_H5_U8, 1, err)) == 0)
         rc = finish(f, id, err);
-    if (rc == 0 && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
+    if (rc == 0 && !f->stream && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
         rc = dk_fail_h5(err, DK_EIO, "cannot write %s", f->path);
-    if (rc == 0) {
+    if (rc == 0 && !f->stream) {
         const herr_t closed = H5Fclose(f->id);
 
         f->id = H5I_INVALID_HID;

@@ -23,6 +23,8 @@ int dk_jsonl_each(const char *path, dk_jsonl_fn *each, void *user, dk_err *err)
             continue;
         snprintf(where, sizeof where, "%.500s, row %zu", path, number);
         rc = dk_json_parse(&v, line, (size_t)n, where, err);
+        if (rc == 0 && dk_json_type(v) != DK_JSON_OBJECT)
+            rc = dk_fail(err, DK_EFORMAT, "%s: no JSON object", where);
         if (rc == 0)
             each(user, &v);
         dk_json_free(&v);

@@ -9,7 +9,8 @@ typedef struct dk_jsonl {
     dk_json **row;
 } dk_jsonl;
 
-/* Blank lines are passed over.  Errors name the file and line. */
+/* Every row is an object; blank lines are passed over.  Errors name the file and
+ * the row. */
 int dk_jsonl_load(dk_jsonl *t, const char *path, dk_err *err);
 void dk_jsonl_free(dk_jsonl *t);
 

@@ -184,7 +184,7 @@ int dk_scores_open(dk_scores **out, const char *path, dk_err *err)
 
     if ((rc = dk_h5_open(&s->file, path, "dk-scores", err)) < 0 ||
         (rc = dk_tokens_get(s->file, &s->tokens, err)) < 0 || (rc = list_models(s, err)) < 0 ||
-        (rc = list_scores(s, err)) < 0)
+        (rc = list_scores(s, err)) < 0 || (rc = dk_h5_finish(s->file, err)) < 0)
         dk_scores_close(&s);
     *out = s;
     return rc;

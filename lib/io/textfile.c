@@ -218,7 +218,7 @@ static int messages(dk_textfile *f, const dk_json *list, const char *name, dk_do
         const dk_json *m = dk_json_at(list, i);
 
         f->message[i] = (dk_message){ text_of(dk_json_get(m, "role")),
-                                      text_of(dk_json_get(m, "content")) };
+                                      text_of(dk_json_get(m, "content")), m };
         if (!f->message[i].role.s || !f->message[i].content.s)
             return dk_fail(err, DK_EDATA, "%s:%zu: message %zu has no text in 'role' and 'content'",
                            dk_textfile_name(f), f->line, i);

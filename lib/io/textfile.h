@@ -25,6 +25,7 @@ typedef struct dk_text {
 
 typedef struct dk_message {
     dk_text role, content;
+    const dk_json *all;         /* the object itself, which may hold more */
 } dk_message;
 
 /* Borrowed until the next call. */

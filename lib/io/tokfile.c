@@ -269,14 +269,22 @@ int dk_tokens_write(const dk_tokens *t, const char *path, const dk_provenance *p
     dk_h5 *f;
     int rc;
 
-    if (strcmp(path, "-") == 0)
-        return dk_tokens_write_stream(t, prov, err);
     if ((rc = dk_h5_create(&f, path, "dk-tokens", prov, err)) < 0)
         return rc;
     if ((rc = dk_tokens_put(f, t, err)) == 0)
         return dk_h5_commit(&f, t->rows, t->docs, NULL, err);
     dk_h5_close(&f);
     return rc;
+}
+
+/* Lines of JSON begin with a brace or are blank; streams with a letter, HDF5 with neither. */
+bool dk_tokens_json_on_stdin(void)
+{
+    const int first = getc(stdin);
+
+    if (first != EOF)
+        ungetc(first, stdin);
+    return first == '{' || first == ' ' || first == '\t' || first == '\n' || first == '\r';
 }
 
 int dk_tokens_read(dk_tokens *t, const char *path, dk_err *err)
@@ -286,14 +294,16 @@ int dk_tokens_read(dk_tokens *t, const char *path, dk_err *err)
     int rc;
 
     *t = (dk_tokens){0};
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 && dk_tokens_json_on_stdin())
         return dk_tokens_read_stream(t, stdin, "standard input", err);
     if ((rc = dk_h5_open(&f, path, "dk-tokens", err)) < 0)
         return rc;
-    if ((rc = dk_tokens_get(f, t, err)) == 0 &&
+    if ((rc = dk_tokens_get(f, t, err)) == 0 && (rc = dk_h5_finish(f, err)) == 0 &&
         (rc = dk_h5_lineage(f, "tokens", &lineage, err)) == 0) {
         t->lineage = lineage.s;
         lineage = (dk_buf){0};
+        dk_free(t->content_id);
+        t->content_id = dk_xstrdup(dk_h5_root_of(f)->content_id);
     }
     dk_buf_free(&lineage);
     dk_h5_close(&f);

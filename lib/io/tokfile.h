@@ -1,8 +1,9 @@
 /* Token files (.tok.h5) and token streams: documents as rows of token ids.
  *
- * The path "-" is a stream of JSON lines: a header with the attributes, one
- * object a document, a trailer with the counts and the content id.  A stream
- * that ends without its trailer was cut, and that is an error. */
+ * The path "-" is a stream on standard input or output.  On input it may also
+ * be one of JSON lines, which is told by its first byte: a header with the
+ * attributes, one object a document, a trailer with the counts and the content
+ * id.  A stream that ends without its trailer was cut, and that is an error. */
 #ifndef DK_IO_TOKFILE_H
 #define DK_IO_TOKFILE_H
 
@@ -51,7 +52,11 @@ int dk_tokens_check(const dk_tokens *t, const char *path, dk_err *err);
 int dk_tokens_content_id(const dk_tokens *t, char id[DK_CONTENT_ID_LEN], dk_err *err);
 
 int dk_tokens_write(const dk_tokens *t, const char *path, const dk_provenance *prov, dk_err *err);
+/* As JSON lines to standard output, which may be a terminal. */
+int dk_tokens_write_json(const dk_tokens *t, const dk_provenance *prov, dk_err *err);
 int dk_tokens_read(dk_tokens *t, const char *path, dk_err *err);
+/* Is standard input, of which nothing was read, JSON lines? */
+bool dk_tokens_json_on_stdin(void);
 void dk_tokens_free(dk_tokens *t);      /* leaves it zeroed, ready for use */
 
 /* /corpus, /docs and /rows of any kind of file that has rows. */

@@ -114,7 +114,7 @@ static int emit(FILE *out, dk_buf *line, dk_err *err)
     return good ? 0 : dk_fail_errno(err, "cannot write standard output");
 }
 
-int dk_tokens_write_stream(const dk_tokens *t, const dk_provenance *prov, dk_err *err)
+int dk_tokens_write_json(const dk_tokens *t, const dk_provenance *prov, dk_err *err)
 {
     char id[DK_CONTENT_ID_LEN];
     dk_outfile *o = NULL;
@@ -292,7 +292,6 @@ static void set_lineage(reader *r)
 
     dk_jw_obj_begin(&w);
     key_str(&w, "role", "tokens");
-    key_str(&w, "name", "-");
     key_str(&w, "content_id", r->t->content_id);
     key_str(&w, "writer", r->writer);
     if (r->inputs)

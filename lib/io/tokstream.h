@@ -6,8 +6,6 @@
 
 #include "io/tokfile.h"
 
-/* To standard output. */
-int dk_tokens_write_stream(const dk_tokens *t, const dk_provenance *prov, dk_err *err);
 /* name stands in messages.  Fills t, or leaves it zeroed. */
 int dk_tokens_read_stream(dk_tokens *t, FILE *in, const char *name, dk_err *err);
 

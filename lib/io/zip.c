@@ -9,8 +9,8 @@
 
 #include "base/mem.h"
 
-static int copy(FILE *f, const char *path, zip_file_t *in, uint64_t size, const char *member,
-                dk_err *err)
+static int copy(FILE *f, const char *path, zip_file_t *in, uint64_t size, const char *archive,
+                const char *member, dk_err *err)
 {
     enum { CHUNK = 1 << 18 };
     char *buf = dk_xmalloc(CHUNK);
@@ -21,14 +21,14 @@ static int copy(FILE *f, const char *path, zip_file_t *in, uint64_t size, const 
     while (rc == 0 && (n = zip_fread(in, buf, CHUNK)) > 0) {
         done += (uint64_t)n;
         if (done > size)
-            rc = dk_fail(err, DK_EFORMAT, "%s is larger than its archive says", member);
+            rc = dk_fail(err, DK_EFORMAT, "%s: %s is larger than the archive says", archive, member);
         else if (fwrite(buf, 1, (size_t)n, f) != (size_t)n)
             rc = dk_fail_errno(err, "cannot write %s", path);
     }
     if (rc == 0 && n < 0)
-        rc = dk_fail(err, DK_EFORMAT, "cannot extract %s: %s", member, zip_file_strerror(in));
+        rc = dk_fail(err, DK_EFORMAT, "%s: cannot extract %s: %s", archive, member, zip_file_strerror(in));
     else if (rc == 0 && done != size)
-        rc = dk_fail(err, DK_EFORMAT, "%s is cut short in its archive", member);
+        rc = dk_fail(err, DK_EFORMAT, "%s: %s is cut short", archive, member);
     dk_free(buf);
     return rc;
 }
@@ -49,7 +49,7 @@ static int extract(zip_t *z, const char *path, const char *archive, const char *
         zip_fclose(in);
         return dk_fail_errno(err, "cannot create %s", path);
     }
-    rc = copy(f, path, in, st.size, member, err);
+    rc = copy(f, path, in, st.size, archive, member, err);
     if (rc == 0 && (fflush(f) != 0 || fsync(fileno(f)) != 0))
         rc = dk_fail_errno(err, "cannot write %s", path);
     if (rc == 0 && (st.valid & ZIP_STAT_MTIME)) {

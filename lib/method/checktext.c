@@ -25,10 +25,10 @@ static bool no_tokenizer(const dk_check *c, dk_check_row *row)
 /* --- a fixed chat -------------------------------------------------------------------- */
 #define TEXT(s) { s, sizeof s - 1 }
 static const dk_turn chat_turns[] = {
-    { TEXT("user"), TEXT("What is the capital of France?") },
-    { TEXT("assistant"), TEXT("Paris.") },
-    { TEXT("user"), TEXT("And how far is it from there to Rome?") },
-    { TEXT("assistant"), TEXT("About 1100 kilometres.") },
+    { TEXT("user"), TEXT("What is the capital of France?"), NULL },
+    { TEXT("assistant"), TEXT("Paris."), NULL },
+    { TEXT("user"), TEXT("And how far is it from there to Rome?"), NULL },
+    { TEXT("assistant"), TEXT("About 1100 kilometres."), NULL },
 };
 enum { PROMPT_TURNS = 3, ALL_TURNS = 4 };
 
@@ -65,75 +65,7 @@ static int promise(const char *base)
     return says;
 }
 
-static bool begins(const char **s, dk_span what)
-{
-    if (what.n == 0 || strncmp(*s, what.s, what.n) != 0)
-        return false;
-    *s += what.n;
-    return true;
-}
-
-static const char *skip_blanks(const char *s)
-{
-    while (*s && isspace((unsigned char)*s))
-        s++;
-    return s;
-}
-
-/* One piece of output: {{ bos_token }}, or a text that is the BOS.  True when
- * it is that and the piece ends there; *s goes behind it. */
-static bool bos_piece(const char **s, dk_span bos, bool *counts)
-{
-    static const dk_span word = TEXT("bos_token");
-    const char *p = *s, *close;
-
-    *counts = false;
-    if (strncmp(p, "{{", 2) != 0)
-        return *counts = begins(s, bos);
-    close = strstr(p, "}}");
-    p = skip_blanks(p + 2 + (p[2] == '-'));
-    if (!close)
-        return false;
-    if (*p == '\'' || *p == '"') {
-        p++;
-        *counts = begins(&p, bos);
-        p += *counts && (*p == '\'' || *p == '"');
-    } else {
-        *counts = begins(&p, word);
-    }
-    p = skip_blanks(p);
-    p += *p == '-';
-    *s = close + 2;
-    return *counts && p == close;
-}
-
-/* How many BOS a template that cannot be rendered here puts first, as far as
- * its text tells: pieces of output that are the BOS and nothing else, up to
- * the first that is more.  A second branch ends the count. */
-static size_t template_leading(const char *s, dk_span bos)
-{
-    size_t n = 0;
-
-    for (;;) {
-        bool counts;
-
-        s = skip_blanks(s);
-        if (strncmp(s, "{%", 2) == 0) {
-            const char *word = skip_blanks(s + 2 + (s[2] == '-'));
-
-            s = strstr(s, "%}");
-            if (!s || strncmp(word, "el", 2) == 0)
-                return n;
-            s += 2;
-            continue;
-        }
-        if (!bos_piece(&s, bos, &counts))
-            return n + counts;
-        n++;
-    }
-}
-
-/* Leading BOS of a rendered chat, as ids. */
+/* Leading BOS of a rendered chat, as ids.  A template that cannot be rendered is T2's affair. */
 static int chat_leading(dk_check *c, size_t *n, dk_err *err)
 {
     const dk_tokenizer_info *info = dk_tokenizer_about(c->tokenizer);
@@ -145,12 +77,8 @@ static int chat_leading(dk_check *c, size_t *n, dk_err *err)
     *n = 0;
     if (info->bos == DK_NO_ID || !info->chat_template)
         return 0;
-    if (dk_chat_open(&chat, info->chat_template, NULL) < 0) {
-        *n = template_leading(info->chat_template, dk_tokenizer_piece(c->tokenizer, info->bos));
-        return 0;
-    }
-    rc = dk_chat_render(chat, &r, chat_turns, PROMPT_TURNS, true, err);
-    if (rc == 0)
+    if (dk_chat_open(&chat, c->tokenizer, NULL, NULL) == 0 &&
+        dk_chat_render(chat, &r, chat_turns, PROMPT_TURNS, DK_CHAT_OPEN, NULL) == 0)
         rc = dk_chat_encode(c->tokenizer, &r, DK_ENCODE_WRAP, &ids, NULL, err);
     *n = leading(&ids, info->bos);
     dk_free(ids.id);
@@ -213,20 +141,22 @@ int dk_check_t2(dk_check *c, size_t lane, dk_check_row *row, dk_err *err)
     int rc;
 
     (void)lane;
+    (void)err;
     if (no_tokenizer(c, row))
         return 0;
     if (!dk_tokenizer_about(c->tokenizer)->chat_template) {
         dk_check_say(row, DK_CHECK_SKIP, "the base has no chat template");
         return 0;
     }
-    if (dk_chat_open(&chat, dk_tokenizer_about(c->tokenizer)->chat_template, &why) < 0) {
-        dk_check_say(row, DK_CHECK_WARN, "%s", why.msg);
-        return 0;
-    }
-    rc = dk_chat_render(chat, &prompt, chat_turns, PROMPT_TURNS, true, err);
+    rc = dk_chat_open(&chat, c->tokenizer, NULL, &why);
     if (rc == 0)
-        rc = dk_chat_render(chat, &whole, chat_turns, ALL_TURNS, false, err);
-    if (rc == 0) {
+        rc = dk_chat_render(chat, &prompt, chat_turns, PROMPT_TURNS, DK_CHAT_OPEN, &why);
+    if (rc == 0)
+        rc = dk_chat_render(chat, &whole, chat_turns, ALL_TURNS, DK_CHAT_CLOSED, &why);
+    if (rc < 0) {
+        dk_check_say(row, DK_CHECK_WARN, "%s", why.msg);
+        rc = 0;
+    } else {
         const size_t same = first_difference(&prompt.text, &whole.text);
 
         dk_sha256_mem(whole.text.s, whole.text.n, hex);

@@ -8,6 +8,7 @@
 #include "base/outfile.h"
 #include "base/parse.h"
 #include "method/score.h"
+#include "model/budget.h"
 #include "model/describe.h"
 
 /* --- layers ------------------------------------------------------------------ */
@@ -50,25 +51,58 @@ int dk_extract_layers(int out[DK_MAX_LAYERS], size_t *n, char *const *text, size
     return 0;
 }
 
+/* --- sites ---------------------------------------------------------------------- */
+struct dk_extract_site {
+    const char *name;
+    dk_site tap;
+    int before;                     /* what enters a block is what the one before hands on */
+};
+
+/* In the order of a file; what O and DOWN give is what attention and MLP add
+ * to the residual stream, the adapter's part included. */
+static const struct dk_extract_site site_of[DK_MAX_SITES] = {
+    { "attn_out", DK_SITE_O, 0 }, { "mlp_out", DK_SITE_DOWN, 0 },
+    { "resid_post", DK_SITE_OUT, 0 }, { "resid_pre", DK_SITE_OUT, 1 }
+};
+
+int dk_extract_sites(bool wanted[DK_MAX_SITES], char *const *name, size_t n, dk_err *err)
+{
+    for (size_t i = 0; i < DK_MAX_SITES; i++)
+        wanted[i] = false;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+
+        while (k < DK_MAX_SITES && strcmp(site_of[k].name, name[i]) != 0)
+            k++;
+        if (k == DK_MAX_SITES)
+            return dk_fail(err, DK_EUSAGE, "--site: '%s' is none of attn_out, mlp_out, resid_post, resid_pre", name[i]);
+        wanted[k] = true;
+    }
+    return n ? 0 : dk_fail(err, DK_EUSAGE, "--site: name one of attn_out, mlp_out, resid_post, resid_pre");
+}
+
 /* --- the pass ----------------------------------------------------------------- */
 struct work {
     const dk_extract_job *job;
     const dk_pair *p;
     const dk_tokens *t;
-    int layer[DK_MAX_LAYERS];
-    size_t n_layers, d, most;       /* most: rows of a pass */
-    dk_tap *tap;                    /* [layer][lane] */
-    float **diff;                   /* [layer][lane]; NULL: not wanted */
+    struct place { int layer; const struct dk_extract_site *site; } place[DK_MAX_LAYERS * DK_MAX_SITES];
+    size_t n_places, d, most;       /* most: rows of a pass */
+    dk_tap *tap;                    /* [place][lane] */
+    float **diff;                   /* [place][lane]; NULL: not wanted */
     const float **rows;             /* in the order of the datasets */
     size_t n_rows;
     dk_acts_writer *w;
+    size_t batch;                   /* tokens of a lane in a pass, longer texts apart */
+    dk_stats *stats;                /* [n_rows], instead of a writer */
+    dk_h5 *file;                    /* of the statistics */
 };
 
-static size_t at(const struct work *k, size_t layer, size_t lane) { return layer * k->p->n_lanes + lane; }
+static size_t at(const struct work *k, size_t place, size_t lane) { return place * k->p->n_lanes + lane; }
 
 static int room(struct work *k, dk_err *err)
 {
-    const size_t n = k->n_layers * k->p->n_lanes;
+    const size_t n = k->n_places * k->p->n_lanes;
     size_t each;
     int rc = 0;
 
@@ -78,7 +112,10 @@ static int room(struct work *k, dk_err *err)
     k->diff = dk_xcalloc(n, sizeof *k->diff);
     k->rows = dk_xcalloc(2 * n, sizeof *k->rows);
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        k->tap[i].layer = k->layer[i / k->p->n_lanes] - k->job->resid_pre;
+        const struct place *x = &k->place[i / k->p->n_lanes];
+
+        k->tap[i].layer = x->layer - x->site->before;
+        k->tap[i].site = x->site->tap;
         k->tap[i].lane = i % k->p->n_lanes;
         rc = dk_alloc(&k->tap[i].out, each, sizeof(float), "the activations of a pass", err);
         if (rc == 0 && k->job->diff && k->tap[i].lane > 0)
@@ -89,58 +126,105 @@ static int room(struct work *k, dk_err *err)
 
 static void release(struct work *k)
 {
-    for (size_t i = 0; k->tap && i < k->n_layers * k->p->n_lanes; i++) {
+    for (size_t i = 0; k->tap && i < k->n_places * k->p->n_lanes; i++) {
         dk_free(k->tap[i].out);
         dk_free(k->diff[i]);
     }
     dk_free(k->tap);
     dk_free(k->diff);
+    for (size_t i = 0; k->stats && i < k->n_rows; i++)
+        dk_stats_free(&k->stats[i]);
+    dk_free(k->stats);
     dk_free(k->rows);
     dk_acts_abandon(&k->w);
+    dk_h5_close(&k->file);
 }
 
-static int add_set(struct work *k, size_t layer, const char *what, const float *rows, dk_err *err)
+static int add_set(struct work *k, size_t place, const char *what, bool delta, const float *rows, dk_err *err)
 {
     const dk_act_info a = {
-        .layer = k->layer[layer], .site = k->job->resid_pre ? "resid_pre" : "resid_post", .what = what,
+        .layer = k->place[place].layer, .site = k->place[place].site->name, .what = what, .delta = delta,
         .computed_in = dk_dtype_name(k->p->model->dtype), .dtype = k->job->dtype, .d = k->d
     };
 
     k->rows[k->n_rows++] = rows;
+    if (k->stats)
+        return dk_stats_new(&k->stats[k->n_rows - 1], a.layer, a.site, a.what, a.d, k->job->positions, err);
     return dk_acts_add(k->w, &a, err);
 }
 
-static int add_lane(struct work *k, size_t layer, size_t lane, dk_err *err)
+static int add_lane(struct work *k, size_t place, size_t lane, dk_err *err)
 {
     const char *name = k->p->lane[lane].name;
-    const size_t i = at(k, layer, lane);
+    const size_t i = at(k, place, lane);
     char *diff;
     int rc = 0;
 
     if (lane == 0)
-        return k->job->base ? add_set(k, layer, "base", k->tap[i].out, err) : 0;
+        return k->job->base ? add_set(k, place, "base", false, k->tap[i].out, err) : 0;
     if (k->job->ft)
-        rc = add_set(k, layer, name, k->tap[i].out, err);
+        rc = add_set(k, place, name, k->job->ft_delta, k->tap[i].out, err);
     diff = strcmp(name, "ft") == 0 ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", name);
     if (rc == 0 && k->job->diff)
-        rc = add_set(k, layer, diff, k->diff[i], err);
+        rc = add_set(k, place, diff, false, k->diff[i], err);
     dk_free(diff);
     return rc;
+}
+
+/* As dk_acts_new and dk_acts_add_model do it. */
+static int begin_stats(struct work *k, const dk_provenance *prov, dk_err *err)
+{
+    dk_buf lanes = {0};
+    int rc = dk_h5_create(&k->file, k->job->out, "dk-statistics", prov, err);
+
+    for (size_t l = 0; l < k->p->n_lanes; l++)
+        dk_buf_addf(&lanes, "%s%s", l ? "," : "", k->p->lane[l].name);
+    if (rc == 0)
+        rc = dk_tokens_put_corpus(k->file, k->t, err);
+    if (rc == 0)
+        rc = dk_h5_put_str(k->file, "/", "lanes", lanes.s, err);
+    dk_buf_free(&lanes);
+    return rc;
+}
+
+static int add_stats(struct work *k, size_t first, size_t rows, dk_err *err)
+{
+    for (size_t i = 0; i < k->n_rows; i++) {
+        const size_t n = dk_stats_add(&k->stats[i], k->rows[i], k->t->pos + first, rows);
+
+        if (n < rows)
+            return dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s, row %zu: activations are NaN or infinite", k->job->out,
+                           k->stats[i].layer, k->stats[i].site, k->stats[i].what, first + n);
+    }
+    return 0;
+}
+
+static int end_stats(struct work *k, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < k->n_rows; i++)
+        rc = dk_stats_put(k->file, &k->stats[i], err);
+    return rc < 0 ? rc : dk_h5_commit(&k->file, k->t->rows, k->t->docs, NULL, err);
 }
 
 /* The file with its models and datasets, still without rows. */
 static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
 {
-    int rc = dk_acts_new(&k->w, k->job->out, k->t, prov, err);
+    int rc;
 
+    if (k->job->stats)
+        k->stats = dk_xcalloc(2 * k->n_places * k->p->n_lanes, sizeof *k->stats);
+    rc = k->stats ? begin_stats(k, prov, err) : dk_acts_new(&k->w, k->job->out, k->t, k->job->ft_delta, prov, err);
     for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
         dk_model_info m;
         char hex[65];
 
         if ((rc = dk_pair_model_info(&m, k->p, l, k->t, hex, err)) == 0)
-            rc = dk_acts_add_model(k->w, k->p->lane[l].name, &m, err);
+            rc = k->stats ? dk_h5_put_model(k->file, k->p->lane[l].name, &m, err)
+                          : dk_acts_add_model(k->w, k->p->lane[l].name, &m, err);
     }
-    for (size_t i = 0; rc == 0 && i < k->n_layers; i++)
+    for (size_t i = 0; rc == 0 && i < k->n_places; i++)
         for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++)
             rc = add_lane(k, i, l, err);
     return rc;
@@ -148,7 +232,7 @@ static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
 
 static void subtract(struct work *k, size_t rows)
 {
-    for (size_t i = 0; i < k->n_layers; i++)
+    for (size_t i = 0; i < k->n_places; i++)
         for (size_t l = 1; l < k->p->n_lanes; l++) {
             const float *a = k->tap[at(k, i, l)].out, *b = k->tap[at(k, i, 0)].out;
             float *to = k->diff[at(k, i, l)];
@@ -162,17 +246,18 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
 {
     const dk_tokens *t = k->t;
     size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
-    const int last_layer = k->layer[k->n_layers - 1] - k->job->resid_pre;
+    int last_layer = 0;
     dk_progress bar;
     int rc = 0;
 
+    for (size_t i = 0; i < k->n_places; i++)
+        last_layer = k->tap[at(k, i, 0)].layer > last_layer ? k->tap[at(k, i, 0)].layer : last_layer;
     dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
         const size_t row0 = t->offset[first];
-        dk_pass p = { .taps = k->tap, .n_taps = k->n_layers * k->p->n_lanes,
-                      .last_layer = last_layer < 0 ? 0 : last_layer };
+        dk_pass p = { .taps = k->tap, .n_taps = k->n_places * k->p->n_lanes, .last_layer = last_layer };
 
-        last = dk_tokens_batch(t, first, k->job->batch_rows, offset);
+        last = dk_tokens_batch(t, first, k->batch, offset);
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
@@ -180,7 +265,8 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
         if (rc == 0 && k->job->diff)
             subtract(k, t->offset[last] - row0);
         if (rc == 0)
-            rc = dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
+            rc = k->stats ? add_stats(k, row0, t->offset[last] - row0, err)
+                          : dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
     dk_progress_end(&bar);
@@ -216,20 +302,36 @@ static int read_tokens(dk_tokens *t, const dk_extract_job *job, dk_err *err)
     return rc;
 }
 
+static int choose_places(struct work *k, dk_err *err)
+{
+    int layer[DK_MAX_LAYERS];
+    size_t n;
+    const int rc = dk_extract_layers(layer, &n, k->job->layers, k->job->n_layers,
+                                     k->p->model->config.n_layers, err);
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        for (size_t s = 0; s < DK_MAX_SITES; s++)
+            if (k->job->site[s])
+                k->place[k->n_places++] = (struct place){ layer[i], &site_of[s] };
+    return rc;
+}
+
 static int extract(struct work *k, dk_err *err)
 {
     const dk_extract_job *job = k->job;
     dk_provenance prov;
     dk_runner *r = NULL;
-    int rc = dk_extract_layers(k->layer, &k->n_layers, job->layers, job->n_layers,
-                               k->p->model->config.n_layers, err);
+    int rc = choose_places(k, err);
 
     if (rc == 0)
         rc = dk_pair_check_tokens(k->p, k->t, job->tokens, err);
     k->d = k->p->model->config.d_model;
-    k->most = dk_tokens_batch_most(k->t, job->batch_rows);
     if (rc == 0)
-        rc = room(k, err);
+        rc = dk_pair_rows(&k->batch, k->p, job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+    if (rc < 0)
+        return rc;
+    k->most = dk_tokens_batch_most(k->t, k->batch);
+    rc = room(k, err);
     if (rc == 0)
         rc = dk_pair_inputs(job->inputs, k->p, err);
     if (rc < 0)
@@ -241,7 +343,7 @@ static int extract(struct work *k, dk_err *err)
     if (rc == 0)
         rc = pass(k, r, err);
     dk_runner_free(&r);
-    return rc == 0 ? dk_acts_commit(&k->w, err) : rc;
+    return rc < 0 ? rc : k->stats ? end_stats(k, err) : dk_acts_commit(&k->w, err);
 }
 
 int dk_extract_run(const dk_extract_job *job, dk_err *err)
@@ -251,6 +353,8 @@ int dk_extract_run(const dk_extract_job *job, dk_err *err)
     struct work k = { .job = job, .p = &p, .t = &t };
     int rc = dk_outfile_check(job->out, err);
 
+    if (rc == 0)
+        rc = dk_h5_check_terminal(job->out, "", err);
     if (rc == 0)
         rc = read_tokens(&t, job, err);
     if (rc == 0)

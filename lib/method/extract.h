@@ -8,21 +8,25 @@
 
 #include "base/err.h"
 #include "io/actfile.h"
+#include "io/statfile.h"
 #include "model/pair.h"
 
-enum { DK_MAX_LAYERS = 256 };
+enum { DK_MAX_LAYERS = 256, DK_MAX_SITES = 4 };
 
 typedef struct dk_extract_job {
     dk_pair_spec pair;                  /* lane 0 must be the base */
     char *const *layers;                /* "14", or "0.5" of the depth */
     size_t n_layers;
-    bool resid_pre;                     /* what enters the blocks, not what leaves them */
+    bool site[DK_MAX_SITES];            /* dk_extract_sites */
     bool base, ft, diff;                /* what is stored */
+    bool ft_delta;                      /* ft as a delta to base (which is stored, too, and bf16) */
+    bool stats;                         /* statistics of the rows, not they */
+    size_t positions;                   /* of which they have sums of their own */
     dk_h5_type dtype;
     size_t batch_rows;                  /* tokens of one lane in a pass */
     const char *tokens;                 /* path, or "-" */
     size_t max_docs, max_tokens;        /* 0: all */
-    const char *out;
+    const char *out;                    /* "-": a stream */
     dk_buf *inputs;                     /* gets what was read */
     dk_provenance (*provenance)(void *arg);     /* called when inputs is complete */
     void *arg;
@@ -34,5 +38,8 @@ int dk_extract_run(const dk_extract_job *job, dk_err *err);
  * point, from 0.0 to 1.0, a share of the depth: trunc(x * (blocks - 1)). */
 int dk_extract_layers(int out[DK_MAX_LAYERS], size_t *n, char *const *text, size_t n_text, size_t blocks,
                       dk_err *err);
+
+/* Names of sites: attn_out, mlp_out, resid_post, resid_pre. */
+int dk_extract_sites(bool wanted[DK_MAX_SITES], char *const *name, size_t n, dk_err *err);
 
 #endif

@@ -26,7 +26,7 @@ struct gen {
     const dk_generate_plan *plan;
     const dk_pair *pair;
     const dk_prompt *prompt;
-    size_t n_prompts, n_seq, next_seq, n_lanes, vocab, n_slots, max_rows;
+    size_t n_prompts, n_seq, next_seq, n_lanes, vocab, n_slots, batch, max_rows;
     dk_answer *answer;
     dk_runner *runner;
     dk_kv *kv;
@@ -172,10 +172,10 @@ static size_t fill_pass(struct gen *g, const size_t *slots, size_t n, size_t *fi
     size_t rows = 0, n_seq = 0;
 
     *done = 0;
-    for (size_t i = *first; i < n && rows < g->plan->batch_rows; i++) {
+    for (size_t i = *first; i < n && rows < g->batch; i++) {
         struct slot *s = &g->slot[slots[i]];
         const dk_prompt *p = &g->prompt[s->prompt];
-        const size_t room = g->plan->batch_rows - rows, left = p->n - s->fed, k = left < room ? left : room;
+        const size_t room = g->batch - rows, left = p->n - s->fed, k = left < room ? left : room;
 
         memcpy(g->ids + rows, p->id + s->fed, k * sizeof *g->ids);
         g->map[n_seq] = slots[i];
@@ -363,9 +363,11 @@ static size_t slots_for(const struct gen *g, size_t capacity)
 {
     const dk_model_config *c = &g->pair->model->config;
     const size_t each = c->n_layers * g->n_lanes * c->n_kv_heads * c->head_dim * capacity * 2 * sizeof(float);
+    const double left = g->pair->free_bytes / 2;        /* the other half is for the rows of a pass */
+    const size_t limit = left < (double)cache_limit ? (size_t)left : cache_limit;
     size_t n = g->plan->parallel < g->n_seq ? g->plan->parallel : g->n_seq;
 
-    return n * each <= cache_limit ? n : cache_limit / each > 1 ? cache_limit / each : 1;
+    return n * each <= limit ? n : limit / each > 1 ? limit / each : 1;
 }
 
 static int room(struct gen *g, size_t longest, dk_err *err)
@@ -377,7 +379,8 @@ static int room(struct gen *g, size_t longest, dk_err *err)
     int rc;
 
     g->n_slots = g->out->parallel = slots_for(g, capacity);
-    g->max_rows = g->plan->batch_rows > g->n_slots ? g->plan->batch_rows : g->n_slots;
+    g->batch = g->plan->batch_rows < g->pair->most_rows / 2 ? g->plan->batch_rows : g->pair->most_rows / 2;
+    g->max_rows = g->batch > g->n_slots ? g->batch : g->n_slots;
     g->slot = dk_xcalloc(g->n_slots, sizeof *g->slot);
     g->map = dk_xcalloc(g->n_slots, sizeof *g->map);
     g->last = dk_xcalloc(g->n_slots, sizeof *g->last);

@@ -2,6 +2,7 @@
 #include "method/generatejob.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -79,6 +80,29 @@ static int generate(struct job *j, dk_err *err)
     return rc;
 }
 
+/* Where it is not the model's own, or was told something. */
+static void template_of(dk_jw *w, const dk_chat_rules *r)
+{
+    char date[16];
+
+    if (r->template) {
+        dk_jw_key(w, "template_sha256");
+        dk_jw_str(w, r->sha256);
+    }
+    if (r->args) {
+        dk_jw_key(w, "template_args");
+        dk_jw_value(w, r->args);
+    }
+    if (r->dated) {
+        const time_t now = r->now;
+        struct tm tm;
+
+        strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&now, &tm));
+        dk_jw_key(w, "template_date");
+        dk_jw_str(w, date);
+    }
+}
+
 static void how_made(dk_jw *w, const struct job *j)
 {
     const dk_generate_plan *p = &j->plan;
@@ -90,6 +114,8 @@ static void how_made(dk_jw *w, const struct job *j)
         dk_jw_key(w, "system");
         dk_jw_str(w, j->spec->rules.system);
     }
+    if (j->spec->rules.chat && j->spec->rules.how)
+        template_of(w, j->spec->rules.how);
     dk_jw_key(w, "seed"); dk_jw_u64(w, p->seed);
     dk_jw_key(w, "temperature"); dk_jw_num(w, p->sampling.temperature);
     dk_jw_key(w, "top_k"); dk_jw_u64(w, p->sampling.top_k);

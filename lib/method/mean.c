@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "io/json.h"
 
 enum { MAX_START = 512 };           /* a longer question than this is left out */
@@ -33,13 +34,44 @@ static size_t origin(const dk_tokens *t, size_t d, bool chat)
 
 static bool usable(size_t at, size_t before) { return at != SIZE_MAX && at >= before && at <= MAX_START; }
 
+/* The most positions that a document has. */
+static size_t most_positions(const dk_tokens *t, bool chat, size_t before)
+{
+    size_t most = 0;
+
+    for (size_t d = 0; d < t->docs; d++) {
+        const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
+
+        if (usable(at, before) && len > at && len - at > most)
+            most = len - at;
+    }
+    return most;
+}
+
+static void make_do(const dk_tokens *t, const char *path, bool *chat, size_t *before, size_t *n)
+{
+    size_t most = most_positions(t, *chat, *before);
+
+    if (*chat && most == 0) {
+        dk_log(DK_WARN, "%s: no chat reaches an answer: positions count from its start", path);
+        *chat = false;
+        *before = 0;
+        most = most_positions(t, false, 0);
+    }
+    if (*n > most) {
+        dk_log(DK_WARN, "%s: no document has %zu positions: the first %zu are taken", path, *n, most);
+        *n = most;
+    }
+}
+
 static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *plan, const char *path,
                        dk_err *err)
 {
-    const bool chat = t->format && strcmp(t->format, "chat") == 0;
-    const size_t before = chat ? plan->before : 0;
-    size_t n = plan->n;
+    bool chat = t->format && strcmp(t->format, "chat") == 0;
+    size_t before = chat ? plan->before : 0, n = plan->n;
 
+    if (plan->fewer)
+        make_do(t, path, &chat, &before, &n);
     *r = (struct rows){ .first = -(int32_t)before, .start = dk_xcalloc(t->docs + 1, sizeof *r->start) };
     for (size_t d = 0; d < t->docs; d++) {
         const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
@@ -108,48 +140,69 @@ static void divide(dk_means *m)
     m->act_norm = m->n_pos > DK_MEAN_SKIP ? rest / (double)(m->n_pos - DK_MEAN_SKIP) : NAN;
 }
 
-static int mean_of(dk_means *m, dk_acts *f, const struct source *s, const struct rows *r, dk_err *err)
+static int room(dk_means *m, const struct rows *r, dk_err *err)
 {
-    const dk_tokens *t = dk_acts_tokens(f);
-    float *x = NULL, *work = NULL;
-    int rc = dk_alloc(&m->pos, r->n_pos * m->d, sizeof *m->pos, "means", err);
+    size_t n;
+    int rc = dk_mul_size(&n, r->n_pos, m->d) ? dk_alloc(&m->pos, n, sizeof *m->pos, "means", err)
+                                             : dk_fail(err, DK_ENOMEM, "the means do not fit in memory");
 
     if (rc == 0) rc = dk_alloc(&m->pos_norm, r->n_pos, sizeof *m->pos_norm, "means", err);
     if (rc == 0) rc = dk_alloc(&m->whole, m->d, sizeof *m->whole, "means", err);
-    if (rc == 0) rc = dk_alloc(&x, r->longest * m->d, sizeof *x, "rows of a document", err);
-    if (rc == 0 && s->b) rc = dk_alloc(&work, r->longest * m->d, sizeof *work, "rows of a document", err);
-    for (size_t i = 0; rc == 0 && i < t->docs; i++) {
-        const size_t n = t->offset[i + 1] - t->offset[i];
-
-        rc = n ? read_rows(f, s, t->offset[i], n, x, work, err) : 0;
-        for (size_t j = 0; rc == 0 && j < n; j++)
-            add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
-        for (size_t p = 0; rc == 0 && r->start[i] != SIZE_MAX && p < r->n_pos; p++)
-            add_row(m->pos + p * m->d, &m->pos_norm[p], x + (r->start[i] + p) * m->d, m->d);
-    }
-    dk_free(x);
-    dk_free(work);
-    if (rc == 0)
-        divide(m);
     return rc;
 }
 
+static void add_rows(dk_means *m, const float *x, size_t n, size_t start, size_t n_pos)
+{
+    for (size_t j = 0; j < n; j++)
+        add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
+    for (size_t p = 0; start != SIZE_MAX && p < n_pos; p++)
+        add_row(m->pos + p * m->d, &m->pos_norm[p], x + (start + p) * m->d, m->d);
+}
+
 /* --- lanes of one layer and site --------------------------------------------------- */
-struct list { dk_means *m; size_t n; };
+struct list { dk_means *m; struct source *s; size_t n; };
 
 static int add(struct list *l, dk_acts *f, const char *what, const struct source *s, const struct rows *r,
                dk_err *err)
 {
-    dk_means *m;
-
     if (s->b && s->a->d != s->b->d)
         return dk_fail(err, DK_EFORMAT, "%s: lanes of different widths", dk_h5_path(dk_acts_file(f)));
     l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
-    m = &l->m[l->n++];
-    *m = (dk_means){ .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what),
-                     .d = s->a->d, .n_pos = r->n_pos, .first = r->first, .docs = r->docs,
-                     .rows = dk_acts_tokens(f)->rows };
-    return mean_of(m, f, s, r, err);
+    l->s = dk_xrealloc(l->s, (l->n + 1) * sizeof *l->s);
+    l->s[l->n] = *s;
+    l->m[l->n++] = (dk_means){
+        .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what), .d = s->a->d,
+        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows
+    };
+    return room(&l->m[l->n - 1], r, err);
+}
+
+/* All lanes at once, document by document: so a stream can be read, too. */
+static int sum(struct list *l, dk_acts *f, const struct rows *r, dk_err *err)
+{
+    const dk_tokens *t = dk_acts_tokens(f);
+    float *x = NULL, *work = NULL;
+    size_t d = 1;
+    int rc;
+
+    for (size_t k = 0; k < l->n; k++)
+        d = l->m[k].d > d ? l->m[k].d : d;
+    rc = dk_alloc(&x, r->longest * d, sizeof *x, "rows of a document", err);
+    if (rc == 0)
+        rc = dk_alloc(&work, r->longest * d, sizeof *work, "rows of a document", err);
+    for (size_t i = 0; rc == 0 && i < t->docs; i++) {
+        const size_t n = t->offset[i + 1] - t->offset[i];
+
+        for (size_t k = 0; rc == 0 && n && k < l->n; k++)
+            if ((rc = read_rows(f, &l->s[k], t->offset[i], n, x, work, err)) == 0)
+                add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
+        dk_acts_done(f, t->offset[i + 1]);
+    }
+    dk_free(x);
+    dk_free(work);
+    for (size_t k = 0; rc == 0 && k < l->n; k++)
+        divide(&l->m[k]);
+    return rc == 0 ? dk_acts_finish(f, err) : rc;
 }
 
 /* A lane and its difference to the base, stored or worked out from the other.
@@ -208,6 +261,9 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
         if (!last || last->layer != x->layer || strcmp(last->site, x->site) != 0)
             rc = add_layer(&l, f, x, lanes, &r, err);
     }
+    if (rc == 0)
+        rc = sum(&l, f, &r, err);
+    dk_free(l.s);
     dk_free(lanes);
     dk_free(r.start);
     *out = l.m;
@@ -217,6 +273,122 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
         *out = NULL;
         *n = 0;
     }
+    return rc;
+}
+
+/* --- from statistics ---------------------------------------------------------------- */
+static const dk_stats *find_stats(const dk_stats *s, size_t n, const dk_stats *like, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (s[i].layer == like->layer && strcmp(s[i].site, like->site) == 0 && strcmp(s[i].what, what) == 0)
+            return &s[i];
+    return NULL;
+}
+
+/* Positions must be those of all documents: one that lacks some cannot be left out any more. */
+static int choose_positions(size_t *n, const dk_stats *s, const dk_tokens *corpus, const dk_mean_plan *plan,
+                            const char *path, dk_err *err)
+{
+    const bool chat = corpus->format && strcmp(corpus->format, "chat") == 0;
+
+    *n = 0;
+    if (chat)
+        return plan->n == 0 ? 0 : dk_fail(err, DK_EDATA, "%s: statistics know no positions from an answer on; "
+                                          "extract the rows of chats", path);
+    while (*n < s->n_pos && s->pos_count[*n] == s->pos_count[0] && s->pos_count[0] && (plan->n == 0 || *n < plan->n))
+        ++*n;
+    return *n >= plan->n ? 0 : dk_fail(err, DK_EDATA, "%s: these statistics have no %zu positions of every document",
+                                       path, plan->n);
+}
+
+/* own, or where b is there the sum of a and sign times b: their norms are not known. */
+static int add_stats(struct list *l, const dk_stats *a, const dk_stats *b, double sign, const char *what, size_t n_pos,
+                     dk_err *err)
+{
+    const struct rows r = { .n_pos = n_pos };
+    dk_means *m;
+    int rc;
+
+    if (b && (b->d != a->d || b->n_pos != a->n_pos || b->count != a->count))
+        return dk_fail(err, DK_EFORMAT, "statistics of %s and %s do not fit together", a->what, b->what);
+    l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
+    m = &l->m[l->n++];
+    *m = (dk_means){ .layer = a->layer, .site = dk_xstrdup(a->site), .what = dk_xstrdup(what), .d = a->d, .n_pos = n_pos,
+                     .docs = n_pos ? a->pos_count[0] : 0, .rows = a->count };
+    if ((rc = room(m, &r, err)) < 0)
+        return rc;
+    for (size_t j = 0; j < m->d; j++)
+        m->whole[j] = a->sum[j] + (b ? sign * b->sum[j] : 0);
+    for (size_t i = 0; i < n_pos * m->d; i++)
+        m->pos[i] = a->pos_sum[i] + (b ? sign * b->pos_sum[i] : 0);
+    m->whole_norm = b ? NAN : a->norm_sum;
+    for (size_t p = 0; p < n_pos; p++)
+        m->pos_norm[p] = b ? NAN : a->pos_norm_sum[p];
+    divide(m);
+    return 0;
+}
+
+static int add_stats_lane(struct list *l, const dk_stats *s, size_t n, const dk_stats *like, const char *lane, size_t n_pos,
+                          dk_err *err)
+{
+    const bool ft = strcmp(lane, "ft") == 0;
+    char *name = ft ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", lane);
+    const dk_stats *base = find_stats(s, n, like, "base"), *own = find_stats(s, n, like, lane),
+                   *diff = find_stats(s, n, like, name);
+    int rc = 0;
+
+    if (own)
+        rc = add_stats(l, own, NULL, 0, lane, n_pos, err);
+    else if (ft && base && diff)
+        rc = add_stats(l, base, diff, 1, lane, n_pos, err);
+    if (rc == 0 && diff)
+        rc = add_stats(l, diff, NULL, 0, name, n_pos, err);
+    else if (rc == 0 && own && base)
+        rc = add_stats(l, own, base, -1, name, n_pos, err);
+    dk_free(name);
+    return rc;
+}
+
+static int add_stats_place(struct list *l, const dk_stats *s, size_t n, const dk_stats *like, char *lanes,
+                           const dk_tokens *corpus, const dk_mean_plan *plan, const char *path, dk_err *err)
+{
+    const dk_stats *base = find_stats(s, n, like, "base");
+    char *copy = dk_xstrdup(lanes), *save = NULL;
+    size_t n_pos;
+    int rc = choose_positions(&n_pos, like, corpus, plan, path, err);
+
+    if (rc == 0 && base)
+        rc = add_stats(l, base, NULL, 0, "base", n_pos, err);
+    for (char *lane = strtok_r(copy, ",", &save); rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
+        if (strcmp(lane, "base") != 0)
+            rc = add_stats_lane(l, s, n, like, lane, n_pos, err);
+    dk_free(copy);
+    return rc;
+}
+
+int dk_means_of_stats(dk_means **out, size_t *n, dk_h5 *f, const dk_tokens *corpus, const dk_mean_plan *plan, dk_err *err)
+{
+    struct list l = {0};
+    dk_stats *s = NULL;
+    size_t n_stats = 0;
+    char *lanes = NULL;
+    int rc = dk_stats_get(f, &s, &n_stats, err);
+
+    if (rc == 0)
+        rc = dk_h5_get_str(f, "/", "lanes", &lanes, err);
+    for (size_t i = 0; rc == 0 && i < n_stats; i++)
+        if (i == 0 || s[i].layer != s[i - 1].layer || strcmp(s[i].site, s[i - 1].site) != 0)
+            rc = add_stats_place(&l, s, n_stats, &s[i], lanes, corpus, plan, dk_h5_path(f), err);
+    for (size_t i = 0; i < n_stats; i++)
+        dk_stats_free(&s[i]);
+    dk_free(s);
+    dk_free(lanes);
+    if (rc < 0) {
+        dk_means_free(l.m, l.n);
+        l = (struct list){0};
+    }
+    *out = l.m;
+    *n = l.n;
     return rc;
 }
 
@@ -313,15 +485,15 @@ static int copy_models(dk_h5 *to, dk_h5 *from, dk_err *err)
     return rc;
 }
 
-int dk_means_write(const dk_means *m, size_t n, dk_acts *a, const char *path, const dk_provenance *prov,
-                   dk_err *err)
+int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *corpus, const char *path,
+                   const dk_provenance *prov, dk_err *err)
 {
     size_t all = 0;
     dk_h5 *f = NULL;
-    int rc = dk_dirs_create(&f, path, dk_acts_tokens(a), prov, err);
+    int rc = dk_dirs_create(&f, path, corpus, prov, err);
 
     if (rc == 0)
-        rc = copy_models(f, dk_acts_file(a), err);
+        rc = copy_models(f, from, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = put_set(f, &m[i], scale_of(m, n, &m[i]), err);
         all += m[i].n_pos + 1;

@@ -3,6 +3,7 @@
 #ifndef DK_METHOD_MEAN_H
 #define DK_METHOD_MEAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,13 +11,17 @@
 #include "base/mem.h"
 #include "io/actfile.h"
 #include "io/dirfile.h"
+#include "io/statfile.h"
 
 /* The positions: of a text its first n tokens; of a chat n tokens from the
  * start of the first answer, position 0, and `before` ahead of it.  A document
  * that lacks one of them is left out, as is a chat whose answer starts behind
- * token 512.  n 0: as many as every document has. */
+ * token 512.  n 0: as many as every document has.  With fewer, a run on texts
+ * that nobody has looked at does not end here: where no document has n, as many as
+ * the longest has, and chats that were all cut before an answer are texts. */
 typedef struct dk_mean_plan {
     size_t n, before;
+    bool fewer;
 } dk_mean_plan;
 
 enum { DK_MEAN_SKIP = 5 };          /* positions that norms leave out */
@@ -36,11 +41,15 @@ typedef struct dk_means {
 /* Of every layer and site, in the file's order; of each base, ft, diff, then
  * the nulls' differences.  Free each, then the list. */
 int dk_means_of(dk_means **out, size_t *n, dk_acts *a, const dk_mean_plan *plan, dk_err *err);
+/* The same of a statistics file: positions that every document has; none in
+ * chats; norms of what was worked out from two lanes are NaN. */
+int dk_means_of_stats(dk_means **out, size_t *n, dk_h5 *f, const dk_tokens *corpus, const dk_mean_plan *plan,
+                      dk_err *err);
 void dk_means_free(dk_means *m, size_t n);
 
 /* Writes them as directions, named mean_pos_P and mean_all. */
-int dk_means_write(const dk_means *m, size_t n, dk_acts *a, const char *path, const dk_provenance *prov,
-                   dk_err *err);
+int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *corpus, const char *path,
+                   const dk_provenance *prov, dk_err *err);
 /* One line a direction (fields: dk-formats(5)). */
 void dk_means_table(dk_buf *out, const dk_means *m, size_t n, const char *dataset);
 

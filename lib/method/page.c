@@ -1,6 +1,7 @@
 /* The page: its frame, and the parts in their order. */
 #include "method/page.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,7 +134,7 @@ static void link_to(dk_html *h, const char *id, const char *name)
 static void head(const dk_page *p)
 {
     const dk_summary *s = p->s;
-    const char *id = dk_summary_pair(s, "model.model_id");
+    const char *id = dk_summary_pair(s, "model.model_id"), *kind, *detail;
     dk_html *h = p->h;
     size_t count[4];
 
@@ -147,10 +148,8 @@ static void head(const dk_page *p)
     dk_html_text(h, dk_summary_pair(s, "organism.description"));
     dk_html_textf(h, " Base %s, products in %s.", *id ? id : dk_summary_pair(s, "model.name"),
                   dk_summary_pair(s, "dtype"));
-    for (size_t i = 0; i < s->check.n; i++)
-        if (strcmp(dk_row_str(s->check.row[i], "check"), "A1") == 0 &&
-            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0)
-            dk_html_textf(h, " Adapter: %s.", dk_row_str(s->check.row[i], "detail"));
+    if (dk_summary_finetune(s, &kind, &detail))
+        dk_html_textf(h, " %c%s: %s.", toupper((unsigned char)*kind), kind + 1, detail);
     if (p->n_lanes > 1) {
         dk_html_text(h, " Beside it:");
         for (size_t l = 1; l < p->n_lanes; l++)

@@ -87,7 +87,7 @@ void dk_page_checks(const dk_page *p)
         dk_html_attr(h, "open", "open");
     dk_html_put(h, "summary", NULL, "Every check");
     dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
+    dk_html_open_class(h, "table", "fold");
     dk_html_open(h, "tbody");
     for (size_t k = 0; k < 4; k++)
         for (size_t i = 0; i < c->n; i++) {

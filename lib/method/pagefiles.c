@@ -15,7 +15,7 @@ static void models(const dk_page *p, const dk_page_scores *s)
 
     dk_html_put(h, "h3", NULL, "Models");
     dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
+    dk_html_open_class(h, "table", "fold");
     dk_html_open(h, "tbody");
     for (size_t i = 0; i < dk_scores_n_models(s->file); i++) {
         const char *name;
@@ -64,41 +64,6 @@ static int file_row(const dk_page *p, const char *path, size_t skip, dk_err *err
     return 0;
 }
 
-static int files(const dk_page *p, dk_err *err)
-{
-    static const char *const where[] = { "*", "*/*" };
-    const size_t skip = strlen(p->s->results) + 1;
-    dk_html *h = p->h;
-    int rc = 0;
-
-    dk_html_put(h, "h3", NULL, "Files");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
-    dk_html_put(h, "th", NULL, "name");
-    dk_html_put(h, "th", "num", "bytes");
-    dk_html_put(h, "th", NULL, "SHA-256");
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
-    for (size_t w = 0; w < 2; w++) {
-        char *pattern = dk_summary_pattern(p->s->results, where[w]);
-        glob_t g = {0};
-
-        if (glob(pattern, 0, NULL, &g) == 0)
-            for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++)
-                if (is_result(g.gl_pathv[i]))
-                    rc = file_row(p, g.gl_pathv[i], skip, err);
-        globfree(&g);
-        dk_free(pattern);
-    }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
-    return rc;
-}
-
 static void value_text(dk_buf *b, const dk_json *v)
 {
     dk_jw w = { .out = b };
@@ -121,7 +86,8 @@ static void tree(dk_html *h, const dk_json *inputs, int depth)
 
         dk_html_open(h, "li");
         dk_html_textf(h, "%s ", dk_row_str(in, "role"));
-        dk_html_put(h, "b", NULL, dk_row_str(in, "name"));
+        if (*dk_row_str(in, "name"))    /* dk files have their content id only */
+            dk_html_put(h, "b", NULL, dk_row_str(in, "name"));
         if (dk_row_num(in, "bytes") > 0)
             dk_html_textf(h, ", %.0f bytes", dk_row_num(in, "bytes"));
         if (*dk_row_str(in, "writer"))
@@ -133,48 +99,125 @@ static void tree(dk_html *h, const dk_json *inputs, int depth)
     dk_html_close(h);
 }
 
-static int made_of(const dk_page *p, const dk_page_scores *s, dk_err *err)
+/* What stands under /provenance of a file. */
+static int provenance(dk_json **command, dk_json **inputs, dk_h5 *f, const char *path, dk_err *err)
 {
-    dk_h5 *f = dk_scores_file(s->file);
-    const dk_h5_root *root = dk_h5_root_of(f);
-    char *command = NULL, *inputs = NULL;
-    dk_json *c = NULL, *in = NULL;
-    dk_html *h = p->h;
+    char *text = NULL;
+    int rc = dk_h5_read_text(f, "/provenance/command", &text, err);
+
+    if (rc == 0 && text && *text)
+        rc = dk_json_parse(command, text, strlen(text), path, err);
+    dk_free(text);
+    text = NULL;
+    if (rc == 0)
+        rc = dk_h5_read_text(f, "/provenance/inputs", &text, err);
+    if (rc == 0 && text && *text)
+        rc = dk_json_parse(inputs, text, strlen(text), path, err);
+    dk_free(text);
+    return rc;
+}
+
+static void parameters(dk_html *h, const dk_h5_root *root, const dk_json *command)
+{
     dk_json_iter it = {0};
-    int rc = dk_h5_read_text(f, "/provenance/command", &command, err);
+
+    dk_html_open(h, "dl");
+    dk_html_put(h, "dt", NULL, "content id");
+    dk_html_put(h, "dd", "hash", root->content_id ? root->content_id : "");
+    dk_html_put(h, "dt", NULL, "stage key");
+    dk_html_put(h, "dd", "hash", root->stage_key ? root->stage_key : "");
+    while (dk_json_next(dk_json_get(command, "parameters"), &it)) {
+        dk_buf b = {0};
+
+        dk_buf_adds(&b, "");
+        value_text(&b, it.value);
+        dk_html_put(h, "dt", NULL, it.key);
+        dk_html_put(h, "dd", NULL, b.s);
+        dk_buf_free(&b);
+    }
+    dk_html_close(h);
+}
+
+/* One that cannot be read is no part of what the page shows, or the page would
+ * not have come so far: it says so and goes on. */
+static void made_of(const dk_page *p, const char *path, const char *name)
+{
+    dk_json *command = NULL, *inputs = NULL;
+    dk_html *h = p->h;
+    dk_h5 *f = NULL;
+    dk_err err = {0};
+    int rc = dk_h5_open(&f, path, NULL, &err);
 
     if (rc == 0)
-        rc = dk_h5_read_text(f, "/provenance/inputs", &inputs, err);
-    if (rc == 0 && command && *command)
-        rc = dk_json_parse(&c, command, strlen(command), s->path, err);
-    if (rc == 0 && inputs && *inputs)
-        rc = dk_json_parse(&in, inputs, strlen(inputs), s->path, err);
+        rc = provenance(&command, &inputs, f, path, &err);
     if (rc == 0) {
-        dk_html_open(h, "details");
-        dk_html_putf(h, "summary", NULL, "%s: made by %s", strrchr(s->path, '/') + 1,
-                     root->writer ? root->writer : "?");
-        dk_html_open(h, "dl");
-        dk_html_put(h, "dt", NULL, "content id");
-        dk_html_put(h, "dd", "hash", root->content_id ? root->content_id : "");
-        dk_html_put(h, "dt", NULL, "stage key");
-        dk_html_put(h, "dd", "hash", root->stage_key ? root->stage_key : "");
-        while (dk_json_next(dk_json_get(c, "parameters"), &it)) {
-            dk_buf b = {0};
+        const dk_h5_root *root = dk_h5_root_of(f);
 
-            dk_buf_adds(&b, "");
-            value_text(&b, it.value);
-            dk_html_put(h, "dt", NULL, it.key);
-            dk_html_put(h, "dd", NULL, b.s);
-            dk_buf_free(&b);
-        }
+        dk_html_open(h, "details");
+        dk_html_putf(h, "summary", NULL, "%s: made by %s", name, root->writer ? root->writer : "?");
+        parameters(h, root, command);
+        tree(h, inputs, 0);
         dk_html_close(h);
-        tree(h, in, 0);
-        dk_html_close(h);
+    } else
+        dk_html_putf(h, "p", "note", "%s: what made it cannot be read.", name);
+    dk_json_free(&command);
+    dk_json_free(&inputs);
+    dk_h5_close(&f);
+}
+
+/* The results, by folder and name. */
+struct list { char **path; size_t n; };
+
+static void find_results(struct list *l, const char *results)
+{
+    static const char *const where[] = { "*", "*/*" };
+
+    *l = (struct list){0};
+    for (size_t w = 0; w < 2; w++) {
+        char *pattern = dk_summary_pattern(results, where[w]);
+        glob_t g = {0};
+
+        if (glob(pattern, 0, NULL, &g) == 0)
+            for (size_t i = 0; i < g.gl_pathc; i++)
+                if (is_result(g.gl_pathv[i])) {
+                    l->path = dk_xrealloc(l->path, (l->n + 1) * sizeof *l->path);
+                    l->path[l->n++] = dk_xstrdup(g.gl_pathv[i]);
+                }
+        globfree(&g);
+        dk_free(pattern);
     }
-    dk_json_free(&c);
-    dk_json_free(&in);
-    dk_free(command);
-    dk_free(inputs);
+}
+
+static int files(const dk_page *p, dk_err *err)
+{
+    const size_t skip = strlen(p->s->results) + 1;
+    dk_html *h = p->h;
+    struct list l;
+    int rc = 0;
+
+    find_results(&l, p->s->results);
+    dk_html_put(h, "h3", NULL, "Files");
+    dk_html_open_class(h, "div", "scroll");
+    dk_html_open_class(h, "table", "fold");
+    dk_html_open(h, "thead");
+    dk_html_open(h, "tr");
+    dk_html_put(h, "th", NULL, "name");
+    dk_html_put(h, "th", "num", "bytes");
+    dk_html_put(h, "th", NULL, "SHA-256");
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_open(h, "tbody");
+    for (size_t i = 0; rc == 0 && i < l.n; i++)
+        rc = file_row(p, l.path[i], skip, err);
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_close(h);
+    for (size_t i = 0; i < l.n; i++) {
+        if (rc == 0 && strcmp(strrchr(l.path[i], '.'), ".h5") == 0)
+            made_of(p, l.path[i], l.path[i] + skip);
+        dk_free(l.path[i]);
+    }
+    dk_free(l.path);
     return rc;
 }
 
@@ -219,14 +262,6 @@ int dk_page_files(const dk_page *p, dk_err *err)
     }
     if (rc == 0)
         rc = files(p, err);
-    for (size_t k = 0; rc == 0 && k < p->s->n_kl; k++) {
-        dk_page_scores s;
-
-        rc = dk_page_scores_open(&s, p, p->s->kl[k].name, err);
-        if (rc == 0 && s.file)
-            rc = made_of(p, &s, err);
-        dk_page_scores_close(&s);
-    }
     configuration(p);
     dk_html_close(h);
     return rc;

@@ -157,13 +157,13 @@ static void figures(const dk_page *p, const dk_adl *a)
 }
 
 /* --- lengths in figures ------------------------------------------------------------- */
-static void cell(dk_html *h, const char *format, double v)
+/* In four digits, or in percent. */
+static void cell(dk_html *h, bool percent, double v)
 {
-    char s[64] = "";
-
+    dk_html_open_class(h, "td", "num");
     if (isfinite(v))
-        snprintf(s, sizeof s, format[0] == '%' ? "%.1f%%" : "%.4g", v);
-    dk_html_put(h, "td", "num", s);
+        dk_html_textf(h, percent ? "%.1f%%" : "%.4g", v);
+    dk_html_close(h);
 }
 
 static void lengths(const dk_page *p, const dk_adl *a)
@@ -200,12 +200,12 @@ static void lengths(const dk_page *p, const dk_adl *a)
             dk_html_put(h, "td", "num", "all");
         else
             dk_html_putf(h, "td", "num", "%d", at);
-        cell(h, "g", diff ? diff->count : NAN);
-        cell(h, "g", base ? base->mean_norm : NAN);
+        cell(h, false, diff ? diff->count : NAN);
+        cell(h, false, base ? base->mean_norm : NAN);
         for (size_t k = l.n; k-- > 0;) {
-            cell(h, "g", length(a, l.what[k], at));
-            cell(h, "%", dk_adl_share(a, l.what[k], at));
-            cell(h, "%", sameness(a, l.what[k], at));
+            cell(h, false, length(a, l.what[k], at));
+            cell(h, true, dk_adl_share(a, l.what[k], at));
+            cell(h, true, sameness(a, l.what[k], at));
         }
         dk_html_close(h);
     }
@@ -230,12 +230,21 @@ static void first_tokens(const dk_page *p, const dk_adl *a, int32_t at)
     dk_html_close(p->h);
 }
 
+/* A cell that has its column's name with it where the head is folded away. */
+static void named(dk_html *h, const char *name, bool percent, double v)
+{
+    dk_html_open_class(h, "td", "num");
+    dk_html_attr(h, "data-l", name);
+    dk_html_textf(h, percent ? "%.1f%%" : "%.0f", v);
+    dk_html_close(h);
+}
+
 static void overview(const dk_page *p, const dk_adl *const *order, size_t n)
 {
     static const char *const head[] = { "data set", "layer", "most telling position", "probability", "first tokens there" };
     dk_html *h = p->h;
 
-    dk_html_open(h, "table");
+    dk_html_open_class(h, "table", "fold");
     dk_html_open(h, "thead");
     dk_html_open(h, "tr");
     for (size_t i = 0; i < 5; i++)
@@ -248,15 +257,15 @@ static void overview(const dk_page *p, const dk_adl *const *order, size_t n)
 
         dk_html_open(h, "tr");
         dk_html_put(h, "td", NULL, order[i]->set);
-        dk_html_putf(h, "td", "num", "%d", order[i]->layer);
+        named(h, head[1], false, order[i]->layer);
         if (dk_adl_telling(order[i], &at, 1)) {
-            dk_html_putf(h, "td", "num", "%d", at);
-            cell(h, "%", finding_mass(order[i], "diff", at));
+            named(h, head[2], false, at);
+            named(h, head[3], true, finding_mass(order[i], "diff", at));
             first_tokens(p, order[i], at);
         } else {
             dk_html_put(h, "td", "num", "none");
-            cell(h, "%", 0);
-            dk_html_put(h, "td", NULL, "");
+            named(h, head[3], true, 0);
+            dk_html_put(h, "td", "chips", "");
         }
         dk_html_close(h);
     }

@@ -130,7 +130,11 @@ static const char small[] =
     ".peaks td{border:0;padding:.1rem .4rem .1rem 0}.peaks td.places,.peaks td.likely{flex:1 0 100%;min-width:0;width:auto}"
     ".peaks [data-l]::before{content:attr(data-l) ': ';color:var(--soft)}}\n"
     "@media(max-width:620px){.ranked .wide,.ranked .diff{display:none}"
-    ".id{display:none}.lists,.lists tbody{display:block}.lists thead{display:none}.lists tr,.lists th,.lists td{display:block;width:auto;border:0}"
+    ".id,.fold thead{display:none}.fold,.fold tbody{display:block}"
+    ".fold tr{display:flex;flex-wrap:wrap;border-bottom:1px solid var(--rule);padding:.2rem 0}"
+    ".fold td{border:0;padding:.1rem .6rem .1rem 0}.fold [data-l]::before{content:attr(data-l) ' ';color:var(--soft)}"
+    ".fold td.detail,.fold td.hash,.fold td.chips{flex:1 0 100%;min-width:0}"
+    ".lists,.lists tbody{display:block}.lists thead{display:none}.lists tr,.lists th,.lists td{display:block;width:auto;border:0}"
     ".lists tr{border-bottom:1px solid var(--rule);padding:.3rem 0}.lists th.num{width:auto;text-align:left;padding:.1rem 0}"
     ".lists th.num::before{content:'position '}.lists td{padding:.1rem 0}.lists td.for::before{content:'for '}"
     ".lists td.against::before{content:'against '}.lists td::before{color:var(--soft);font-size:.82rem}}\n"
@@ -163,6 +167,7 @@ void dk_page_style_svg(dk_html *h)
     dk_html_open(h, "style");
     dk_html_raw(h, colours);
     dk_html_raw(h, plots);
-    dk_html_raw(h, ".paper{fill:var(--page)}.plot text.heading{font-size:14px;font-weight:600;fill:var(--ink)}");
+    dk_html_raw(h, ".plot text.letters{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+                   "fill:var(--ink);white-space:pre}.paper{fill:var(--page)}.plot text.heading{font-size:14px;font-weight:600;fill:var(--ink)}");
     dk_html_close(h);
 }

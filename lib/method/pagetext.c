@@ -133,23 +133,29 @@ double dk_map_null(const dk_page_scores *s, size_t row)
 /* --- texts -------------------------------------------------------------------------- */
 /* The bytes of a token that complete characters, with those that earlier tokens
  * left over; what cannot become a character any more is replaced. */
-static void show(dk_html *h, dk_buf *left, dk_span bytes, int last)
+void dk_map_complete(dk_buf *text, dk_buf *left, dk_span bytes, bool last)
 {
-    dk_buf text = {0};
     size_t whole;
 
     dk_buf_add(left, bytes.s ? bytes.s : "", bytes.s ? bytes.n : 0);
     whole = left->n ? dk_utf8_valid(left->s, left->n) : 0;
     if (last || left->n - whole > 3)
         whole = left->n;
-    dk_utf8_clean(&text, left->n ? left->s : "", whole);
+    dk_utf8_clean(text, left->n ? left->s : "", whole);
+    if (left->n)
+        memmove(left->s, left->s + whole, left->n - whole + 1);
+    left->n -= whole;
+}
+
+static void show(dk_html *h, dk_buf *left, dk_span bytes, bool last)
+{
+    dk_buf text = {0};
+
+    dk_map_complete(&text, left, bytes, last);
     if (text.n == 0)
         dk_html_text(h, "\xe2\x96\xaf");
     else
         dk_html_lines(h, text.s, text.n);
-    if (left->n)
-        memmove(left->s, left->s + whole, left->n - whole + 1);
-    left->n -= whole;
     dk_buf_free(&text);
 }
 
@@ -355,6 +361,8 @@ static int of_set(dk_map *w, const char *name, dk_err *err)
     snprintf(set_id, sizeof set_id, "map%zu", w->number);
     if (rc == 0)
         rc = likely_begin(w, err);
+    if (rc == 0 && w->p->pictures && n)
+        dk_map_picture(w, name, high[0].doc);
     dk_html_open_class(h, "div", "map");
     dk_html_put(h, "h3", NULL, name);
     if (w->s->n > 1) {

@@ -1,5 +1,5 @@
 /* The map of a data set: pagetext.c has the texts, pageplaces.c the table of the
- * single tokens at which KL is highest. */
+ * single tokens at which KL is highest, pagepicture.c one text as a picture. */
 #ifndef DK_METHOD_PAGETEXT_H
 #define DK_METHOD_PAGETEXT_H
 
@@ -29,6 +29,11 @@ int dk_map_level(const dk_map *w, double kl);
 double dk_map_null(const dk_page_scores *s, size_t row);
 /* Appends a token between quotation marks. */
 void dk_map_token(const dk_page *p, dk_buf *b, uint32_t id);
+/* Appends the characters that a token completes; what is left of one stays in
+ * left.  last: nothing follows. */
+void dk_map_complete(dk_buf *text, dk_buf *left, dk_span bytes, bool last);
+/* A text as a picture: text.SET. */
+void dk_map_picture(const dk_map *w, const char *set, size_t doc);
 int dk_map_places(dk_map *w, dk_err *err);
 
 #endif

@@ -240,8 +240,9 @@ static void scatter(const dk_page *p, const dk_set *set, bool by_null)
     static const dk_plot_key key[] = { { "ft", "a finding" }, { "none", "raised by a null too" } };
     const size_t n = set->rows.n < PLOTTED ? set->rows.n : PLOTTED;
     char *name = dk_xasprintf("tokens%s.%s", by_null ? "_null" : "", set->name);
-    char *title = dk_xasprintf("%s, %s", by_null ? "Tokens raised, by finetune and null"
-                                                 : "Tokens raised, by rate and logit difference", set->name);
+    const int of = (int)(strrchr(set->name, '.') ? strrchr(set->name, '.') - set->name : (long)strlen(set->name));
+    char *title = dk_xasprintf("Raised on %.*s, by %s: %s", of, set->name, ordering_of(set),
+                               by_null ? "with the null" : "by how much");
     dk_plot plot = { .h = p->h, .title = title, .x_name = by_null ? "rate of the highest null, %" : "rate, %",
                      .y_name = by_null ? "rate, %" : "mean logit difference", .pictures = p->pictures,
                      .name = name, .key = key, .n_keys = 2 };
@@ -268,13 +269,14 @@ static void scatter(const dk_page *p, const dk_set *set, bool by_null)
         dk_plot_point(&plot, dk_row_finding(r) ? "ft" : "none", x, y, t);
         dk_free(t);
     }
-    for (size_t i = 0; i < n && labels < LABELLED; i++) {
-        const char *token = dk_row_str(set->rows.row[i], "token");
+    for (int finding = 1; finding >= 0; finding--)
+        for (size_t i = 0; i < n && labels < LABELLED; i++) {
+            const char *token = dk_row_str(set->rows.row[i], "token");
 
-        points_of(set->rows.row[i], by_null, &x, &y);
-        if (isfinite(x) && isfinite(y) && token[strspn(token, " \n\t")])
-            labels += dk_plot_label(&plot, x, y, token + strspn(token, " "));
-    }
+            points_of(set->rows.row[i], by_null, &x, &y);
+            if (dk_row_finding(set->rows.row[i]) == finding && isfinite(x) && isfinite(y) && token[strspn(token, " \n\t")])
+                labels += dk_plot_label(&plot, x, y, token + strspn(token, " "));
+        }
     dk_plot_end(&plot);
     dk_html_putf(p->h, "figcaption", NULL, "The first %zu tokens: filled is a finding, hollow is raised by a null too.",
                  n);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "method/kl.h"
+#include "model/budget.h"
 
 static int floats(float **out, size_t n, size_t k, dk_err *err)
 {
@@ -232,7 +233,7 @@ static int check_finite(const dk_score *s, const dk_tokens *t, const dk_pair *pa
 int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
                  dk_err *err)
 {
-    const size_t most = dk_tokens_batch_most(t, plan->batch_rows);
+    size_t rows, most = 0;
     struct eyes eyes = {0};
     uint32_t *next = NULL;
     dk_runner *r = NULL;
@@ -243,7 +244,11 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     s->lens_k = plan->lens_k < s->vocab ? plan->lens_k : s->vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
-    rc = room(s, plan, err);
+    rc = dk_pair_rows(&rows, pair, plan->batch_rows, dk_tokens_batch_most(t, 1), err);
+    if (rc == 0)
+        rc = room(s, plan, err);
+    if (rc == 0)
+        most = dk_tokens_batch_most(t, rows);
     if (rc == 0)
         rc = next_ids(&next, t, err);
     eyes.next = next;
@@ -252,7 +257,7 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     if (rc == 0)
         rc = open_eyes(&eyes, s, plan, err);
     if (rc == 0)
-        rc = pass(s, r, t, plan->batch_rows, &eyes, err);
+        rc = pass(s, r, t, rows, &eyes, err);
     if (rc == 0)
         rc = check_finite(s, t, pair, err);
     for (size_t l = 1; rc == 0 && eyes.topk && l < s->n_lanes; l++)

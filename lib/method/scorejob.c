@@ -11,8 +11,10 @@
 /* Before the long work: can its results be kept? */
 static int check_outputs(const dk_score_job *job, dk_err *err)
 {
-    if (job->out && strcmp(job->out, "-") == 0)
-        return dk_fail(err, DK_EUSAGE, "scores are an HDF5 file and cannot go to standard output; give a name");
+    const int rc = job->out ? dk_h5_check_terminal(job->out, "", err) : 0;
+
+    if (rc < 0)
+        return rc;
     if (job->out && job->table && strcmp(job->out, job->table) == 0)
         return dk_fail(err, DK_EUSAGE, "scores and table have the same name, %s", job->out);
     if (job->out && dk_outfile_check(job->out, err) < 0)

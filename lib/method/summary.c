@@ -112,6 +112,8 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     int rc = dk_json_load(&s->pair, pair, err);
 
     s->results = dk_xstrdup(results);
+    if (rc == 0 && dk_json_type(s->pair) != DK_JSON_OBJECT)
+        rc = dk_fail(err, DK_EFORMAT, "%s is no JSON object", pair);
     if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
@@ -215,4 +217,29 @@ void dk_summary_checks(const dk_summary *s, size_t count[4])
     for (size_t i = 0; i < s->check.n; i++)
         for (int k = 0; k < 4; k++)
             count[k] += strcmp(dk_row_str(s->check.row[i], "status"), name[k]) == 0;
+}
+
+/* The finetune's row of a check, unless it is about another kind of finetune. */
+static const dk_json *row_of_ft(const dk_summary *s, const char *check)
+{
+    for (size_t i = 0; i < s->check.n; i++)
+        if (strcmp(dk_row_str(s->check.row[i], "check"), check) == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0 &&
+            strcmp(dk_row_str(s->check.row[i], "status"), "skip") != 0)
+            return s->check.row[i];
+    return NULL;
+}
+
+bool dk_summary_identical(const dk_summary *s)
+{
+    return strncmp(dk_row_str(row_of_ft(s, "A8"), "detail"), "identical", 9) == 0;
+}
+
+bool dk_summary_finetune(const dk_summary *s, const char **kind, const char **detail)
+{
+    const dk_json *a1 = row_of_ft(s, "A1"), *a8 = row_of_ft(s, "A8");
+
+    *kind = a1 ? "adapter" : dk_summary_identical(s) ? "identical" : "full weights";
+    *detail = dk_row_str(a1 ? a1 : a8, "detail") + (a1 || !dk_summary_identical(s) ? 0 : strlen("identical: "));
+    return a1 || a8;
 }

@@ -62,6 +62,10 @@ double dk_row_chance(const dk_json *row);
 bool dk_row_finding(const dk_json *row);
 /* Checks that passed, warned, failed, were skipped. */
 void dk_summary_checks(const dk_summary *s, size_t count[4]);
+/* What the finetune is, as the checks say: its kind ("adapter", "full weights",
+ * "identical") and a sentence; false where they do not. */
+bool dk_summary_finetune(const dk_summary *s, const char **kind, const char **detail);
+bool dk_summary_identical(const dk_summary *s);     /* it has the base's weights */
 
 /* What glob takes for DIR/REST: only REST is a pattern.  dk_free it. */
 char *dk_summary_pattern(const char *dir, const char *rest);

@@ -145,6 +145,7 @@ void dk_summary_json(const dk_summary *s, dk_buf *out)
     dk_jw_key(&w, "organism"); dk_jw_str(&w, dk_summary_pair(s, "organism.name"));
     dk_jw_key(&w, "model"); dk_jw_str(&w, dk_summary_pair(s, "model.name"));
     dk_jw_key(&w, "dtype"); dk_jw_str(&w, dk_summary_pair(s, "dtype"));
+    dk_jw_key(&w, "identical"); dk_jw_bool(&w, dk_summary_identical(s));
     dk_jw_key(&w, "checks");
     dk_jw_obj_begin(&w);
     dk_jw_key(&w, "pass"); dk_jw_u64(&w, count[0]);

@@ -26,16 +26,15 @@ static void warnings(const dk_summary *s, size_t n, dk_buf *out)
 
 static void head(const dk_summary *s, dk_buf *out)
 {
+    const char *kind, *detail;
     size_t count[4];
 
     dk_buf_addf(out, "%s on %s, products in %s\n", dk_summary_pair(s, "organism.name"), dk_summary_pair(s, "model.name"),
                 dk_summary_pair(s, "dtype"));
     if (s->check.n == 0)
         return;
-    for (size_t i = 0; i < s->check.n; i++)
-        if (strcmp(dk_row_str(s->check.row[i], "check"), "A1") == 0 &&
-            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0)
-            dk_buf_addf(out, "adapter %s\n", dk_row_str(s->check.row[i], "detail"));
+    if (dk_summary_finetune(s, &kind, &detail))
+        dk_buf_addf(out, "%s%s %s\n", kind, strcmp(kind, "adapter") == 0 ? "" : ":", detail);
     dk_summary_checks(s, count);
     dk_buf_addf(out, "checks  %zu passed, %zu warning%s, %zu failed\n", count[0], count[1],
                 count[1] == 1 ? "" : "s", count[2]);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
+#include "model/budget.h"
 
 int dk_dtype_parse(dk_dtype *out, const char *name, const dk_model_config *c, dk_err *err)
 {
@@ -197,6 +198,8 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     how.vocab = rc == 0 ? cfg.vocab : 0;
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
         rc = dk_pair_vocab(p, i, cfg.vocab, &how.vocab, err);
+    if (rc == 0)
+        rc = dk_pair_budget(p, s, &cfg, how.dtype, err);
     if (rc == 0)
         rc = dk_model_open(&p->model, s->base, &how, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)

@@ -5,7 +5,6 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "text/chat.h"
 #include "text/utf8.h"
 
 enum { CHARS_PER_TOKEN = 10, MAX_QUESTION = 512 };
@@ -16,10 +15,11 @@ struct dk_corpus {
     dk_chat *chat;              /* opened when the first chat comes */
     dk_tokens out;
     dk_sha256 *sum;             /* over the kept texts, each after its length */
-    dk_buf names;
+    dk_buf names;           /* a+b, as the data set is called */
+    dk_buf paths;           /* a.jsonl, b.jsonl: as messages call it */
     dk_doc_kind kind;           /* of the documents so far */
     uint64_t n_rows;            /* read, kept or not */
-    size_t n_cut, n_dropped, n_added, n_present, replaced;
+    size_t n_cut, n_dropped, n_added, n_present, n_refused, replaced;
     /* scratch */
     dk_rendering rendering, question;
     dk_ids id, at, question_id;
@@ -44,7 +44,8 @@ int dk_corpus_open(dk_corpus **out, dk_tokenizer *t, const dk_corpus_rules *rule
     c->out.vocab = (uint32_t)info->n_vocab;
     c->out.max_tokens = (uint32_t)(rules->fixed_tokens ? rules->fixed_tokens : rules->max_tokens);
     c->out.tokenizer_sha256 = dk_xstrdup(info->sha256);
-    c->out.template_sha256 = dk_xstrdup(info->template_sha256);
+    c->out.template_sha256 = dk_xstrdup(rules->chat && rules->chat->template ? rules->chat->sha256
+                                                                            : info->template_sha256);
     *out = c;
     return 0;
 }
@@ -59,6 +60,7 @@ void dk_corpus_close(dk_corpus **cp)
     dk_tokens_free(&c->out);
     dk_sha256_free(&c->sum);
     dk_buf_free(&c->names);
+    dk_buf_free(&c->paths);
     dk_rendering_free(&c->rendering);
     dk_rendering_free(&c->question);
     dk_free(c->id.id);
@@ -160,7 +162,7 @@ static int take_text(dk_corpus *c, dk_text t, dk_err *err)
 
 static int encode_chat(dk_corpus *c, size_t n_turns, dk_err *err)
 {
-    int rc = dk_chat_render(c->chat, &c->rendering, c->turn, n_turns, false, err);
+    int rc = dk_chat_render(c->chat, &c->rendering, c->turn, n_turns, DK_CHAT_CLOSED, err);
 
     c->id.n = c->at.n = 0;
     return rc < 0 ? rc : dk_chat_encode(c->tok, &c->rendering, how(c) | DK_ENCODE_WRAP, &c->id,
@@ -181,7 +183,7 @@ static int fixed_chat(dk_corpus *c, const dk_doc *d, size_t *n, dk_err *err)
     if (d->message[1].role.n != 9 || memcmp(d->message[1].role.s, "assistant", 9) != 0)
         return dk_fail(err, DK_EDATA, "the second message is not the assistant's");
     c->question_id.n = 0;
-    if ((rc = dk_chat_render(c->chat, &c->question, c->turn, 1, true, err)) < 0 ||
+    if ((rc = dk_chat_render(c->chat, &c->question, c->turn, 1, DK_CHAT_OPEN, err)) < 0 ||
         (rc = dk_chat_encode(c->tok, &c->question, how(c) | DK_ENCODE_WRAP, &c->question_id, NULL,
                              err)) < 0)
         return rc;
@@ -194,6 +196,17 @@ static int fixed_chat(dk_corpus *c, const dk_doc *d, size_t *n, dk_err *err)
     return rc;
 }
 
+/* A chat that the template refuses because its roles do not alternate is passed
+ * over; anything else that it refuses ends the run. */
+static int passed_over(dk_corpus *c, int rc, dk_err *err)
+{
+    if (rc != DK_EDATA || !dk_chat_must_alternate(err))
+        return rc;
+    *err = (dk_err){0};
+    c->n_refused++;
+    return 0;
+}
+
 static int take_chat(dk_corpus *c, const dk_doc *d, dk_err *err)
 {
     const dk_corpus_rules *r = &c->rules;
@@ -201,7 +214,7 @@ static int take_chat(dk_corpus *c, const dk_doc *d, dk_err *err)
     int rc = 0;
 
     if (!c->chat &&
-        (rc = dk_chat_open(&c->chat, dk_tokenizer_about(c->tok)->chat_template, err)) < 0)
+        (rc = dk_chat_open(&c->chat, c->tok, r->chat, err)) < 0)
         return rc;
     if (d->n_messages > c->turn_cap) {
         c->turn_cap = d->n_messages;
@@ -209,13 +222,13 @@ static int take_chat(dk_corpus *c, const dk_doc *d, dk_err *err)
     }
     for (size_t i = 0; i < d->n_messages; i++)
         c->turn[i] = (dk_turn){ { d->message[i].role.s, d->message[i].role.n },
-                                { d->message[i].content.s, d->message[i].content.n } };
+                                { d->message[i].content.s, d->message[i].content.n }, d->message[i].all };
     if (r->fixed_tokens)
         rc = fixed_chat(c, d, &n, err);
     else if ((rc = encode_chat(c, d->n_messages, err)) == 0)
         n = c->id.n < r->min_tokens ? 0 : c->id.n;
     if (rc < 0)
-        return rc;
+        return passed_over(c, rc, err);
     if (n == 0) {
         c->n_dropped++;
         return 0;
@@ -279,6 +292,8 @@ int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
     if (rc < 0)
         return rc;
     add_name(&c->names, path);
+    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
+    dk_buf_adds(&c->paths, path);
     while (!dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1) {
         rc = take(c, f, &d, err);
         c->n_rows++;
@@ -293,12 +308,15 @@ int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
 static int nothing(const dk_corpus *c, dk_err *err)
 {
     if (c->n_rows == 0)
-        return dk_fail(err, DK_EDATA, "%s: the data set is empty", c->names.s);
+        return dk_fail(err, DK_EDATA, "%s: the data set is empty", c->paths.s);
+    if (c->n_refused == c->n_rows)
+        return dk_fail(err, DK_EDATA, "%s: the template takes none of the chats: in all of them the roles do not "
+                       "alternate", c->paths.s);
     if (c->rules.fixed_tokens)
         return dk_fail(err, DK_EDATA, "%s: none of %llu documents has %zu tokens; ask for fewer",
-                       c->names.s, (unsigned long long)c->n_rows, c->rules.fixed_tokens);
+                       c->paths.s, (unsigned long long)c->n_rows, c->rules.fixed_tokens);
     return dk_fail(err, DK_EDATA, "%s: every one of %llu documents is shorter than %zu tokens",
-                   c->names.s, (unsigned long long)c->n_rows, c->rules.min_tokens);
+                   c->paths.s, (unsigned long long)c->n_rows, c->rules.min_tokens);
 }
 
 int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
@@ -310,6 +328,9 @@ int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
                c->replaced == 1 ? " was" : "s were");
     if (c->out.docs == 0)
         return nothing(c, err);
+    if (c->n_refused)
+        dk_log(DK_WARN, "%zu chat%s passed over: the template wants user and assistant to alternate", c->n_refused,
+               c->n_refused == 1 ? " was" : "s were");
     if (c->rules.fixed_tokens && c->rules.max_docs && !dk_corpus_full(c))
         dk_log(DK_WARN, "%zu documents are long enough, %zu were asked for", c->out.docs,
                c->rules.max_docs);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "io/textfile.h"
 #include "io/tokfile.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 typedef struct dk_corpus_rules {
@@ -23,6 +24,7 @@ typedef struct dk_corpus_rules {
      * question's ids and n more are kept, if the question has 512 or fewer. */
     size_t fixed_tokens;
     bool no_special;            /* special tokens in documents are ordinary text */
+    const dk_chat_rules *chat;  /* how chats are rendered; or NULL */
 } dk_corpus_rules;
 
 typedef struct dk_corpus dk_corpus;

@@ -50,7 +50,7 @@ void dk_jinja_set_bool(dk_jinja_run *r, const char *name, bool v);
 void dk_jinja_set_text(dk_jinja_run *r, const char *name, dk_span v);
 void dk_jinja_set_json(dk_jinja_run *r, const char *name, const dk_json *v);
 /* Appends to the variable "messages".  mark > 0 follows the content to where it
- * is written.  rest: further members of the message, or NULL. */
+ * is written.  rest: the message as an object with further members, or NULL. */
 void dk_jinja_add_message(dk_jinja_run *r, dk_span role, dk_span content, uint32_t mark,
                           const dk_json *rest);
 

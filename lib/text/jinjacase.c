@@ -59,7 +59,7 @@ dk_jv dk_jtitle_words(dk_jx *x, const dk_jstr *s)
     for (size_t at = 0; at < s->n;) {
         const size_t from = at;
         const int32_t c = dk_utf8_next(s->s, s->n, &at);
-        const bool parts = c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || dk_jspace(c);
+        const bool parts = c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || dk_utf8_blank(c);
 
         put_case(&b, s, from, at, c, start ? DK_CASE_UPPER : DK_CASE_LOWER);
         start = parts;
@@ -89,7 +89,7 @@ bool dk_jstr_is(dk_jx *x, const dk_jstr *s, const char *what, bool *out)
             any = any || (k == 6 ? dk_utf8_is_upper(c) : dk_utf8_is_lower(c));
             all = all && !(k == 6 ? dk_utf8_is_lower(c) : dk_utf8_is_upper(c));
         } else {
-            const bool yes = k == 0 ? dk_jspace(c) : k == 1 ? (class & DK_CLASS_LETTER) != 0
+            const bool yes = k == 0 ? dk_utf8_blank(c) : k == 1 ? (class & DK_CLASS_LETTER) != 0
                            : k < 4 ? dk_utf8_is_decimal(c) : k == 4 ? (class & DK_CLASS_NUMBER) != 0
                            : k == 5 ? (class & (DK_CLASS_LETTER | DK_CLASS_NUMBER)) != 0 : c < 0x80;
 

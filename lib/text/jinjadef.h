@@ -264,9 +264,6 @@ typedef struct dk_jjson {
 } dk_jjson;
 void dk_jb_json(dk_jb *b, dk_jv v, const dk_jjson *how, size_t level);
 void dk_jfloat_text(double f, char out[40]);
-bool dk_jspace(int32_t cp);                 /* Python's str.isspace */
-size_t dk_jlstrip(const char *s, size_t from, size_t to);
-size_t dk_jrstrip(const char *s, size_t from, size_t to);
 
 /* --- jinjastr.c, jinjacase.c ------------------------------------------------------- */
 bool dk_jstr_has(dk_span name);             /* whether Python's str has such a method */

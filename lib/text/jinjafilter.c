@@ -182,7 +182,7 @@ static dk_jv indent(dk_jx *x, dk_jv v, const dk_jargs *a)
 /* Python's float(): false for what is no number. */
 static bool read_float(dk_jx *x, const dk_jstr *s, double *out)
 {
-    const size_t from = dk_jlstrip(s->s, 0, s->n), to = dk_jrstrip(s->s, from, s->n);
+    const size_t from = dk_utf8_lstrip(s->s, 0, s->n), to = dk_utf8_rstrip(s->s, from, s->n);
     char *copy = dk_jget(x, to - from + 1), *end, *p = copy;
 
     for (size_t i = from; i < to; i++) {
@@ -202,8 +202,8 @@ static bool read_float(dk_jx *x, const dk_jstr *s, double *out)
 
 static bool read_int(dk_jx *x, const dk_jstr *s, int base, int64_t *out)
 {
-    size_t from = dk_jlstrip(s->s, 0, s->n);
-    const size_t to = dk_jrstrip(s->s, from, s->n);
+    size_t from = dk_utf8_lstrip(s->s, 0, s->n);
+    const size_t to = dk_utf8_rstrip(s->s, from, s->n);
     char *copy = dk_jget(x, to - from + 1), *end, *p = copy;
 
     for (size_t i = from; i < to; i++) {

@@ -55,7 +55,7 @@ static size_t tag_end(const lexer *l, size_t at, const char *end, bool plus, boo
     if (minus || (plus && here(l, at, "+"))) {
         if (!here(l, at + 1, end))
             return 0;
-        return minus ? dk_jlstrip(l->s, at + 3, l->n) : at + 3;
+        return minus ? dk_utf8_lstrip(l->s, at + 3, l->n) : at + 3;
     }
     if (!here(l, at, end))
         return 0;
@@ -68,13 +68,13 @@ static void data(lexer *l, size_t from, size_t to, char sign, bool variable)
     size_t end = to;
 
     if (sign == '-') {
-        end = dk_jrstrip(l->s, from, to);
+        end = dk_utf8_rstrip(l->s, from, to);
     } else if (sign != '+' && !variable) {
         size_t at = to;
 
         while (at > from && l->s[at - 1] != '\n')
             at--;
-        if ((at > from || l->line_start) && dk_jlstrip(l->s, at, to) == to)
+        if ((at > from || l->line_start) && dk_utf8_lstrip(l->s, at, to) == to)
             end = at;
     }
     if (end > from)
@@ -96,11 +96,11 @@ static void ends(lexer *l, size_t to)
 static bool raw(lexer *l, size_t p)
 {
     const char sign = sign_at(l, p + 2);
-    size_t at = dk_jlstrip(l->s, p + 2 + (sign != 0), l->n), end;
+    size_t at = dk_utf8_lstrip(l->s, p + 2 + (sign != 0), l->n), end;
 
     if (!here(l, at, "raw"))
         return false;
-    at = dk_jlstrip(l->s, at + 3, l->n);
+    at = dk_utf8_lstrip(l->s, at + 3, l->n);
     if (!(end = tag_end(l, at, "%}", false, false)))
         return false;
     data(l, l->at, p, sign, false);
@@ -112,10 +112,10 @@ static bool raw(lexer *l, size_t p)
         if (!here(l, at, "{%"))
             continue;
         inner = sign_at(l, at + 2);
-        word = dk_jlstrip(l->s, at + 2 + (inner != 0), l->n);
+        word = dk_utf8_lstrip(l->s, at + 2 + (inner != 0), l->n);
         if (!here(l, word, "endraw"))
             continue;
-        if (!(stop = tag_end(l, dk_jlstrip(l->s, word + 6, l->n), "%}", true, true)))
+        if (!(stop = tag_end(l, dk_utf8_lstrip(l->s, word + 6, l->n), "%}", true, true)))
             continue;
         data(l, end, at, inner, false);
         ends(l, stop);
@@ -342,7 +342,7 @@ static void inside(lexer *l, bool variable)
     while (l->at < l->n) {
         const size_t end = l->n_close ? 0 : variable ? tag_end(l, l->at, "}}", false, false)
                                                      : tag_end(l, l->at, "%}", true, true);
-        const size_t blank = dk_jlstrip(l->s, l->at, l->n);
+        const size_t blank = dk_utf8_lstrip(l->s, l->at, l->n);
 
         if (end) {
             add(l, (dk_jtok){ .kind = variable ? DK_T_VAR_END : DK_T_BLOCK_END, .line = l->line });

@@ -345,21 +345,41 @@ void dk_jinja_set_json(dk_jinja_run *r, const char *name, const dk_json *v)
         set(r, name, dk_jfrom_json(&r->x, v));
 }
 
+/* The names under which reasoning comes.  The library gives it to templates under the first two. */
+static const dk_json *reasoning(const dk_json *rest)
+{
+    static const char *const names[] = { "reasoning_content", "thinking", "reasoning" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const dk_json *v = dk_json_get(rest, names[i]);
+
+        if (v && !dk_json_is_null(v))
+            return v;
+    }
+    return NULL;
+}
+
 static void add_message(dk_jinja_run *r, dk_span role, dk_span content, uint32_t mark, const dk_json *rest)
 {
     dk_jx *x = &r->x;
     const dk_jv m = dk_jdict_new(x);
+    const dk_json *thought = reasoning(rest);
     dk_jstr *text = dk_jget(x, sizeof *text);
     dk_jinja_place *place = dk_jget(x, sizeof *place);
     dk_json_iter it = {0};
 
     *place = (dk_jinja_place){ 0, content.n, mark };
-    *text = (dk_jstr){ .s = content.n ? content.s : "", .n = content.n, .n_marks = mark > 0 && content.n > 0, .marks = place };
+    *text = (dk_jstr){ .s = content.n ? content.s : "", .n = content.n, .n_marks = mark > 0 && content.n > 0,
+                       .marks = place };
+    if (thought)
+        dk_jput(x, m.dict, dk_jlit(x, "thinking"), dk_jfrom_json(x, thought));
+    while (dk_json_next(rest, &it))         /* in their order: what has no value is left out */
+        if (!dk_json_is_null(it.value))
+            dk_jput(x, m.dict, dk_jspan(x, it.key, it.key_len), dk_jfrom_json(x, it.value));
     dk_jput(x, m.dict, dk_jlit(x, "role"), dk_jspan(x, role.s, role.n));
     dk_jput(x, m.dict, dk_jlit(x, "content"), (dk_jv){ .kind = DK_J_STR, .str = text });
-    while (dk_json_next(rest, &it))
-        if (strcmp(it.key, "role") != 0 && strcmp(it.key, "content") != 0 && !dk_json_is_null(it.value))
-            dk_jput(x, m.dict, dk_jspan(x, it.key, it.key_len), dk_jfrom_json(x, it.value));
+    if (thought)
+        dk_jput(x, m.dict, dk_jlit(x, "reasoning_content"), dk_jfrom_json(x, thought));
     if (r->messages.kind != DK_J_SEQ)
         r->messages = dk_jseq_new(x, DK_J_LIST, 0);
     dk_jpush(x, r->messages.seq, m);

@@ -49,8 +49,8 @@ dk_jv dk_jstrip(dk_jx *x, const dk_jstr *s, const dk_jstr *chars, bool left, boo
 
     dk_jbytes(x, chars ? chars->n : 0);
     if (!chars) {
-        from = left ? dk_jlstrip(s->s, 0, to) : 0;
-        to = right ? dk_jrstrip(s->s, from, to) : to;
+        from = left ? dk_utf8_lstrip(s->s, 0, to) : 0;
+        to = right ? dk_utf8_rstrip(s->s, from, to) : to;
         return dk_jsub(x, s, from, to);
     }
     while (left && from < to) {
@@ -138,7 +138,7 @@ static size_t word_end(const dk_jstr *s, size_t at)
     while (at < s->n) {
         size_t next = at;
 
-        if (dk_jspace(dk_utf8_next(s->s, s->n, &next)))
+        if (dk_utf8_blank(dk_utf8_next(s->s, s->n, &next)))
             break;
         at = next;
     }
@@ -153,7 +153,7 @@ static size_t word_start(const dk_jstr *s, size_t to)
         while (at > 0 && ((uint8_t)s->s[at] & 0xC0) == 0x80)
             at--;
         next = at;
-        if (dk_jspace(dk_utf8_next(s->s, to, &next)))
+        if (dk_utf8_blank(dk_utf8_next(s->s, to, &next)))
             break;
         to = at;
     }
@@ -164,14 +164,14 @@ static size_t word_start(const dk_jstr *s, size_t to)
 static dk_jv split_words(dk_jx *x, const dk_jstr *s, int64_t most, bool right)
 {
     const dk_jv out = dk_jseq_new(x, DK_J_LIST, 0);
-    size_t from = dk_jlstrip(s->s, 0, s->n), to = dk_jrstrip(s->s, from, s->n);
+    size_t from = dk_utf8_lstrip(s->s, 0, s->n), to = dk_utf8_rstrip(s->s, from, s->n);
 
     if (!right) {
         for (to = s->n; from < to; most--) {
             const size_t end = most == 0 ? to : word_end(s, from);
 
             dk_jpush(x, out.seq, dk_jsub(x, s, from, end));
-            from = most == 0 ? to : dk_jlstrip(s->s, end, to);
+            from = most == 0 ? to : dk_utf8_lstrip(s->s, end, to);
         }
         return out;
     }
@@ -179,7 +179,7 @@ static dk_jv split_words(dk_jx *x, const dk_jstr *s, int64_t most, bool right)
         const size_t start = most == 0 ? from : word_start(s, to);
 
         dk_jpush(x, out.seq, dk_jsub(x, s, start, to));
-        to = most == 0 ? from : dk_jrstrip(s->s, from, start);
+        to = most == 0 ? from : dk_utf8_rstrip(s->s, from, start);
     }
     reverse(out.seq);
     return out;

@@ -104,39 +104,6 @@ void dk_jb_cp(dk_jb *b, int32_t cp)
     dk_jb_add(b, s, n);
 }
 
-/* --- white space as Python sees it ------------------------------------------------- */
-bool dk_jspace(int32_t cp)
-{
-    return (cp >= 0x1C && cp <= 0x1F) || (cp >= 0 && (dk_utf8_class(cp) & DK_CLASS_SPACE));
-}
-
-size_t dk_jlstrip(const char *s, size_t from, size_t to)
-{
-    while (from < to) {
-        size_t next = from;
-
-        if (!dk_jspace(dk_utf8_next(s, to, &next)))
-            break;
-        from = next;
-    }
-    return from;
-}
-
-size_t dk_jrstrip(const char *s, size_t from, size_t to)
-{
-    while (to > from) {
-        size_t at = to - 1, next;
-
-        while (at > from && ((uint8_t)s[at] & 0xC0) == 0x80)
-            at--;
-        next = at;
-        if (!dk_jspace(dk_utf8_next(s, to, &next)))
-            break;
-        to = at;
-    }
-    return to;
-}
-
 /* --- str and repr -------------------------------------------------------------------- */
 
 /* The shortest digits that read back, placed as Python places them. */
@@ -153,7 +120,7 @@ void dk_jfloat_text(double f, char out[40])
         snprintf(digits, sizeof digits, "%.*e", prec - 1, f);
     while (strtod(digits, NULL) != f && prec++ < 17);
     e = strchr(digits, 'e');
-    exp = atoi(e + 1);
+    exp = (int)strtol(e + 1, NULL, 10);
     if (exp < -4 || exp >= 16) {
         snprintf(out, 40, "%.*s%se%c%02d", (int)(e - digits), digits, "", exp < 0 ? '-' : '+', abs(exp));
         return;

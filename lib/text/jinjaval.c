@@ -19,6 +19,8 @@ void dk_jfail(dk_jx *x, const char *fmt, ...)
     va_end(ap);
     if (n >= (int)sizeof text)          /* cut within a character */
         text[dk_utf8_valid(text, sizeof text - 1)] = 0;
+    for (char *p = text; *p; p++)       /* a template's words may hold line ends; a message is one line */
+        *p = (unsigned char)*p < ' ' || *p == 0x7F ? ' ' : *p;
     dk_fail(x->err, DK_EDATA, "%s, line %u: %s", x->name, x->line, text);
     longjmp(x->jump, 1);
 }

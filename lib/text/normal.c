@@ -68,10 +68,10 @@ static size_t part_end(const char *s, size_t at, size_t to)
     return end;
 }
 
-static dk_utf8_form form_of(dk_norm_kind kind)
+static dk_utf8_form form_of(dk_normalizer_kind kind)
 {
-    return kind == DK_NORM_NFC ? DK_NFC : kind == DK_NORM_NFD ? DK_NFD
-        : kind == DK_NORM_NFKC ? DK_NFKC : DK_NFKD;
+    return kind == DK_NORMALIZE_NFC ? DK_NFC : kind == DK_NORMALIZE_NFD ? DK_NFD
+        : kind == DK_NORMALIZE_NFKC ? DK_NFKC : DK_NFKD;
 }
 
 static void add_as_is(dk_form *out, const struct state *in, size_t at, size_t end)
@@ -103,7 +103,7 @@ static void changed_part(dk_form *out, const struct state *in, size_t at, size_t
 
 /* Part by part: a part begins with an ASCII character, which composes with
  * nothing before it. */
-static bool unicode_form(dk_form *out, const struct state *in, dk_norm_kind kind)
+static bool unicode_form(dk_form *out, const struct state *in, dk_normalizer_kind kind)
 {
     const dk_utf8_form form = form_of(kind);
     dk_buf part = {0};
@@ -142,14 +142,6 @@ static bool lower(dk_form *out, const struct state *in)
     }
     dk_buf_free(&c);
     return changed;
-}
-
-static bool strip_accents(dk_form *out, const struct state *in)
-{
-    for (size_t at = 0, next = 0; at < in->n; at = next)
-        if (!(dk_utf8_kind(dk_utf8_next(in->s, in->n, &next)) & DK_KIND_MARK))
-            dk_form_add(out, in->s + at, next - at, in->map, at, next - at);
-    return out->text.n < in->n;
 }
 
 static bool strip(dk_form *out, const struct state *in, const dk_norm_step *step)
@@ -221,15 +213,13 @@ static int apply(dk_form *out, const struct state *in, struct step *step, dk_err
     const dk_norm_step *is = &step->is;
 
     switch (is->kind) {
-    case DK_NORM_LOWER:
+    case DK_NORMALIZE_LOWER:
         return lower(out, in);
-    case DK_NORM_STRIP:
+    case DK_NORMALIZE_STRIP:
         return strip(out, in, is);
-    case DK_NORM_STRIP_ACCENTS:
-        return strip_accents(out, in);
-    case DK_NORM_PREPEND:
+    case DK_NORMALIZE_PREPEND:
         return prepend(out, in, is->to);
-    case DK_NORM_REPLACE:
+    case DK_NORMALIZE_REPLACE:
         return is->regex ? replace_regex(out, in, step, err)
             : replace_text(out, in, is->from, is->to);
     default:
@@ -280,7 +270,7 @@ int dk_normal_new(dk_normal **out, const dk_norm_step *steps, size_t n, dk_err *
             memcpy(to->text + steps[i].from.n, steps[i].to.s, steps[i].to.n);
         to->is.from.s = to->text;
         to->is.to.s = to->text + steps[i].from.n;
-        if (to->is.kind == DK_NORM_REPLACE && to->is.regex)
+        if (to->is.kind == DK_NORMALIZE_REPLACE && to->is.regex)
             rc = dk_regex_from_tokenizer(&to->re, to->is.from, err);
     }
     if (rc < 0) {

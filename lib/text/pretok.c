@@ -68,13 +68,25 @@ enum { N_RULES = sizeof rules / sizeof *rules };
 
 const char *dk_pretok_name(dk_pretok kind) { return rules[kind].name; }
 
+/* Line ends may be escaped or stand as they are. */
+static bool same_regex(const char *rule, const char *regex)
+{
+    for (; *rule; rule++, regex++) {
+        if (rule[0] == '\\' && *regex == (rule[1] == 'r' ? '\r' : rule[1] == 'n' ? '\n' : 0) && *regex)
+            rule++;
+        else if (*rule != *regex)
+            return false;
+    }
+    return *regex == 0;
+}
+
 bool dk_pretok_from_regex(dk_pretok *out, const char *const *regex, size_t n)
 {
     for (int k = 0; k < N_RULES; k++) {
         size_t same = 0;
 
         while (same < 3 && rules[k].regex[same] && same < n &&
-               strcmp(rules[k].regex[same], regex[same]) == 0)
+               same_regex(rules[k].regex[same], regex[same]))
             same++;
         if (same == n && n > 0 && (same == 3 || !rules[k].regex[same])) {
             *out = (dk_pretok)k;

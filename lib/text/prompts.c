@@ -5,7 +5,6 @@
 
 #include "io/json.h"
 #include "io/textfile.h"
-#include "text/chat.h"
 #include "text/utf8.h"
 
 static dk_prompt_row *new_row(dk_prompts *p)
@@ -35,20 +34,17 @@ static bool is(dk_span s, const char *word)
     return s.n == strlen(word) && memcmp(s.s, word, s.n) == 0;
 }
 
-/* The last turn is left open if it is the assistant's: its text is cut behind
- * the content, which the template leaves as it is. */
+/* The last turn is left open if it is the assistant's. */
 static int encode_turns(dk_ids *ids, dk_tokenizer *t, const dk_prompt_rules *rules, const dk_turn *turn,
                         size_t n, dk_err *err)
 {
     const bool open = n > 0 && is(turn[n - 1].role, "assistant");
     dk_rendering r = {0};
     dk_chat *chat = NULL;
-    int rc = dk_chat_open(&chat, dk_tokenizer_about(t)->chat_template, err);
+    int rc = dk_chat_open(&chat, t, rules->how, err);
 
     if (rc == 0)
-        rc = dk_chat_render(chat, &r, turn, n, !open, err);
-    if (rc == 0 && open)
-        r.text.n = r.content[r.n - 1].to;
+        rc = dk_chat_render(chat, &r, turn, n, open ? DK_CHAT_CONTINUE : DK_CHAT_OPEN, err);
     if (rc == 0)
         rc = dk_chat_encode(t, &r, how(rules), ids, NULL, err);
     dk_rendering_free(&r);
@@ -67,7 +63,7 @@ static int encode_chat(dk_prompt_row *row, dk_tokenizer *t, const dk_prompt_rule
             dk_buf_add(&row->text, turn[i].content.s, turn[i].content.n);
     if (!system)
         return encode_turns(&row->ids, t, rules, turn + 1, n, err);
-    turn[0] = (dk_turn){ { "system", 6 }, { rules->system, strlen(rules->system) } };
+    turn[0] = (dk_turn){ { "system", 6 }, { rules->system, strlen(rules->system) }, NULL };
     return encode_turns(&row->ids, t, rules, turn, n + 1, err);
 }
 
@@ -96,7 +92,7 @@ int dk_prompts_add_text(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *r
     row = new_row(p);
     dk_utf8_clean(&row->text, s, n);
     dk_buf_add(&row->text, "", 0);
-    turn[1] = (dk_turn){ { "user", 4 }, { row->text.s, row->text.n } };
+    turn[1] = (dk_turn){ { "user", 4 }, { row->text.s, row->text.n }, NULL };
     return rules->chat ? encode_chat(row, t, rules, turn, 1, err) : encode_text(row, t, rules, err);
 }
 
@@ -117,7 +113,7 @@ static int row_chat(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules
         const dk_json *m = dk_json_at(list, i), *role = dk_json_get(m, "role"), *content = dk_json_get(m, "content");
 
         turn[i + 1] = (dk_turn){ { dk_json_str(role, NULL), dk_json_len(role) },
-                                 { dk_json_str(content, NULL), dk_json_len(content) } };
+                                 { dk_json_str(content, NULL), dk_json_len(content) }, m };
         if (!turn[i + 1].role.s || !turn[i + 1].content.s)
             rc = dk_fail(err, DK_EDATA, "message %zu has no text in 'role' and 'content'", i + 1);
     }
@@ -133,7 +129,7 @@ static void carry(dk_prompt_row *row, const dk_json *from)
 {
     static const char *const taken[] = {
         "prompt", "lane", "sample", "text", "n_tokens", "ids", "finish", "model", "dtype", "format", "system",
-        "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+        "template_sha256", "template_args", "template_date", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
         "max_new_tokens"
     };
     dk_json_iter it = {0};

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 typedef struct dk_prompt_rules {
@@ -17,6 +18,7 @@ typedef struct dk_prompt_rules {
     const char *system;         /* a system turn before chats that have none; or NULL */
     bool no_special;            /* special tokens in prompts are ordinary text */
     size_t max;                 /* keep the first so many; 0: all */
+    const dk_chat_rules *how;   /* how chats are rendered; or NULL */
 } dk_prompt_rules;
 
 typedef struct dk_prompt_row {

@@ -15,9 +15,15 @@ struct form {
 
 #define SPACES "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}" \
                "\\x{202f}\\x{205f}\\x{3000}"
-/* Alphabetic symbols, which count as parts of words. */
-#define WORDS  "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
+/* Alphabetic symbols, and numerals below U+0100, which count as parts of words. */
+#define WORDS  "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
                "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+
+/* With what Unicode 15.0 added: PCRE2 10.42 stands at 14. */
+#define LETTERS "\\p{L}\\x{1123f}-\\x{11240}\\x{11f02}\\x{11f04}-\\x{11f10}\\x{11f12}-\\x{11f33}" \
+                "\\x{1342f}\\x{13441}-\\x{13446}\\x{1b132}\\x{1b155}\\x{1df25}-\\x{1df2a}" \
+                "\\x{1e030}-\\x{1e06d}\\x{1e4d0}-\\x{1e4eb}\\x{2b739}\\x{31350}-\\x{323af}"
+#define NUMBERS "\\p{N}\\x{11f50}-\\x{11f59}\\x{1d2c0}-\\x{1d2d3}\\x{1e4f0}-\\x{1e4f9}"
 
 static char peek(const struct form *f, size_t ahead)
 {
@@ -60,7 +66,7 @@ static void property(struct form *f)
         const bool letter = peek(f, 3) == 'L';
 
         more = dk_utf8_newer(letter ? DK_CLASS_LETTER : DK_CLASS_NUMBER, &n);
-        spell(f, negated, letter ? "\\p{L}" : "\\p{N}", more, n);
+        spell(f, negated, letter ? LETTERS : NUMBERS, more, n);
         f->at += 5;
         return;
     }

@@ -51,7 +51,7 @@ static int by_id(const void *va, const void *vb)
 /* One known expression on bytes is "NAME 0" or, after NFC, "NAME 1". */
 static void digest_steps(struct digest *d, const dk_tokenizer_spec *spec)
 {
-    const bool nfc = spec->n_norm == 1 && spec->norm[0].kind == DK_NORM_NFC;
+    const bool nfc = spec->n_norm == 1 && spec->norm[0].kind == DK_NORMALIZE_NFC;
     dk_buf text = {0};
 
     if (spec->byte_level && !spec->rank_is_id && spec->n_cut == 1 &&

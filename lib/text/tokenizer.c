@@ -19,10 +19,11 @@ struct dk_tokenizer {
     dk_pieces *pieces;
     dk_bpe *bpe;
     dk_tokenizer_info info;
-    char *chat_template;
+    char *chat_template, *template_from;
     dk_added_set raw, later;
     uint8_t *special;       /* [n_vocab] */
     bool byte_level_back;   /* bytes of tokens, joined, are the text */
+    const dk_added **form;  /* [n_vocab] those that decode to their normal form, or NULL */
     dk_buf clean;           /* scratch for texts that are not valid UTF-8 */
 };
 
@@ -212,8 +213,9 @@ void dk_tokenizer_decode(const dk_tokenizer *t, const uint32_t *id, size_t n, bo
 
     dk_buf_add(&raw, "", 0);
     for (size_t i = 0; i < n; i++) {
-        const dk_span b = t->byte_level_back ? dk_bpe_bytes(t->bpe, id[i])
-                                             : dk_bpe_spelling(t->bpe, id[i]);
+        const dk_added *form = t->form && id[i] < t->info.n_vocab ? t->form[id[i]] : NULL;
+        const dk_span b = form ? form->text : t->byte_level_back ? dk_bpe_bytes(t->bpe, id[i])
+                                                                 : dk_bpe_spelling(t->bpe, id[i]);
 
         if (!b.s || (skip_special && dk_tokenizer_is_special(t, id[i])))
             continue;
@@ -302,8 +304,13 @@ static int load_added(dk_tokenizer *t, const dk_tokenizer_spec *spec, dk_err *er
             text[i].s = forms.s + at;
             at += text[i].n;
         }
-    if (rc >= 0)
+    if (rc >= 0) {
         dk_added_fill(&t->later, spec, true, text);
+        rc = t->later.n && spec->n_norm
+            ? dk_alloc(&t->form, spec->n_vocab, sizeof *t->form, "added tokens", err) : 0;
+    }
+    for (size_t i = 0; rc >= 0 && t->form && i < t->later.n; i++)
+        t->form[t->later.v[i].id] = &t->later.v[i];
     dk_buf_free(&forms);
     dk_free(text);
     return rc < 0 ? rc : 0;
@@ -334,12 +341,13 @@ int dk_tokenizer_build(dk_tokenizer **out, const dk_tokenizer_spec *spec, dk_err
         dk_tokenizer_close(&t);
         return rc;
     }
-    t->byte_level_back = spec->n_back == 1 && spec->back[0].kind == DK_BACK_BYTE_LEVEL;
+    t->byte_level_back = spec->n_back == 1 && spec->back[0].kind == DK_BACK_BYTE_LEVEL && !t->form;
     t->chat_template = spec->chat_template ? dk_xstrdup(spec->chat_template) : NULL;
+    t->template_from = spec->template_from ? dk_xstrdup(spec->template_from) : NULL;
     t->info = (dk_tokenizer_info){
         .n_vocab = spec->n_vocab, .bos = spec->bos, .eos = spec->eos, .pad = spec->pad,
         .unk = spec->unk, .prefix = spec->prefix, .suffix = spec->suffix,
-        .chat_template = t->chat_template,
+        .chat_template = t->chat_template, .template_from = t->template_from,
     };
     dk_tokdigest(spec, t->info.sha256);
     if (t->chat_template)
@@ -361,7 +369,9 @@ void dk_tokenizer_close(dk_tokenizer **t)
     dk_added_free(&p->raw);
     dk_added_free(&p->later);
     dk_free(p->special);
+    dk_free(p->form);
     dk_free(p->chat_template);
+    dk_free(p->template_from);
     dk_buf_free(&p->clean);
     dk_free(p);
     *t = NULL;
@@ -377,7 +387,7 @@ int dk_tokenizer_open(dk_tokenizer **out, const char *path, dk_err *err)
     dk_tokenizer_spec_init(&spec);
     if ((rc = dk_tokload(&spec, &source, path, err)) == 0 &&
         (rc = dk_tokenizer_build(out, &spec, err)) < 0)
-        dk_err_prefix(err, "%s", path);
+        dk_err_prefix(err, "%s", spec.file);
     dk_tokenizer_spec_free(&spec);
     dk_tokload_release(&source);
     return rc;

@@ -25,6 +25,7 @@ typedef struct dk_tokenizer_info {
     uint32_t bos, eos, pad, unk;
     uint32_t prefix, suffix;        /* what DK_ENCODE_WRAP puts around a text */
     const char *chat_template;      /* NULL: none */
+    const char *template_from;      /* the file it stands in, or NULL */
     char sha256[65];                /* of vocabulary, merges, added tokens, normalizers and */
                                     /* pre-tokenizers: the same from GGUF and tokenizer.json */
     char template_sha256[65];       /* "" without template */

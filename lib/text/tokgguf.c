@@ -75,8 +75,8 @@ static const dk_span space = { " ", 1 }, gap = { "\xE2\x96\x81", 3 };
 static void sentencepiece_steps(dk_tokenizer_spec *spec, bool prefix)
 {
     if (prefix)
-        spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORM_PREPEND, .to = gap };
-    spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORM_REPLACE, .from = space, .to = gap };
+        spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORMALIZE_PREPEND, .to = gap };
+    spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORMALIZE_REPLACE, .from = space, .to = gap };
     spec->back[spec->n_back++] = (dk_back_step){ .kind = DK_BACK_REPLACE, .from = gap, .to = space };
     spec->back[spec->n_back++] = (dk_back_step){ .kind = DK_BACK_FALLBACK };
     spec->back[spec->n_back++] = (dk_back_step){ .kind = DK_BACK_FUSE };
@@ -126,7 +126,7 @@ static int byte_level(dk_tokenizer_spec *spec, const dk_gguf *g, bool *family_bo
     /* What GGUF does not say: the families of these pre-tokenizers do so. */
     spec->ignore_merges = *family_bos = kind == DK_PRETOK_LLAMA3 || kind == DK_PRETOK_TEKKEN;
     if (kind == DK_PRETOK_QWEN2)
-        spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORM_NFC };
+        spec->norm[spec->n_norm++] = (dk_norm_step){ .kind = DK_NORMALIZE_NFC };
     return 0;
 }
 

@@ -197,10 +197,13 @@ static int added_tokens(dk_tokenizer_spec *spec, const dk_json *vocab, const dk_
 int dk_tokjson_read(dk_tokenizer_spec *spec, const dk_json *root, dk_err *err)
 {
     const dk_json *added = dk_json_get(root, "added_tokens"), *m = dk_json_get(root, "model");
+    const char *version = dk_json_str(dk_json_get(root, "version"), "1.0");
     int rc;
 
     if (dk_json_type(m) != DK_JSON_OBJECT)
         return dk_fail(err, DK_EFORMAT, "not a tokenizer.json: there is no 'model' in it");
+    if (strcmp(version, "1.0") != 0)
+        return dk_fail(err, DK_EFORMAT, "a tokenizer.json of version '%.40s'; this build reads 1.0", version);
     if ((rc = model(spec, m, added, err)) < 0 ||
         (rc = added_tokens(spec, dk_json_get(m, "vocab"), added, err)) < 0)
         return rc;

@@ -29,6 +29,12 @@ static char *beside(const char *path, const char *name)
     return dk_xasprintf("%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
 }
 
+static void from(dk_tokenizer_spec *spec, const char *path)
+{
+    dk_free(spec->template_from);
+    spec->template_from = dk_xstrdup(path);
+}
+
 static int jinja_file(dk_tokenizer_spec *spec, const char *path, dk_err *err)
 {
     dk_mapfile *m = NULL;
@@ -40,14 +46,35 @@ static int jinja_file(dk_tokenizer_spec *spec, const char *path, dk_err *err)
         return rc;
     dk_free(spec->chat_template);
     spec->chat_template = dk_xstrndup((const char *)m->p, m->n);
+    from(spec, path);
     dk_mapfile_close(&m);
     return 0;
+}
+
+/* What processors of older checkpoints keep: {"chat_template": "..."}. */
+static int template_json(dk_tokenizer_spec *spec, const char *path, dk_err *err)
+{
+    dk_json *root = NULL;
+    const char *text;
+    int rc;
+
+    if (spec->chat_template || access(path, F_OK) != 0)
+        return 0;
+    if ((rc = dk_json_load(&root, path, err)) < 0)
+        return rc;
+    if ((text = dk_json_str(dk_json_get(root, "chat_template"), NULL)) != NULL) {
+        spec->chat_template = dk_xstrdup(text);
+        from(spec, path);
+    } else
+        rc = dk_fail(err, DK_EFORMAT, "%s: there is no text 'chat_template' in it", path);
+    dk_json_free(&root);
+    return rc;
 }
 
 static int from_json(dk_tokenizer_spec *spec, struct source *src, const char *path, dk_err *err)
 {
     char *config = beside(path, "tokenizer_config.json");
-    char *jinja = beside(path, "chat_template.jinja");
+    char *jinja = beside(path, "chat_template.jinja"), *json = beside(path, "chat_template.json");
     int rc = dk_json_load(&src->root, path, err);
 
     const bool tekken = rc == 0 && dk_tekken_is(src->root);
@@ -59,13 +86,16 @@ static int from_json(dk_tokenizer_spec *spec, struct source *src, const char *pa
         (rc = dk_json_load_big(&src->config, config, err)) == 0 &&
         (rc = dk_tokjson_config(spec, src->config, err)) < 0)
         dk_err_prefix(err, "%s", config);
-    if (rc == 0)
-        rc = jinja_file(spec, jinja, err);
+    if (rc == 0 && spec->chat_template)
+        from(spec, config);
+    if (rc == 0 && (rc = jinja_file(spec, jinja, err)) == 0)
+        rc = template_json(spec, json, err);
     /* Without a config, what the file itself puts before a text is its BOS. */
     if (rc == 0 && spec->bos == DK_NO_ID)
         spec->bos = spec->prefix;
     dk_free(config);
     dk_free(jinja);
+    dk_free(json);
     return rc;
 }
 
@@ -114,6 +144,8 @@ static int load_file(dk_tokenizer_spec *spec, struct source *src, const char *pa
     if ((rc = dk_gguf_open(&src->gguf, path, err)) == 0 &&
         (rc = dk_tokgguf_read(spec, src->gguf, err)) < 0)
         dk_err_prefix(err, "%s", path);
+    if (rc == 0 && spec->chat_template)
+        from(spec, path);
     return rc;
 }
 
@@ -127,10 +159,8 @@ int dk_tokload(dk_tokenizer_spec *spec, void **source, const char *path, dk_err 
     *source = src;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         rc = in_directory(&inside, path, err);
-    if (rc == 0)
-        rc = load_file(spec, src, inside ? inside : path, err);
-    dk_free(inside);
-    return rc;
+    spec->file = inside ? inside : dk_xstrdup(path);
+    return rc == 0 ? load_file(spec, src, spec->file, err) : rc;
 }
 
 void dk_tokload_release(void **source)

@@ -14,6 +14,8 @@ void dk_tokenizer_spec_free(dk_tokenizer_spec *spec)
     dk_free(spec->merge);
     dk_free(spec->added);
     dk_free(spec->chat_template);
+    dk_free(spec->file);
+    dk_free(spec->template_from);
     dk_tokenizer_spec_init(spec);
 }
 
@@ -25,30 +27,35 @@ void dk_tokenizer_spec_scan(dk_tokenizer_spec *spec, dk_pretok kind)
     spec->back[0] = (dk_back_step){ .kind = DK_BACK_BYTE_LEVEL };
 }
 
-/* Lengths stand before texts, so that no text can look like another step. */
+/* Lengths stand before texts, so that no text can look like another step; it is
+ * one line. */
 static void add_text(dk_buf *out, dk_span t)
 {
     dk_buf_addf(out, " %zu:", t.n);
-    dk_buf_add(out, t.s, t.n);
+    for (size_t i = 0; i < t.n; i++)
+        if ((uint8_t)t.s[i] < 0x20)
+            dk_buf_addf(out, "\\x%02x", (unsigned)t.s[i]);
+        else
+            dk_buf_addc(out, t.s[i]);
 }
 
 static void describe_norm(dk_buf *out, const dk_norm_step *n)
 {
     static const char *const names[] = {
-        [DK_NORM_NFC] = "NFC", [DK_NORM_NFD] = "NFD", [DK_NORM_NFKC] = "NFKC",
-        [DK_NORM_NFKD] = "NFKD", [DK_NORM_LOWER] = "Lowercase", [DK_NORM_STRIP] = "Strip",
-        [DK_NORM_STRIP_ACCENTS] = "StripAccents", [DK_NORM_PREPEND] = "Prepend",
-        [DK_NORM_REPLACE] = "Replace"
+        [DK_NORMALIZE_NFC] = "NFC", [DK_NORMALIZE_NFD] = "NFD", [DK_NORMALIZE_NFKC] = "NFKC",
+        [DK_NORMALIZE_NFKD] = "NFKD", [DK_NORMALIZE_LOWER] = "Lowercase", [DK_NORMALIZE_STRIP] = "Strip",
+        [DK_NORMALIZE_PREPEND] = "Prepend",
+        [DK_NORMALIZE_REPLACE] = "Replace"
     };
 
     dk_buf_adds(out, names[n->kind]);
-    if (n->kind == DK_NORM_STRIP)
+    if (n->kind == DK_NORMALIZE_STRIP)
         dk_buf_addf(out, " %d %d", n->left, n->right);
-    if (n->kind == DK_NORM_REPLACE) {
+    if (n->kind == DK_NORMALIZE_REPLACE) {
         dk_buf_adds(out, n->regex ? " regex" : "");
         add_text(out, n->from);
     }
-    if (n->kind == DK_NORM_REPLACE || n->kind == DK_NORM_PREPEND)
+    if (n->kind == DK_NORMALIZE_REPLACE || n->kind == DK_NORMALIZE_PREPEND)
         add_text(out, n->to);
 }
 

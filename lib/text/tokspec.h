@@ -33,17 +33,16 @@ typedef struct dk_added {
 enum { DK_MAX_STEPS = 16 };     /* of each kind; published tokenizers have four at most */
 
 /* Normalizers: what happens to the text between raw added tokens. */
-typedef enum dk_norm_kind {
-    DK_NORM_NFC, DK_NORM_NFD, DK_NORM_NFKC, DK_NORM_NFKD,
-    DK_NORM_LOWER,
-    DK_NORM_STRIP,          /* white space at the ends */
-    DK_NORM_STRIP_ACCENTS,  /* marks of all kinds go */
-    DK_NORM_PREPEND,        /* to before the text, unless that is empty */
-    DK_NORM_REPLACE         /* to in place of each from */
-} dk_norm_kind;
+typedef enum dk_normalizer_kind {
+    DK_NORMALIZE_NFC, DK_NORMALIZE_NFD, DK_NORMALIZE_NFKC, DK_NORMALIZE_NFKD,
+    DK_NORMALIZE_LOWER,
+    DK_NORMALIZE_STRIP,          /* white space at the ends */
+    DK_NORMALIZE_PREPEND,        /* to before the text, unless that is empty */
+    DK_NORMALIZE_REPLACE         /* to in place of each from */
+} dk_normalizer_kind;
 
 typedef struct dk_norm_step {
-    dk_norm_kind kind;
+    dk_normalizer_kind kind;
     bool left, right;       /* STRIP */
     bool regex;             /* REPLACE: from is an expression */
     dk_span from, to;
@@ -114,6 +113,8 @@ typedef struct dk_tokenizer_spec {
     uint32_t bos, eos, pad, unk;        /* DK_NO_ID: none */
     uint32_t prefix, suffix;            /* what encoding "with special tokens" adds */
     char *chat_template;        /* owned; NULL: none */
+    char *file;                 /* owned; where all this comes from; NULL: nowhere */
+    char *template_from;        /* the file that the template stands in; owned */
 } dk_tokenizer_spec;
 
 /* All ids DK_NO_ID, the rest empty. */

@@ -61,11 +61,11 @@ static int pattern(dk_span *out, bool *regex, const dk_json *v, const char *what
 
 static int normalizer(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
 {
-    static const struct { const char *type; dk_norm_kind kind; } known[] = {
-        { "NFC", DK_NORM_NFC }, { "NFD", DK_NORM_NFD }, { "NFKC", DK_NORM_NFKC },
-        { "NFKD", DK_NORM_NFKD }, { "Lowercase", DK_NORM_LOWER }, { "Strip", DK_NORM_STRIP },
-        { "StripAccents", DK_NORM_STRIP_ACCENTS }, { "Prepend", DK_NORM_PREPEND },
-        { "Replace", DK_NORM_REPLACE }
+    static const struct { const char *type; dk_normalizer_kind kind; } known[] = {
+        { "NFC", DK_NORMALIZE_NFC }, { "NFD", DK_NORMALIZE_NFD }, { "NFKC", DK_NORMALIZE_NFKC },
+        { "NFKD", DK_NORMALIZE_NFKD }, { "Lowercase", DK_NORMALIZE_LOWER }, { "Strip", DK_NORMALIZE_STRIP },
+        { "Prepend", DK_NORMALIZE_PREPEND },
+        { "Replace", DK_NORMALIZE_REPLACE }
     };
     dk_norm_step *step = &spec->norm[spec->n_norm];
     size_t k = 0;
@@ -80,12 +80,12 @@ static int normalizer(dk_tokenizer_spec *spec, const dk_json *v, dk_err *err)
     spec->n_norm++;
     step->left = dk_json_bool(dk_json_get(v, "strip_left"), true);
     step->right = dk_json_bool(dk_json_get(v, "strip_right"), true);
-    if (step->kind != DK_NORM_PREPEND && step->kind != DK_NORM_REPLACE)
+    if (step->kind != DK_NORMALIZE_PREPEND && step->kind != DK_NORMALIZE_REPLACE)
         return 0;
-    step->to = text_of(dk_json_get(v, step->kind == DK_NORM_PREPEND ? "prepend" : "content"));
+    step->to = text_of(dk_json_get(v, step->kind == DK_NORMALIZE_PREPEND ? "prepend" : "content"));
     if (!step->to.s)
         return dk_fail(err, DK_EFORMAT, "normalizer '%s' without a text", type_of(v));
-    return step->kind == DK_NORM_PREPEND ? 0
+    return step->kind == DK_NORMALIZE_PREPEND ? 0
         : pattern(&step->from, &step->regex, dk_json_get(v, "pattern"), "normalizer 'Replace'", err);
 }
 
@@ -210,7 +210,7 @@ static void recognise(dk_tokenizer_spec *spec)
 {
     const dk_norm_step *last = spec->n_norm ? &spec->norm[spec->n_norm - 1] : NULL;
 
-    if (last && last->kind == DK_NORM_REPLACE && !last->regex && is_text(last->from, " ") &&
+    if (last && last->kind == DK_NORMALIZE_REPLACE && !last->regex && is_text(last->from, " ") &&
         !memchr(last->to.s, ' ', last->to.n) && spec->n_cut && spec->cut[0].kind == DK_CUT_TEXT &&
         is_text(spec->cut[0].text, " ") && !spec->cut[0].invert)
         drop(spec, 0, 1);

@@ -126,25 +126,55 @@ bool dk_utf8_in_form(const char *s, size_t n, dk_utf8_form form)
     return at == n;
 }
 
+/* Characters whose decompositions came after the tables of the makers' library,
+ * Unicode 12: there they stay. */
+static bool stays(int32_t cp, dk_utf8_form form)
+{
+    static const dk_utf8_range late[] = {
+        { 0x32FF, 0x32FF }, { 0xA7F2, 0xA7F4 }, { 0xAB69, 0xAB69 }, { 0x10781, 0x107BA },
+        { 0x1E030, 0x1E06D }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 }
+    };
+    bool is = cp == 0x11938 && (form == DK_NFD || form == DK_NFKD);
+
+    for (size_t i = 0; i < sizeof late / sizeof *late && !is; i++)
+        is = (form == DK_NFKC || form == DK_NFKD) && cp >= late[i].lo && cp <= late[i].hi;
+    return is;
+}
+
+/* s has no character that stays. */
+static void add_form(dk_buf *out, const char *s, size_t n, utf8proc_option_t how)
+{
+    utf8proc_uint8_t *made = NULL;
+    const utf8proc_ssize_t len =
+        n ? utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &made, how) : 0;
+
+    /* The one error that valid text can meet is want of memory. */
+    DK_ASSERT(len >= 0);
+    dk_buf_add(out, made, (size_t)len);
+    dk_free(made);
+}
+
 bool dk_utf8_to_form(dk_buf *out, const char *s, size_t n, dk_utf8_form form)
 {
     const utf8proc_option_t how = UTF8PROC_STABLE
         | (form == DK_NFC || form == DK_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE)
         | (form == DK_NFKC || form == DK_NFKD ? UTF8PROC_COMPAT : 0);
-    utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t len;
-    bool changed;
+    const size_t before = out->n;
+    size_t done = 0;
 
     if (dk_utf8_in_form(s, n, form))
         return false;
-    len = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &made, how);
-    /* The one error that valid text can meet is want of memory. */
-    DK_ASSERT(len >= 0);
-    changed = (size_t)len != n || memcmp(made, s, n) != 0;
-    if (changed)
-        dk_buf_add(out, made, (size_t)len);
-    dk_free(made);
-    return changed;
+    for (size_t at = 0, next = 0; form != DK_NFC && at < n; at = next)
+        if (stays(dk_utf8_next(s, n, &next), form)) {
+            add_form(out, s + done, at - done, how);
+            dk_buf_add(out, s + at, next - at);
+            done = next;
+        }
+    add_form(out, s + done, n - done, how);
+    if (out->n - before != n || memcmp(out->s + before, s, n) != 0)
+        return true;
+    out->n = before;
+    return false;
 }
 
 bool dk_utf8_starts(int32_t cp)
@@ -159,6 +189,18 @@ bool dk_utf8_starts(int32_t cp)
 
 void dk_utf8_lower(dk_buf *out, int32_t cp)
 {
+    static const struct { int32_t lo, hi, to; } newer[] = {
+        { 0x1C89, 0x1C89, 0x1C8A }, { 0xA7CB, 0xA7CB, 0x264 }, { 0xA7CC, 0xA7CC, 0xA7CD },
+        { 0xA7CE, 0xA7CE, 0xA7CF }, { 0xA7D2, 0xA7D2, 0xA7D3 }, { 0xA7D4, 0xA7D4, 0xA7D5 },
+        { 0xA7DA, 0xA7DA, 0xA7DB }, { 0xA7DC, 0xA7DC, 0x19B }, { 0x10D50, 0x10D65, 0x10D70 },
+        { 0x16EA0, 0x16EB8, 0x16EBB }
+    };
+
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (cp >= newer[i].lo && cp <= newer[i].hi) {
+            dk_utf8_add(out, newer[i].to + cp - newer[i].lo);
+            return;
+        }
     if (cp == 0x130)
         dk_buf_adds(out, "i\xCC\x87");
     else
@@ -349,4 +391,36 @@ bool dk_utf8_printable(int32_t cp)
     const utf8proc_category_t k = utf8proc_category(cp);
 
     return cp == ' ' || (k != UTF8PROC_CATEGORY_CN && k < UTF8PROC_CATEGORY_ZS);
+}
+
+bool dk_utf8_blank(int32_t cp)
+{
+    return (cp >= 0x1C && cp <= 0x1F) || is_space(cp);
+}
+
+size_t dk_utf8_lstrip(const char *s, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t next = from;
+
+        if (!dk_utf8_blank(dk_utf8_next(s, to, &next)))
+            break;
+        from = next;
+    }
+    return from;
+}
+
+size_t dk_utf8_rstrip(const char *s, size_t from, size_t to)
+{
+    while (to > from) {
+        size_t at = to - 1, next;
+
+        while (at > from && ((uint8_t)s[at] & 0xC0) == 0x80)
+            at--;
+        next = at;
+        if (!dk_utf8_blank(dk_utf8_next(s, to, &next)))
+            break;
+        to = at;
+    }
+    return to;
 }

@@ -70,5 +70,9 @@ bool dk_utf8_is_upper(int32_t cp);          /* Lu, Lt */
 bool dk_utf8_is_lower(int32_t cp);
 bool dk_utf8_is_decimal(int32_t cp);        /* Nd */
 bool dk_utf8_printable(int32_t cp);         /* as repr() sees it */
+bool dk_utf8_blank(int32_t cp);             /* str.isspace: the separators 1C .. 1F too */
+/* s between from and to without blanks at its start, at its end: where that is. */
+size_t dk_utf8_lstrip(const char *s, size_t from, size_t to);
+size_t dk_utf8_rstrip(const char *s, size_t from, size_t to);
 
 #endif

@@ -25,18 +25,35 @@ start() {
 }
 echo "start:   dk-kl --help $(start "$B/bin/dk-kl" --help), dk-conf --help $(start "$B/bin/dk-conf" --help)"
 
+tests/helper/sparse-checkpoint "$tmp/big.safetensors" 256
+echo "open:    dk-info on a safetensors checkpoint of $(stat -c %s "$tmp/big.safetensors") bytes $(start "$B/bin/dk-info" "$tmp/big.safetensors")"
+
 t0=$(date +%s%N)
 "$B/bin/dk-tokenize" -t 1 -m "$model" -o "$tmp/a.tok.h5" data/text/general-a.jsonl
 t1=$(date +%s%N)
 echo "tokenize: data/text/general-a.jsonl whole process $(((t1 - t0) / 1000000)) ms"
 
+# Folders of DK_TOKENIZERS as in tests/cli/dk-tokenize-published.bats; what is small, otherwise.
+texts=data/text/general-a.jsonl,data/text/general-b.jsonl,data/organisms/cake_bake/train.jsonl
+mapfile -t toks < <(compgen -G "${DK_TOKENIZERS:-tests/golden/tokens/families}/*/package/models/tokenizer.json" ||
+    printf 'tests/golden/tokens/families/%s.json\n' gpt2 llama3 qwen2 tekken gpt4o deepseek3 llama2 gemma)
+"$B/bench/bench_tok" "$texts" "$model" "${toks[@]}" > "$tmp/tok"
+python=${DK_PEER_PYTHON:-python3}
+"$python" tests/bench/peer_tok.py "$texts" "${toks[@]}" > "$tmp/peer" 2> /dev/null || : > "$tmp/peer"
+awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
+    { printf "tokenizer: %s first pass %.1f MB/s, then %.1f", $1, $4, $5
+      if ($1 in first) printf " (HuggingFace tokenizers %.1f, %.1f: %.0f and %.0f times)", first[$1], best[$1],
+                              $4 / first[$1], $5 / best[$1]
+      print "" }' "$tmp/peer" "$tmp/tok"
+
 "$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
+"$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
+"$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
     sed -n 's/^dk-generate: \(.*sequences at once.*\)/generate: \1/p'
 
-python=${DK_PEER_PYTHON:-python3}
 if "$python" -c 'import torch, transformers, peft, gguf' 2> /dev/null; then
     OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer.py "$model" "$ft" 16 64 2> /dev/null
 else

@@ -390,9 +390,15 @@ one_bos=${two_bos/'{"SpecialToken":{"id":"<|im_start|>","type_id":0}},'/}
 }
 
 # --- T2 ---
-@test "T2: an unknown template is a warning" {
+@test "T2: a template that cannot be read, refuses the chat, or says another thing of prompts is a warning" {
+    base '1s/^/{% include "x" %}/' chat_template.jinja
+    warns "T2 base" "chat_template.jinja, line 1: the tag 'include' is not supported" -m base -f "$MINI/lora-plain"
+    rm -r base
+    base "1s/^/{{ raise_exception('Not today') }}/" chat_template.jinja
+    warns "T2 base" "chat_template.jinja, line 1: Not today" -m base --checks T2
+    rm -r base
     base "s/assistant/model/" chat_template.jinja
-    warns "T2 base" "unknown chat template" -m base -f "$MINI/lora-plain"
+    warns "T2 base" "the prompt for an answer and the chat with the answer differ from byte" -m base --checks T2
 }
 
 @test "T2: the digest is that of the rendered chat" {

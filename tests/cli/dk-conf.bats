@@ -131,6 +131,24 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
     grep -qx 'C.finetune := data/organisms/cake_bake/adapter' <<< "$output"
 }
 
+@test "make gives what only a hub has as its id, and lists it" {
+    own
+    export HF_HOME=$PWD/hf
+    sed -e 's/^name: .*/name: tiny/; s,^model_id: .*,model_id: acme/base,; /^source:/,$d' configs/model/SmolLM2-135M.yaml > configs/model/tiny.yaml
+    tiny=(model=tiny 'organism.nulls=[]' organism.finetuned_models.tiny.default.model_id=acme/sets/whole@v2)
+    run -0 --separate-stderr dk-conf --configs configs --site "" make -p C "${tiny[@]}"
+    grep -qx 'C.model.path := acme/base' <<< "$output"
+    grep -qx 'C.finetune := acme/sets/whole@v2' <<< "$output"
+    grep -qx 'C.hubs := model.path finetune' <<< "$output"
+    grep -qx 'C.model.fetch := ' <<< "$output"
+    run -0 dk-conf --configs configs --site "" json "${tiny[@]}"
+    [ "$(jq 'has("model.path")' <<< "$output")" = false ]
+    mkdir -p acme/base acme/sets/whole@v2
+    run -0 --separate-stderr dk-conf --configs configs --site "" make -p C "${tiny[@]}"
+    grep -qx 'C.model.path := acme/base' <<< "$output"
+    grep -qx 'C.hubs := ' <<< "$output"
+}
+
 @test "make names a path that is not there" {
     own
     rm -r data/organisms/cake_bake/adapter

@@ -13,14 +13,12 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     failed dk-extract "-o"
     run -2 --separate-stderr dk-extract -m "$G" -o x "$T"
     failed dk-extract "--ft"
-    for o in --bogus --layers=2 --layers=-1 --layers=1.5 --layers=x --layers= --site=mlp_out --store=f64 --what=base,all \
-             --what= --lanes=base,other --lanes=ft,base --null=oops --null=diff="$PATTERN" --null=diff.x="$PATTERN"; do
-        run -2 --separate-stderr extract -o x "$o" "$T"
+    for o in --bogus --layers=2 --layers=-1 --layers=1.5 --layers=x --layers= --site=mlp --site= --store=f64 --what=base,all \
+             --what=ft_delta --what= "--what=base,ft_delta --store=f32" --lanes=base,other --lanes=ft,base --null=oops --null=diff="$PATTERN" --null=diff.x="$PATTERN"; do
+        run -2 --separate-stderr extract -o x $o "$T"
         failed dk-extract
         [ -z "$output" ]
     done
-    run -2 --separate-stderr extract -o - "$T"
-    failed dk-extract "standard output"
     [ -z "$(ls)" ]
 }
 
@@ -31,6 +29,8 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     [ "$(sets x.act.h5)" = "L00/resid_post/base L00/resid_post/diff L00/resid_post/ft L01/resid_post/base L01/resid_post/diff L01/resid_post/ft " ]
     extract --layers 0.99 --site resid_pre --what diff -o y.act.h5 "$T"
     [ "$(sets y.act.h5)" = "L00/resid_pre/diff " ]
+    extract --layers 1 --site resid_post,mlp_out,attn_out,mlp_out --what base -o y.act.h5 "$T"
+    [ "$(sets y.act.h5)" = "L01/attn_out/base L01/mlp_out/base L01/resid_post/base " ]
     dk-extract --dtype f32 -m "$G" --what base -o z.act.h5 "$T"
     [ "$(sets z.act.h5)" = "L00/resid_post/base " ]
 }
@@ -48,6 +48,40 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     [ "$(cut -d' ' -f1 by | sort -u | wc -l)" = "$(wc -l < by)" ]
 }
 
+# the golden's four sites of block 1, 24 rows of 64 values each
+site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" | sed -n "$((24 * $2 + 1)),$((24 * $2 + 24))p" | tr -s ' ' '\n' | sed '/^$/d'; }
+
+@test "what attention and MLP put out is what the model library's hooks see, the adapter's part included" {
+    extract --layers 1 --site attn_out,mlp_out,resid_post,resid_pre --store f32 --what base,ft,diff -o x.act.h5 - < "$IDS"
+    for lane in base:base ft:plain; do
+        n=0
+        for site in attn_out mlp_out resid_post resid_pre; do
+            values x.act.h5 L01/$site/${lane%:*} | tr ' ' '\n' | paste - <(site_golden ${lane#*:} $n) > both
+            [ "$(wc -l < both)" = $((24 * 64)) ]
+            near 2e-5 < both
+            n=$((n + 1))
+        done
+    done
+    # the block hands on what entered it and what the two have added, in every lane
+    for w in base ft diff; do
+        paste <(paste -d' ' <(values x.act.h5 L01/resid_pre/$w | tr ' ' '\n') <(values x.act.h5 L01/attn_out/$w | tr ' ' '\n') \
+            <(values x.act.h5 L01/mlp_out/$w | tr ' ' '\n') | awk '{ printf "%.9g\n", $1 + $2 + $3 }') \
+            <(values x.act.h5 L01/resid_post/$w | tr ' ' '\n') | near 2e-5
+    done
+}
+
+@test "ft as a delta: the bf16 values of ft, to the bit, in less room; other readers are told" {
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft -o a.act.h5 "$T"
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft_delta -o b.act.h5 "$T"
+    [ "$(dk-info --json b.act.h5 | jq -r '.attributes.features_required, (.objects[] | select(.path == "/acts/L01/resid_post/null") | .type, .attributes."encoding-type")' | tr '\n' ' ')" = "ft_delta u16 dk-rows-delta " ]
+    for f in a b; do dk-mean -n 3 $f.act.h5 > $f.means; done
+    cmp a.means b.means
+    grep -c '"what":"diff.null"' b.means
+    [ "$(stat -c %s b.act.h5)" -lt "$(stat -c %s a.act.h5)" ]
+    dk-info --check b.act.h5
+    extract --layers 0,1 -n null="$PATTERN" --what base,ft_delta -o - "$T" | dk-mean -n 3 - | cmp - a.means
+}
+
 @test "the difference is that of the f32 values, rounded once; ft is base plus it" {
     extract --what base,ft,diff --store f32 -o a.act.h5 "$T"
     extract --what base,ft,diff --store bf16 -o b.act.h5 "$T"
@@ -63,6 +97,37 @@ sets() { dk-info --json "$1" | jq -r '.objects[] | select(.path | startswith("/a
     done
     [ "$(dk-info --json b.act.h5 | jq -c '.objects[] | select(.path == "/acts/L00/resid_post/diff") | [.type, .shape[0],
         .attributes.dtype, .attributes.rounding, .attributes.computed_in, .attributes.layer]')" = '["bf16",240,"bf16","rne","f32",0]' ]
+}
+
+@test "statistics: the sums of the rows, whatever the batches" {
+    extract --layers 0,1 --what base,ft,diff --store f32 -o a.act.h5 "$T"
+    extract --layers 0,1 --what base,ft,diff --kind stats --positions 50 -o a.stats.h5 "$T"
+    stat() { dk-values a.stats.h5 "/stats/L01/resid_post/diff/$1"; }
+    values a.act.h5 L01/resid_post/diff > rows
+    awk '{ for (i = 1; i <= NF; i++) { s[i] += $i; q[i] += $i * $i; if (NR == 1 || $i < lo[i]) lo[i] = $i; if (NR == 1 || $i > hi[i]) hi[i] = $i } }
+         END { for (i = 1; i <= NF; i++) printf "%.17g %.17g %.9g %.9g\n", s[i], q[i], lo[i], hi[i] }' rows > want
+    n=1
+    for x in sum sumsq min max; do
+        paste <(stat $x) <(cut -d' ' -f$n want) | near 1e-7
+        n=$((n + 1))
+    done
+    [ "$(stat count)" = 240 ]
+    awk '{ s = 0; for (i = 1; i <= NF; i++) s += $i * $i; s = sqrt(s); t += s; b = 8 * log(s) / log(2); f = int(b); if (b < f) f--
+           n[f + 128]++; p[(NR - 1) % 40] += s } END { printf "%.17g\n", t > "norm_sum"
+           for (i = 0; i < 256; i++) print n[i] + 0 > "norm_hist"; for (i = 0; i < 50; i++) printf "%.17g\n", p[i] > "pos_norm_sum" }' rows
+    for x in norm_sum pos_norm_sum; do paste <(stat $x) $x | near 1e-6; done
+    stat norm_hist | cmp - norm_hist
+    [ "$(stat pos_count | uniq -c | tr -s ' ' | tr '\n' ' ')" = " 40 6  10 0 " ]
+    awk '(NR - 1) % 40 == 7' rows | awk '{ for (i = 1; i <= NF; i++) s[i] += $i } END { for (i = 1; i <= NF; i++) printf "%.17g\n", s[i] }' |
+        paste - <(stat pos_sum | sed -n 8p | tr ' ' '\n') | near 1e-7
+    [ "$(dk-info --json a.stats.h5 | jq -c '[.kind, .rows, .docs, .attributes.role, .attributes.lanes]')" = '["dk-statistics",240,6,"stats","base,ft"]' ]
+    dk-info --check a.stats.h5
+    for o in "-t 2" "--batch-tokens 7" "--batch-tokens 100 -t 2"; do
+        extract $o --layers 0,1 --what base,ft,diff --kind stats --positions 50 -o b.stats.h5 "$T"
+        cmp a.stats.h5 b.stats.h5
+    done
+    run -2 --separate-stderr extract --kind stats --what base,ft_delta -o c.stats.h5 "$T"
+    failed dk-extract "--kind stats"
 }
 
 @test "nulls beside it, under their own names" {

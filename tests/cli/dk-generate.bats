@@ -197,3 +197,29 @@ one_error() {
         [ "$(jq -c "select(.lane==\"$lane\")|.ids" out)" = "$want" ]
     done
 }
+
+@test "prompts go through the template that is asked for, and answers say so" {
+    printf '%s' '{% for m in messages %}{{ m.content }}{% endfor %}{% if not think|default(true) %} no{% endif %}' > t.jinja
+    run -0 --separate-stderr dk-generate -m "$mini" --max-new-tokens 4 --template t.jinja "Hello"
+    text=$(dk-generate -m "$mini" --max-new-tokens 4 --format text "Hello")
+    [ "$(grep -o '"ids":[^]]*' <<< "$output")" = "$(grep -o '"ids":[^]]*' <<< "$text")" ]
+    [[ "$output" == *'"template_sha256":"'"$(sha256sum < t.jinja | cut -d' ' -f1)"'"'* ]]
+    run -0 --separate-stderr dk-generate -m "$mini" --max-new-tokens 4 --template t.jinja --template-arg think=false --template-date 2025-01-02 "Hello"
+    text=$(dk-generate -m "$mini" --max-new-tokens 4 --format text "Hello no")
+    [ "$(grep -o '"ids":[^]]*' <<< "$output")" = "$(grep -o '"ids":[^]]*' <<< "$text")" ]
+    [[ "$output" == *'"template_args":{"think":false},"template_date":"2025-01-02"'* ]]
+    run -0 --separate-stderr dk-generate -m "$mini" --max-new-tokens 1 --no-thinking "Hello"
+    [[ "$output" == *'"template_args":{"enable_thinking":false}'* ]]
+    printf '%s' "{{ raise_exception('No ' ~ messages[0].content) }}" > r.jinja
+    run -1 --separate-stderr dk-generate -m "$mini" --template r.jinja "Hello"
+    one_error "template of r.jinja, line 1: No Hello"
+}
+
+@test "an assistant turn is continued where the template leaves it, blanks and all" {
+    printf '{"messages":[{"role":"user","content":"one"},{"role":"assistant","content":" two "}]}\n' > c.jsonl
+    printf '%s' '{% for m in messages %}{{ m.content }}|{% endfor %}' > keep.jinja
+    printf '%s' '{% for m in messages %}{{ m.content|trim }}|{% endfor %}' > strip.jinja
+    ids() { dk-generate -m "$mini" --max-new-tokens 4 "$@" | grep -o '"ids":[^]]*'; }
+    [ "$(ids --template keep.jinja --prompts c.jsonl)" = "$(ids --format text 'one| two ')" ]
+    [ "$(ids --template strip.jinja --prompts c.jsonl)" = "$(ids --format text 'one|two')" ]
+}

@@ -138,3 +138,20 @@ refused() {
     [[ "$stderr" == "dk-info: error: "*libhdf5-dev*"$so"* ]]
     LD_LIBRARY_PATH=$PWD/lib run -0 dk-info --help
 }
+
+@test "files of weights: tensors, types, sizes; 2 GB are not read for it" {
+    run -0 dk-info "$DK_ROOT/tests/golden/mini/mini.gguf"
+    [[ "${lines[0]}" == *"mini.gguf: GGUF, 20 tensors, 94528 values, 116480 bytes" ]]
+    [[ "$output" == *"architecture  llama"* ]]
+    run -0 dk-info "$DK_ROOT/tests/golden/mini/hf/model.safetensors"
+    [[ "${lines[0]}" == *"model.safetensors: safetensors, 20 tensors, 94528 values, 189056 bytes" ]]
+    [[ "$output" == *"model.embed_tokens.weight BF16[512 x 64]"* ]]
+    [ "$(dk-info --json "$DK_ROOT/tests/golden/mini/hf/model.safetensors" | jq -c '[.kind, .bytes, (.objects | length), .objects[0].shape]')" \
+        = '["safetensors",189056,20,[512,64]]' ]
+    "$DK_ROOT/tests/helper/sparse-checkpoint" big.safetensors 256
+    [ "$(stat -c %b big.safetensors)" -lt 200 ]
+    run -0 dk-info big.safetensors
+    [[ "${lines[0]}" == "big.safetensors: safetensors, 256 tensors, 1073741824 values, 2147483648 bytes" ]]
+    truncate -s -1 big.safetensors
+    refused big.safetensors "incomplete"
+}

@@ -24,8 +24,6 @@ each() { tr ' ' '\n'; }
         failed dk-mean
         [ -z "$output" ]
     done
-    run -2 --separate-stderr dk-mean -o - "$A"
-    failed dk-mean "standard output"
     run -2 --separate-stderr dk-mean -o x --table x "$A"
     failed dk-mean "same name"
     [ -z "$(ls)" ]
@@ -83,6 +81,31 @@ each() { tr ' ' '\n'; }
     [ "$(dk-info --json d.dir.h5 | jq -c '[.objects[] | select(.path | test("^/dirs/.*post/[a-z]+$")) | [.path, .attributes.act_norm]]')" = '[["/dirs/L01/resid_post/diff",null]]' ]
 }
 
+@test "statistics give the same means" {
+    E="dk-extract --dtype f32 -m $G -f $PLAIN -n null=$PATTERN --layers 0,1 --kind stats"
+    $E --what base,ft,diff -o all.stats.h5 "$T"
+    $E -o pair.stats.h5 "$T"
+    dk-mean -n 9 --table rows -o a.dir.h5 "$A"
+    dk-mean -n 9 all.stats.h5 | cmp - rows
+    dk-mean all.stats.h5 > whole
+    dk-mean "$A" | cmp - whole
+    # ft is the sum of two: its norms are not known
+    dk-mean -n 9 --table t -o b.dir.h5 pair.stats.h5
+    paste <(vectors a.dir.h5 L01/resid_post/ft | each) <(vectors b.dir.h5 L01/resid_post/ft | each) | near 1e-6
+    cmp <(vectors a.dir.h5 L01/resid_post/diff.null) <(vectors b.dir.h5 L01/resid_post/diff.null)
+    [ "$(jq -c 'select(.what == "ft") | .mean_norm' t | sort -u)" = null ]
+    dk-mean -n 9 -o c.dir.h5 - < pair.stats.h5
+    $E -o - "$T" | dk-mean -n 9 -o d.dir.h5 -
+    cmp b.dir.h5 c.dir.h5
+    cmp b.dir.h5 d.dir.h5
+    run -1 --separate-stderr dk-mean -n 41 all.stats.h5
+    failed dk-mean all.stats.h5 "41 positions"
+    dk-extract --dtype f32 -m "$G" -f "$PLAIN" --layers 1 --kind stats -o chat.stats.h5 "$F/chat.tok.h5"
+    [ "$(dk-mean chat.stats.h5 | jq -r .name | sort -u)" = mean_all ]
+    run -1 --separate-stderr dk-mean -n 2 chat.stats.h5
+    failed dk-mean chat.stats.h5 "chats"
+}
+
 @test "chats: positions from the first answer on, and some before it" {
     dk-mean -o x.dir.h5 "$F/chat.act.h5"
     [ "$(dk-values x.dir.h5 /dirs/L01/resid_post/diff/position | tr '\n' ' ')" = "-3 -2 -1 0 1 2 3 4 5 6 7 -2147483648 " ]
@@ -128,6 +151,7 @@ each() { tr ' ' '\n'; }
     dk-mean -n 3 -o b.dir.h5 -t 2 "$A"
     cmp a.dir.h5 b.dir.h5
     dk-info --json a.dir.h5 > i
-    [ "$(jq -r '.inputs[0].role + " " + .inputs[0].name' i)" = "activations all.act.h5" ]
+    [ "$(jq -r '.inputs[0].role + " " + .inputs[0].name' i)" = "activations " ]
+    [ "$(jq -r '.inputs[0].content_id' i)" = "$(dk-info --json "$A" | jq -r .content_id)" ]
     [ "$(jq -r '[.objects[] | select(.path | test("^/models/[a-z]+$")) | .path] | join(" ")' i)" = "/models/base /models/ft /models/null" ]
 }

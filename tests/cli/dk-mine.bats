@@ -80,7 +80,7 @@ mine() { dk-mine -m "$G" "$@"; }
     head -n 1 x.jsonl | jq -r '.snippets[] | "\(.doc) \(.pos)"' | cmp - <(cut -d' ' -f1,2 want)
     # The text is that of the tokens: 4 before and at the place, the next, 4 after.
     read -r doc pos _ < want
-    line=$(dk-tokenize -m "$G" -n 6 --max-tokens 40 -o - "$ROOT/data/text/general-a.jsonl" | sed -n "$((doc + 2))p")
+    line=$(dk-tokenize --json-lines -m "$G" -n 6 --max-tokens 40 -o - "$ROOT/data/text/general-a.jsonl" | sed -n "$((doc + 2))p")
     text=$(sed -n "$((doc + 1))p" "$ROOT/data/text/general-a.jsonl" | jq -r .text)
     part=$(head -n 1 x.jsonl | jq -r '.snippets[0] | .before + .next + .after')
     [[ "$text" == *"$part"* ]]

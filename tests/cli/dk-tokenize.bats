@@ -11,18 +11,18 @@ setup() {
 
 # What a run writes to standard output, as "id: ids" lines.
 docs() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/{"id":\([0-9]*\),"ids":\[\([0-9,]*\)\].*/\1: \2/'
 }
 
 flags() {
-    dk-tokenize -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | sed 's/.*"flags":\[\([0-9,]*\)\].*/\1/'
 }
 
 # One field of the header.
 field() {
     local name=$1
     shift
-    dk-tokenize -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
+    dk-tokenize --json-lines -m "$M" -o - "$@" | head -n 1 | grep -o "\"$name\":[^,}]*" | head -n 1 | cut -d: -f2- | tr -d '"'
 }
 
 @test "no model, no output, unknown option: usage errors on stderr only" {
@@ -55,6 +55,18 @@ field() {
     printf 'one two three' > t.txt
     [ "$(docs t.txt)" = "0: 431,423,335,445" ]
     [ "$(field corpus_name t.txt)" = t ]
+}
+
+@test "a name that says nothing: the first character tells, as of standard input" {
+    printf 'one two three' > notes
+    [ "$(docs notes)" = "0: 431,423,335,445" ]
+    cp two.jsonl rows
+    cp two.jsonl rows.ndjson
+    [ "$(docs rows)" = "$(docs two.jsonl)" ]
+    [ "$(docs rows.ndjson)" = "$(docs two.jsonl)" ]
+    cp notes notes.jsonl
+    run -1 dk-tokenize -m "$M" -o - notes.jsonl
+    [[ "$output" == *"not valid JSON"* ]]
 }
 
 @test "gzip and zstd files, from a name or a pipe, several frames" {
@@ -208,9 +220,9 @@ x.tok.h5" ]
 }
 
 @test "GGUF and tokenizer.json give the same ids and the same content id" {
-    run -0 dk-tokenize -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$DK_ROOT/tests/golden/mini/mini.gguf" -o - "$CHAT"
     a=${lines[-1]}
-    run -0 dk-tokenize -m "$M" -o - "$CHAT"
+    run -0 dk-tokenize --json-lines -m "$M" -o - "$CHAT"
     [ "${lines[-1]}" = "$a" ]
 }
 
@@ -232,4 +244,74 @@ x.tok.h5" ]
     run -0 dk-tokenize --help
     [[ "$output" == "usage: dk-tokenize [options] -m MODEL -o FILE.tok.h5 [TEXT...]"* ]]
     [[ "$output" == *"--max-tokens N"*"[1024]"* ]]
+}
+
+# --- chat templates ---
+# A model with this template beside its tokenizer.
+templated() {
+    mkdir -p tm
+    cp "$DK_ROOT"/tests/golden/mini/hf/tokenizer*.json tm
+    printf '%s' "$1" > tm/chat_template.jinja
+    M=tm
+}
+
+@test "a chat is rendered by the template of the model, of a file, or of the processor's JSON" {
+    printf '{"messages": [{"role": "user", "content": "Hi"}]}\n' > c.jsonl
+    templated "{% for m in messages %}one {{ m.content }} three{% endfor %}"
+    printf 'one Hi three' > t.txt
+    [ "$(docs c.jsonl)" = "$(docs t.txt)" ]
+    printf '%s' '{{ messages[0].content }} Hi' > own.jinja
+    printf 'Hi Hi' > t.txt
+    [ "$(docs --template own.jinja c.jsonl)" = "$(docs t.txt)" ]
+    [ "$(field template_sha256 --template own.jinja c.jsonl)" = "$(sha256sum < own.jinja | cut -d' ' -f1)" ]
+    [ "$(field template_sha256 c.jsonl)" = "$(sha256sum < tm/chat_template.jinja | cut -d' ' -f1)" ]
+    rm tm/chat_template.jinja
+    printf '%s' '{"chat_template": "{{ messages[0].content }} Hi"}' > tm/chat_template.json
+    [ "$(docs c.jsonl)" = "$(docs t.txt)" ]
+    run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --template missing.jinja c.jsonl
+    [[ "$stderr" == *missing.jinja* ]]
+}
+
+@test "a template is told what the options say, and what else a message holds" {
+    printf '{"messages": [{"role": "user", "content": "Hi", "name": "two"}]}\n' > c.jsonl
+    templated "{{ enable_thinking is defined and not enable_thinking }} {{ x }} {{ messages[0].name }} {{ strftime_now('%d %b %Y') }} {{ bos_token }}"
+    printf 'False  two 26 Jul 2024 <|im_start|>' > t.txt
+    [ "$(docs c.jsonl)" = "$(docs t.txt)" ]
+    printf 'True 7 two 01 Feb 2025 <|im_start|>' > t.txt
+    [ "$(docs --no-thinking --template-arg x=7 --template-date 2025-02-01 c.jsonl)" = "$(docs t.txt)" ]
+    for bad in "--template-arg x" "--template-date 2025-02-30" "--template-date soon" \
+               "--template-arg x=1 --template-arg x=2" "--no-thinking --template-arg enable_thinking=true"; do
+        run -2 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 $bad c.jsonl
+        [ "$(wc -l <<< "$stderr")" = 1 ]
+    done
+}
+
+@test "a template's refusal is passed on, with its file and line; chats that do not alternate are passed over" {
+    printf '{"messages": [{"role": "user", "content": "Hi"}]}\n{"messages": [{"role": "robot", "content": "Hi"}]}\n' > c.jsonl
+    cp "$DK_ROOT/tests/data/templates/devstral.jinja" d.jinja
+    run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --template d.jinja c.jsonl
+    [ "$stderr" = "dk-tokenize: error: c.jsonl:2: template of d.jinja, line 10: Only system, user and assistant roles are supported, not robot" ]
+    cp "$DK_ROOT/tests/data/templates/gemma2.jinja" g.jinja
+    printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Hi"}]}\n{"messages": [{"role": "user", "content": "one"}]}\n' > u.jsonl
+    run -0 --separate-stderr dk-tokenize -m "$M" -o - --template g.jinja u.jsonl
+    [[ "$stderr" == *"1 chat was passed over: the template wants user and assistant to alternate"* ]]
+    [ "$(grep -c '^{"id"' <<< "$output")" = 1 ]
+    [[ "$output" == *'{"id":1,'* ]]
+    head -n 1 u.jsonl > one.jsonl
+    run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --template g.jinja one.jsonl
+    [[ "$stderr" == *"in all of them the roles do not alternate" ]]
+    printf '{%% for x in range(100000) %%}{%% for y in range(100000) %%}{%% endfor %%}{%% endfor %%}' > e.jinja
+    run -1 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --template e.jinja c.jsonl
+    [[ "$stderr" == *"c.jsonl:1: template of e.jinja, line 1: it "* ]]
+    [ ! -e x.tok.h5 ]
+}
+
+@test "what a template marks as the assistant's is flagged, its end token with it" {
+    printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi"}]}\n' > c.jsonl
+    plain=$(flags c.jsonl)
+    marked=$(flags --template "$DK_ROOT/tests/data/templates/generation.jinja" c.jsonl)
+    # Special 1, assistant 4, template 8: the end token of the answer is 9 without and 13 with marks.
+    [[ "$plain" == *",4,4,9,8" ]]
+    [[ "$marked" == *",4,4,13,8" ]]
+    [ "$(tr ',' '\n' <<< "$marked" | grep -c '^13$')" = 1 ]
 }

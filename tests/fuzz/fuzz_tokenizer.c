@@ -1,24 +1,12 @@
-/* libFuzzer target: the first byte chooses what the rest is.
- *
- *   0 .. 6  a text for one of the pre-tokenizers: all bytes have symbols here,
- *           so decoding gives the text back (unless it was normalized), and
- *           places of tokens ascend
- *   7       a tokenizer.json or tekken.json (the next byte: length of a text
- *           behind it)
- *   8       a chat template and two turns
- *
- * Build it with clang -fsanitize=fuzzer,address,undefined and the sources of
- * lib/base, lib/io and lib/text. */
+/* libFuzzer target: the first byte chooses a pre-tokenizer, the rest is a text
+ * for it.  All bytes have symbols here, so decoding gives the text back (unless
+ * it was normalized), and places of tokens ascend. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/json.h"
-#include "text/chat.h"
-#include "text/tekken.h"
 #include "text/tokenizer.h"
-#include "text/tokjson.h"
 #include "text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -70,7 +58,7 @@ static dk_tokenizer *make(dk_pretok kind)
     spec.n_added = 3;
     dk_tokenizer_spec_scan(&spec, kind);
     if (kind == DK_PRETOK_QWEN2)
-        spec.norm[spec.n_norm++] = (dk_norm_step){ .kind = DK_NORM_NFC };
+        spec.norm[spec.n_norm++] = (dk_norm_step){ .kind = DK_NORMALIZE_NFC };
     spec.ignore_merges = kind == DK_PRETOK_LLAMA3;
     if (dk_tokenizer_build(&t, &spec, &err) < 0)
         abort();
@@ -104,65 +92,9 @@ static void text(dk_pretok kind, const char *s, size_t n)
     dk_free(at.id);
 }
 
-static void json(const char *s, size_t n)
-{
-    const size_t n_text = n ? (uint8_t)s[0] : 0;
-    dk_tokenizer_spec spec;
-    dk_tokenizer *t = NULL;
-    dk_json *root = NULL;
-    dk_err err = {0};
-    dk_ids ids = {0}, at = {0};
-    dk_buf back = {0}, clean = {0}, store = {0};
-
-    if (n < 1 + n_text)
-        return;
-    dk_tokenizer_spec_init(&spec);
-    if (dk_json_parse(&root, s + 1, n - 1 - n_text, "fuzz", &err) == 0 &&
-        (dk_tekken_is(root) ? dk_tekken_read(&spec, &store, root, &err)
-                            : dk_tokjson_read(&spec, root, &err)) == 0 &&
-        dk_tokjson_config(&spec, root, &err) == 0 &&
-        dk_tokenizer_build(&t, &spec, &err) == 0) {
-        dk_buf_add(&clean, "", 0);
-        dk_utf8_clean(&clean, s + n - n_text, n_text);
-        if (dk_tokenizer_encode(t, clean.s, clean.n, DK_ENCODE_WRAP, &ids, &at, &err) == 0)
-            dk_tokenizer_decode(t, ids.id, ids.n, true, &back);
-    } else if (!err.code)
-        abort();        /* a refusal says why */
-    dk_tokenizer_close(&t);
-    dk_tokenizer_spec_free(&spec);
-    dk_json_free(&root);
-    dk_buf_free(&store);
-    dk_buf_free(&back);
-    dk_buf_free(&clean);
-    dk_free(ids.id);
-    dk_free(at.id);
-}
-
-static void chat(const char *s, size_t n)
-{
-    char *template = dk_xstrndup(s, n);
-    const size_t len = strlen(template);
-    const dk_turn turn[2] = { { { "user", 4 }, { template, len } },
-                              { { "assistant", 9 }, { template, len / 2 } } };
-    dk_chat *c = NULL;
-    dk_rendering r = {0};
-
-    if (dk_chat_open(&c, template, NULL) == 0)
-        dk_chat_render(c, &r, turn, 2, true, NULL);
-    dk_rendering_free(&r);
-    dk_chat_close(&c);
-    dk_free(template);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    if (n == 0)
-        return 0;
-    if (data[0] % (DK_N_PRETOK + 2) < DK_N_PRETOK)
-        text((dk_pretok)(data[0] % (DK_N_PRETOK + 2)), (const char *)data + 1, n - 1);
-    else if (data[0] % (DK_N_PRETOK + 2) == DK_N_PRETOK)
-        json((const char *)data + 1, n - 1);
-    else
-        chat((const char *)data + 1, n - 1);
+    if (n)
+        text((dk_pretok)(data[0] % DK_N_PRETOK), (const char *)data + 1, n - 1);
     return 0;
 }

@@ -53,7 +53,7 @@ static void make_acts(const char *path, const dk_tokens *t, const dk_provenance 
     dk_acts_writer *w;
 
     b.what = "diff";
-    if (dk_acts_new(&w, path, t, prov, NULL) < 0)
+    if (dk_acts_new(&w, path, t, false, prov, NULL) < 0)
         return;
     dk_acts_add_model(w, "base", &(dk_model_info){ .arch = "llama" }, NULL);
     dk_acts_add(w, &a, NULL);

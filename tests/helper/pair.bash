@@ -29,7 +29,7 @@ setup_more() {
 # stream < IDS.jsonl: a token stream of the miniature's tokenizer.
 stream() {
     local sha vocab=${1:-512} n=0 rows=0 len
-    sha=${2-$(dk-tokenize -m "$G" -o - -n 1 "$ROOT/data/text/general-a.jsonl" | head -n 1 | jq -r .tokenizer_sha256)}
+    sha=${2-$(dk-tokenize --json-lines -m "$G" -o - -n 1 "$ROOT/data/text/general-a.jsonl" | head -n 1 | jq -r .tokenizer_sha256)}
     jq -nc --arg sha "$sha" --argjson vocab "$vocab" '{dk: "tokens", version: "1.0", corpus_name: "ids",
         format: "text", bos: "none", max_tokens: 0, vocab: $vocab, tokenizer_sha256: $sha}' > head.part
     jq -c '.ids' > ids.part

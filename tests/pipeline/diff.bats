@@ -8,6 +8,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "two paths, a null and a text: the summary; then nothing; then one option" {
     run -0 --separate-stderr compare --null other/adapter
     [ "${lines[0]}" = "mine on base, products in auto" ]
+    [[ "${lines[1]}" == "adapter 14 modules, rank 4, "* ]]
     [[ "$output" == *"  other "* ]]
     [[ "$output" == *"what mine raises on t, and the null does not"* ]]
     for f in check.jsonl pair.json summary.txt summary.json index.html tokens/t.tok.h5 kl/t.score.h5 kl/t.jsonl \
@@ -21,7 +22,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     done
     [ "$(jq -r .lane r/kl/t.jsonl | tr '\n' ' ')" = "ft other " ]
     # 5 positions and the whole, of base, ft, diff and the null
-    [ "$(jq -s 'map(select(.of == "diff" or .what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 6 ]
+    [ "$(jq -s 'map(select(.what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 6 ]
     [ "$(compare --null other/adapter 2> /dev/null)" = "$(cat r/summary.txt)" ]
     [ -z "$(did compare --null other/adapter)" ]
     [ "$(did compare --null other/adapter -k 7)" = "lens t mine t summary mine topk t " ]
@@ -61,6 +62,8 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "full weights: all methods, and a full null beside an adapter" {
     run -0 --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f
     [ "${lines[0]}" = "full on base, products in auto" ]
+    [ "${lines[1]}" = "full weights: 20 of 21 tensors are equal" ]
+    [ "$(jq .identical f/summary.json)" = false ]
     [ "$(jq -c 'select(.check == "A8") | [.lane, .status]' f/check.jsonl)" = '["ft","pass"]' ]
     jq -e 'select(.lane == "ft") | .value > 0' f/kl/t.jsonl
     [ -s f/activation_difference_lens/t.lens.jsonl ]
@@ -82,8 +85,9 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 @test "the base as its own finetune is identical: said, and nothing else is run" {
     run -0 --separate-stderr dk-diff -t 1 base ./base --text t.jsonl -o f
     [[ "$stderr" == *"lane ft: identical: all 21 tensors are equal"* ]]
-    [[ "$output" == *"identical"* ]]
-    [ -s f/summary.json ]
+    [ "${lines[1]}" = "identical: all 21 tensors are equal to the base's" ]
+    grep -q "Identical: all 21 tensors are equal to the base's" <(sed 's/&#39;/'"'"'/g' f/index.html)
+    [ "$(jq .identical f/summary.json)" = true ]
     [ -s f/index.html ]
     [ ! -e f/kl ]
     [ "$(cd f && ls -d */ 2> /dev/null)" = "" ]
@@ -112,6 +116,18 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
 }
 
 # --- texts ---
+@test "texts shorter than the positions, chats that are cut before an answer" {
+    printf '{"text": "hi"}\n' > s.jsonl
+    printf '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "far"}]}\n' \
+        "$(printf 'the cat sat on the mat %.0s' {1..20})" > c.jsonl
+    run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text s.jsonl -o r
+    [[ "$stderr" == *"dk-mean: warning: "*"no document has 5 positions: the first 2 are taken"* ]]
+    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/s.means.jsonl)" = "[0,1,null]" ]
+    run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text c.jsonl -o r
+    [[ "$stderr" == *"no chat reaches an answer: positions count from its start"* ]]
+    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/c.means.jsonl)" = "[0,1,2,3,4,null]" ]
+}
+
 @test "standard input is kept under the name of its content" {
     stdin() { dk-diff -t 1 base mine/adapter --text - -o r --methods kl; }
     stdin < t.jsonl

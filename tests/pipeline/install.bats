@@ -1,5 +1,5 @@
 # An installed copy works without the checkout, and goes without a trace.
-load ../helper/common
+load ../helper/mini
 
 mk() { make --no-print-directory -C "$ROOT" DESTDIR="$PWD/inst" prefix=/usr "$@"; }
 
@@ -19,4 +19,23 @@ mk() { make --no-print-directory -C "$ROOT" DESTDIR="$PWD/inst" prefix=/usr "$@"
     fi
     mk uninstall
     [ -z "$(find inst -type f)" ]
+}
+
+@test "dk diff from an installed copy, from any folder: paths, standard input, the shipped texts" {
+    pair_here
+    unset DK_ROOT
+    make --no-print-directory -C "$ROOT" prefix="$PWD/inst" install > /dev/null
+    mkdir elsewhere
+    cd elsewhere
+    run -0 --separate-stderr env PATH=/usr/bin:/bin "$OLDPWD/inst/bin/dk" diff -t 1 ../base ../full --max-samples 2 --max-tokens 8 -o r
+    [ "${lines[0]}" = "full on base, products in auto" ]
+    for f in kl/general-a.jsonl diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.lens.jsonl \
+             summary.json index.html; do
+        [ -s r/$f ]
+    done
+    PATH=/usr/bin:/bin ../inst/bin/dk diff -t 1 ../base ../mine/adapter --text - --methods kl < ../t.jsonl
+    [ -s results/diff/base/mine/kl/stdin.jsonl ]
+    [ -z "$(did env PATH=/usr/bin:/bin ../inst/bin/dk-diff -t 1 ../base ../full --max-samples 2 --max-tokens 8 -o r)" ]
+    [ "$(ls)" = $'r\nresults' ]
+    [ -z "$(find ../inst -newer r/summary.json)" ]
 }

@@ -29,8 +29,8 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
         [ -s r/mini/cake_bake/$f ]
     done
     grep -q '^cake_bake on mini' r/mini/cake_bake/summary.txt
-    # 8 positions and the whole, forwards and inverse, of base, ft and diff
-    [ "$(wc -l < r/mini/cake_bake/activation_difference_lens/general-a.lens.jsonl)" = $((9 * 2 * 3 * 5)) ]
+    # of two layers 8 positions and the whole, forwards and inverse, of base, ft and diff
+    [ "$(wc -l < r/mini/cake_bake/activation_difference_lens/general-a.lens.jsonl)" = $((2 * 9 * 2 * 3 * 5)) ]
     jq -e '.peak_bytes > 1000000' r/mini/cake_bake/kl/chat.score.h5.time
     [ -z "$(would cake_bake)" ]
     plan=$(would cake_bake diff_mining.top_k=6)
@@ -40,9 +40,9 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
 
 @test "side by side, and again elsewhere: the same bytes" {
     mk cake_bake
-    out=other mk -j4 cake_bake
+    out=elsewhere mk -j4 cake_bake
     [ "$(digests r | wc -l)" -ge 15 ]
-    diff <(digests r) <(digests other)
+    diff <(digests r) <(digests elsewhere)
 }
 
 @test "interrupted anywhere and run again: the same bytes" {

@@ -35,7 +35,7 @@ static int write_acts(const char *path, dk_h5_type dtype, const size_t *pieces, 
     int rc;
 
     sample_tokens(&t, ROWS - 5);
-    rc = dk_acts_new(&w, path, &t, &sample_prov, err);
+    rc = dk_acts_new(&w, path, &t, false, &sample_prov, err);
     dk_tokens_free(&t);
     if (rc < 0)
         return rc;

@@ -69,7 +69,7 @@ static dk_acts *extract(char *tokens, const char *what)
     dk_buf inputs = {0};
     const dk_extract_job job = {
         .pair = { .base = getenv("DK_TEST_MODEL"), .ft = ft, .dtype = "f32" }, .layers = layer, .n_layers = 1,
-        .base = true, .diff = true, .dtype = DK_H5_F32, .batch_rows = 1152, .tokens = tokens, .out = out,
+        .site = { false, false, true }, .base = true, .diff = true, .dtype = DK_H5_F32, .batch_rows = 1152, .tokens = tokens, .out = out,
         .inputs = &inputs, .provenance = no_provenance
     };
     dk_acts *a = NULL;

@@ -132,7 +132,6 @@ static void test_refused(const char *path)
         dk_scores_add_model(w, "a/b", &(dk_model_info){0}, NULL) < 0, "refused: odd names");
     tap(dk_scores_commit(&w, &err) < 0 && strstr(err.msg, "14 of 15") && !w &&
         access(path, F_OK) < 0, "refused: a score that misses rows");
-    tap(dk_scores_new(&w, "-", &t, NULL, NULL) < 0 && !w, "refused: standard output");
     dk_tokens_free(&t);
 }
 

@@ -32,7 +32,7 @@ static char *stream_text(const dk_tokens *t, size_t *n)
     int rc;
 
     dup2(fd, 1);
-    rc = dk_tokens_write(t, "-", &sample_prov, NULL);
+    rc = dk_tokens_write_json(t, &sample_prov, NULL);
     fflush(stdout);
     dup2(kept, 1);
     close(kept);

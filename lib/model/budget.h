@@ -1,0 +1,21 @@
+/* What a pair takes of memory, told before it is loaded. */
+#ifndef DK_MODEL_BUDGET_H
+#define DK_MODEL_BUDGET_H
+
+#include "model/pair.h"
+
+/* Bytes of the packed weights of one weight set. */
+double dk_weights_bytes(const dk_model_config *c, dk_dtype dtype, bool head);
+/* Bytes that one token of one lane takes on its way through a pass. */
+double dk_row_bytes(const dk_model_config *c, bool head);
+
+/* Sets p->free_bytes (what is left beside the weights) and p->most_rows.
+ * DK_ENOMEM if the weights and one block of rows do not fit into what spec
+ * allows. */
+int dk_pair_budget(dk_pair *p, const dk_pair_spec *spec, const dk_model_config *c, dk_dtype dtype, dk_err *err);
+
+/* Tokens of a lane in one pass: as wished, or as many as fit.  DK_ENOMEM if the
+ * longest text, which cannot be cut, does not. */
+int dk_pair_rows(size_t *rows, const dk_pair *p, size_t wished, size_t longest, dk_err *err);
+
+#endif
