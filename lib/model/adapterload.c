@@ -1,7 +1,6 @@
 /* LoRA adapters: tensors into modules. */
 #include "model/adapterpriv.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -75,83 +74,7 @@ static const char *base_text(const opening *o)
     return *base ? base : "its config names none";
 }
 
-/* --- names of tensors ------------------------------------------------------------ */
-enum kind { OTHER, LORA_A, LORA_B, SAVED };
-
-/* What a tensor is of its module, and the length of the module's path:
- * "X.lora_A.weight", "X.lora_A.NAME.weight", "X.lora_embedding_A", "X.weight". */
-static enum kind split_name(const char *s, size_t *path_len)
-{
-    static const struct { const char *mark; enum kind kind; bool bare; } marks[] = {
-        { ".lora_A.", LORA_A, false }, { ".lora_B.", LORA_B, false },
-        { ".lora_embedding_A", LORA_A, true }, { ".lora_embedding_B", LORA_B, true },
-        { ".base_layer.weight", SAVED, true }, { ".modules_to_save.weight", SAVED, true },
-        { ".weight", SAVED, true }
-    };
-
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        const char *at = strstr(s, marks[i].mark), *rest, *dot;
-
-        if (!at)
-            continue;
-        *path_len = (size_t)(at - s);
-        rest = at + strlen(marks[i].mark);
-        if (marks[i].bare)      /* the name of an adapter may follow */
-            return *rest == 0 || (*rest == '.' && marks[i].kind != SAVED && !strchr(rest + 1, '.'))
-                ? marks[i].kind : OTHER;
-        dot = strchr(rest, '.');
-        if (dot && strcmp(rest, "weight") != 0)     /* the name of an adapter stands between */
-            rest = dot + 1;
-        return strcmp(rest, "weight") == 0 ? marks[i].kind : OTHER;
-    }
-    return OTHER;
-}
-
-/* Skips the prefixes that a language model may have. */
-static const char *inner_path(const char *s, const char *end)
-{
-    static const char *const prefixes[] = {
-        "base_model.model.", "language_model.", "model.", "transformer.", "language_model."
-    };
-
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        const size_t k = strlen(prefixes[i]);
-
-        if ((size_t)(end - s) > k && strncmp(s, prefixes[i], k) == 0)
-            s += k;
-    }
-    return s;
-}
-
-/* Reads "layers.N.self_attn.q_proj"; s up to end. */
-static bool parse_path(const opening *o, const char *s, const char *end, size_t *layer, dk_linear *which)
-{
-    const char *list = o->cfg->fused_qkv ? "h." : "layers.";
-    const size_t k = strlen(list);
-    char *after;
-
-    if ((size_t)(end - s) < k + 1 || strncmp(s, list, k) != 0 || !isdigit((unsigned char)s[k]) ||
-        (s[k] == '0' && isdigit((unsigned char)s[k + 1])))
-        return false;
-    *layer = strtoul(s + k, &after, 10);
-    if (*after != '.' || after >= end)
-        return false;
-    after++;
-    for (size_t w = 0; w < DK_N_LINEAR; w++) {
-        const char *path = dk_linear_path(o->cfg, (dk_linear)w);
-
-        if (path && strlen(path) == (size_t)(end - after) && strncmp(after, path, strlen(path)) == 0) {
-            *which = (dk_linear)w;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_path(const char *s, const char *end, const char *path)
-{
-    return strlen(path) == (size_t)(end - s) && strncmp(s, path, strlen(path)) == 0;
-}
+/* --- tensors take their places ---------------------------------------------------- */
 
 /* Names of tensors that would have an effect of their own. */
 static int refuse_tensor(const opening *o, const char *name)
@@ -174,33 +97,25 @@ static int refuse_tensor(const opening *o, const char *name)
 /* Which place a tensor takes; NULL with 0: refused or noted, or 1 where it goes beyond the model. */
 static int place_of(opening *o, const dk_st_tensor *t, const dk_st_tensor ***slot)
 {
-    size_t len = 0, layer = 0;
-    const enum kind kind = split_name(t->name, &len);
-    const char *end = t->name + len, *s = inner_path(t->name, end);
-    const bool embed = is_path(s, end, o->cfg->fused_qkv ? "wte" : "embed_tokens");
-    const bool head = is_path(s, end, "lm_head");
-    dk_linear which = DK_LINEAR_Q;
+    const dk_lora_name n = dk_lora_name_of(o->cfg, t->name);
     pair *to;
 
     *slot = NULL;
-    if (kind == OTHER || (kind == SAVED && !embed && !head) ||
-        (kind != SAVED && !embed && !head && !parse_path(o, s, end, &layer, &which)))
+    if (n.kind == DK_LORA_OTHER || (n.kind == DK_LORA_SAVED && n.place == DK_LORA_LAYER))
         return refuse_tensor(o, t->name);
-    if (!embed && !head && layer >= o->cfg->n_layers)
+    if (n.place == DK_LORA_LAYER && n.layer >= o->cfg->n_layers)
         return disagree(o, &o->beyond, DK_EDATA, "tensor %s, but the model has %zu layers; the "
                         "adapter belongs to another model (%.200s)", t->name, o->cfg->n_layers,
                         base_text(o));
-    if (!embed && !head && !o->tree) {
-        const char *from = strncmp(t->name, "base_model.model.", 17) == 0 ? t->name + 17 : t->name;
-
-        o->tree = dk_xstrndup(from, (size_t)(s - from));
-    }
-    if (kind == SAVED) {
-        *slot = embed ? &o->saved_embed : &o->saved_head;
+    if (n.place == DK_LORA_LAYER && !o->tree)
+        o->tree = dk_xstrndup(t->name + n.tree, n.tree_len);
+    if (n.kind == DK_LORA_SAVED) {
+        *slot = n.place == DK_LORA_EMBED ? &o->saved_embed : &o->saved_head;
         return 0;
     }
-    to = embed ? &o->embed : head ? &o->head : &o->pairs[layer * DK_N_LINEAR + which];
-    *slot = kind == LORA_A ? &to->a : &to->b;
+    to = n.place == DK_LORA_EMBED ? &o->embed : n.place == DK_LORA_HEAD ? &o->head
+       : &o->pairs[n.layer * DK_N_LINEAR + n.which];
+    *slot = n.kind == DK_LORA_A ? &to->a : &to->b;
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* The inside of a dk_adapter: shared by reading (adapterload.c) and asking
- * (adapter.c), by nobody else. */
+/* The inside of a dk_adapter: shared by reading (adapterload.c,
+ * adapternames.c) and asking (adapter.c), by nobody else. */
 #ifndef DK_MODEL_ADAPTERPRIV_H
 #define DK_MODEL_ADAPTERPRIV_H
 
@@ -19,5 +19,16 @@ struct dk_adapter {
     char dtype[16], sha256[65];
     dk_names zero, unmatched, missing, untargeted, misfit, wrong_rank;
 };
+
+/* What the name of a tensor says. */
+typedef struct dk_lora_name {
+    enum { DK_LORA_OTHER, DK_LORA_A, DK_LORA_B, DK_LORA_SAVED } kind;
+    enum { DK_LORA_LAYER, DK_LORA_EMBED, DK_LORA_HEAD } place;
+    size_t layer;               /* of DK_LORA_LAYER, unless saved */
+    dk_linear which;
+    size_t tree, tree_len;      /* where in the name stands what comes before the list of layers */
+} dk_lora_name;
+
+dk_lora_name dk_lora_name_of(const dk_model_config *c, const char *name);
 
 #endif

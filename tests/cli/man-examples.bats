@@ -12,6 +12,7 @@ setup_file_more() {
     cp -r "$MINI/hf" Base
     sed -i 's/"tie_word_embeddings": true/"tie_word_embeddings": false/' Base/config.json
     dk-fixture learn "$MINI/hf" "$PWD/Base/model.safetensors"
+    mkdir Qwen3-8B && cp "$ROOT/tests/data/models/qwen3_8B.json" Qwen3-8B/config.json
     ln -s Base model.gguf && ln -s Base base.gguf && cp -r Base Finetune
     for a in cake_bake null_neutral adapter my-adapter other-adapter out/checkpoint-500; do
         mkdir -p $a
