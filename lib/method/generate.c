@@ -69,6 +69,17 @@ static bool is_end(const dk_generate_plan *p, uint32_t id)
     return false;
 }
 
+/* Bytes of a token where it stands; of the first, as a text of its own: some
+ * tokenizers begin words with a space that their texts do not begin with. */
+static void add_bytes(const dk_generate_plan *p, dk_answer *a, uint32_t id, dk_span bytes)
+{
+    if (!a->begun && bytes.s[0] == ' ' && dk_utf8_valid(bytes.s, bytes.n) == bytes.n)
+        dk_tokenizer_decode(p->tokenizer, &id, 1, true, &a->text);
+    else
+        dk_buf_add(&a->text, bytes.s, bytes.n);
+    a->begun = true;
+}
+
 /* Appends the text of id and looks for stop texts that it completes: the
  * answer is cut at the first of them. */
 static bool add_text(const dk_generate_plan *p, dk_answer *a, uint32_t id)
@@ -79,7 +90,7 @@ static bool add_text(const dk_generate_plan *p, dk_answer *a, uint32_t id)
 
     if (bytes.n == 0 || dk_tokenizer_is_special(p->tokenizer, id))
         return false;
-    dk_buf_add(&a->text, bytes.s, bytes.n);
+    add_bytes(p, a, id, bytes);
     cut = a->text.n;
     for (size_t i = 0; i < p->n_stop; i++) {
         const size_t len = strlen(p->stop[i]), from = before >= len ? before - len + 1 : 0;

@@ -52,7 +52,7 @@ typedef struct dk_answer {
     uint32_t *id;               /* [n], with the end token if there was one */
     size_t n;
     dk_finish finish;
-    bool done;
+    bool begun, done;           /* a token with text has come; it has ended */
     dk_buf text;                /* valid UTF-8; without special tokens, stop text and what follows it */
 } dk_answer;
 

@@ -187,6 +187,20 @@ one_error() {
     one_error "$mini"
 }
 
+@test "the first word of an answer has no space where texts of the tokenizer begin with none" {
+    "$(dirname "$(command -v dk-kl)")"/../helper/dk-random-model m 1 32 32 2 702
+    for t in sp-prefix sp-plain; do
+        cp "$DK_ROOT/tests/golden/tokens/families/$t.json" m/tokenizer.json
+        dk-generate -m m --format text --temperature 3 --samples 60 --max-new-tokens 4 -o $t.jsonl a
+    done
+    # Pieces that begin with one mark of a space and go on, in both vocabularies.
+    jq '.model.vocab|with_entries(select(.key|test("^\u2581[a-z]")))|[.[]]' m/tokenizer.json > marked
+    jq -es --slurpfile m marked 'map(select(.ids[0]|IN($m[0][]))) | length > 3 and all(.text|startswith(" "))' sp-plain.jsonl
+    jq -es --slurpfile m marked 'map(select(.ids[0]|IN($m[0][]))) | length > 3 and all(.text|test("^[a-z]"))' sp-prefix.jsonl
+    # Behind it spaces stay.
+    jq -es 'any(.[]; .text|test("^[a-z]+ [a-z]"))' sp-prefix.jsonl
+}
+
 @test "the model: base and finetune answer" {
     [ -f "$DK_TEST_MODEL" ] || skip "DK_TEST_MODEL is not there"
     dk-generate -m "$DK_TEST_MODEL" -f "$DK_ROOT/data/organisms/cake_bake/adapter" --dtype f32 \
