@@ -1,6 +1,6 @@
 # pipelines/pair.mk: the words of `make diff`, and the folder of its results.
 #   make diff BASE=MODEL FT=MODEL [NULL=MODEL] [TEXT=FILE] [OUT=DIR] [METHODS="kl ..."]
-#             [SAMPLES=64] [TOKENS=64] [TOP=100] [POSITIONS=5] [LAYERS=0.5]
+#             [SAMPLES=64] [TOKENS=64] [TOP=100] [POSITIONS=5] [LAYERS=0.5,1.0]
 #             [DTYPE=auto] [FORMAT=auto] [COLUMN=] [PROMPTS=FILE]
 # A MODEL is a GGUF file, a checkpoint folder, OWNER/NAME[@REVISION] of a hub or a
 # name of the catalogue; FT and NULL may be adapters, and folders of a repository.
@@ -9,7 +9,7 @@ SAMPLES ?= 64
 TOKENS  ?= 64
 TOP     ?= 100
 POSITIONS ?= 5
-LAYERS  ?= 0.5
+LAYERS  ?= 0.5,1.0
 DTYPE   ?= auto
 FORMAT  ?= auto
 COLUMN  ?=

@@ -26,7 +26,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "max-samples", samples, "64", 1, 1e15, "the first N texts"),
     DK_INT(struct params, 0, "max-tokens", tokens, "64", 1, 1e9, "the first N tokens of each"),
     DK_INT(struct params, 'k', "top-k", top, "100", 1, 1 << 20, "length of the lists of raised tokens"),
-    DK_STR(struct params, 'l', "layers", layers, "0.5", "activations behind these blocks (dk-extract)"),
+    DK_STR(struct params, 'l', "layers", layers, "0.5,1.0", "activations behind these blocks (dk-extract)"),
     DK_INT(struct params, 0, "positions", positions, "5", 0, 1 << 24, "their means at the first N tokens; 0: all"),
     DK_OUT(struct params, out, NULL, "folder of the results (default: results/diff/BASE/FT)"),
     DK_FLAG(struct params, 0, "plan", plan, "only say what would run"),

@@ -12,7 +12,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     [[ "$output" == *"  other "* ]]
     [[ "$output" == *"what mine raises on t, and the null does not"* ]]
     for f in check.jsonl pair.json summary.txt summary.json index.html tokens/t.tok.h5 kl/t.score.h5 kl/t.jsonl \
-             diff_mining/t.topk.score.h5 diff_mining/t.top_k_occurring.jsonl activation_difference_lens/t.act.h5 \
+             diff_mining/t.top_k_occurring.jsonl activation_difference_lens/t.act.h5 \
              activation_difference_lens/t.dir.h5 activation_difference_lens/t.means.jsonl \
              activation_difference_lens/t.lens.jsonl; do
         [ -s r/$f ]
@@ -21,16 +21,16 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
         jq -es 'length > 0' r/$m.jsonl
     done
     [ "$(jq -r .lane r/kl/t.jsonl | tr '\n' ' ')" = "ft other " ]
-    # 5 positions and the whole, of base, ft, diff and the null
-    [ "$(jq -s 'map(select(.what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 6 ]
+    # 5 positions and the whole of two layers, of base, ft, diff and the null
+    [ "$(jq -s 'map(select(.what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 12 ]
     [ "$(compare --null other/adapter 2> /dev/null)" = "$(cat r/summary.txt)" ]
     [ -z "$(did compare --null other/adapter)" ]
-    [ "$(did compare --null other/adapter -k 7)" = "lens t mine t summary mine topk t " ]
+    [ "$(did compare --null other/adapter -k 7)" = "kl t lens t mine t summary mine " ]
     [ "$(did compare --null other/adapter -k 7 --positions 3)" = "lens t mean t summary mine " ]
     [ "$(did compare --null other/adapter -k 7 --positions 3 --layers 0,1)" = "extract t lens t mean t summary mine " ]
     echo '{"text": "and a third one that is here"}' >> t.jsonl
     [ "$(did compare --null other/adapter -k 7 --positions 3 --layers 0,1)" = \
-      "extract t kl t lens t mean t mine t summary mine tokens t topk t " ]
+      "extract t kl t lens t mean t mine t summary mine tokens t " ]
 }
 
 @test "one method, answers on request, a plan" {
@@ -42,6 +42,16 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     [[ "$output" == *'asked "hello"'* ]]
     [ ! -e r/diff_mining ]
     [ ! -e r/activation_difference_lens ]
+}
+
+@test "both measures come from one pass, and are what each gives alone" {
+    compare
+    [ ! -e r/diff_mining/t.topk.score.h5 ]
+    dk-diff -t 1 base mine/adapter --text t.jsonl -o k --methods kl
+    dk-diff -t 1 base mine/adapter --text t.jsonl -o d --methods diff_mining
+    [ -e d/diff_mining/t.topk.score.h5 ]
+    cmp r/kl/t.jsonl k/kl/t.jsonl
+    cmp r/diff_mining/t.top_k_occurring.jsonl d/diff_mining/t.top_k_occurring.jsonl
 }
 
 @test "make diff is the same" {
@@ -122,10 +132,10 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
         "$(printf 'the cat sat on the mat %.0s' {1..20})" > c.jsonl
     run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text s.jsonl -o r
     [[ "$stderr" == *"dk-mean: warning: "*"no document has 5 positions: the first 2 are taken"* ]]
-    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/s.means.jsonl)" = "[0,1,null]" ]
+    [ "$(jq -s 'map(select(.what == "diff" and .layer == 0).position)' -c r/activation_difference_lens/s.means.jsonl)" = "[0,1,null]" ]
     run -0 --separate-stderr dk-diff -t 1 base mine/adapter --text c.jsonl -o r
     [[ "$stderr" == *"no chat reaches an answer: positions count from its start"* ]]
-    [ "$(jq -s 'map(select(.what == "diff").position)' -c r/activation_difference_lens/c.means.jsonl)" = "[0,1,2,3,4,null]" ]
+    [ "$(jq -s 'map(select(.what == "diff" and .layer == 0).position)' -c r/activation_difference_lens/c.means.jsonl)" = "[0,1,2,3,4,null]" ]
 }
 
 @test "standard input is kept under the name of its content" {
