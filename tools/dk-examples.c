@@ -18,7 +18,7 @@ struct params {
 static const dk_opt opts[] = {
     DK_PATH(struct params, 'm', "model", model, NULL, "the model whose tokenizer made the ids"),
     DK_GROUP("what to rank"),
-    DK_LIST(struct params, 0, "score", score, NULL, "by this score (default: all that say how different the lane is)"),
+    DK_LIST(struct params, 0, "score", score, NULL, "by this score, or those of a pattern as norm/*/ft (default: all that say how different the lane is)"),
     DK_STR(struct params, 'l', "lane", lane, "ft", "whose scores; the other lanes stand beside it"),
     DK_CHOICE(struct params, 0, "by", by, "both", "extreme|mean|both", "rank texts by their extreme value or their mean"),
     DK_CHOICE(struct params, 0, "side", side, "top", "top|bottom|both", "list the highest, the lowest"),

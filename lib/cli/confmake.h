@@ -8,7 +8,7 @@
 /* Appends "PREFIX.KEY := VALUE" for every key, then PREFIX.model, model.path,
  * model.fetch (its name if dk-fetch must get it), adapter, nulls, null.NAME,
  * METHOD.sets, set.NAME.{path,format,column}, diff_mining.orderings,
- * activation_difference_lens.depths, probes. */
+ * METHOD.depths, probes. */
 int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c, dk_buf *result,
                  dk_err *err);
 

@@ -1,6 +1,7 @@
 /* Examples: every text has one value, and all of them are ranked. */
 #include "method/examples.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,28 +285,43 @@ static bool default_score(const struct work *w, const dk_score_info *x)
            slash && strcmp(slash + 1, w->plan->lane) == 0;
 }
 
+/* All that a pattern names; what has no values of single tokens is no match, unless it is named itself. */
+static int named_scores(dk_buf *out, struct work *w, const char *pattern, dk_err *err)
+{
+    const char *path = dk_h5_path(dk_scores_file(w->s));
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < dk_scores_n(w->s); i++) {
+        const dk_score_info *x = dk_scores_at(w->s, i);
+
+        if (fnmatch(pattern, x->name, 0) != 0 || x->kind >= DK_SCORE_VOCAB_I64)
+            continue;
+        if (x->kind == DK_SCORE_DENSE && x->k == 1)
+            rc = one_score(out, w, x, err);
+        else if (strcmp(pattern, x->name) == 0)
+            rc = dk_fail(err, DK_EDATA, "%s: %s is not one value a token", path, x->name);
+        else
+            continue;
+        n++;
+    }
+    return rc < 0 || n ? rc : dk_fail(err, DK_EDATA, "%s has no score %s", path, pattern);
+}
+
 static int all_scores(dk_buf *out, struct work *w, dk_err *err)
 {
     const char *path = dk_h5_path(dk_scores_file(w->s));
     size_t n = 0;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < w->plan->n_scores; i++, n++) {
-        const dk_score_info *x = dk_scores_find(w->s, w->plan->score[i], false);
-
-        if (!x)
-            rc = dk_fail(err, DK_EDATA, "%s has no score %s", path, w->plan->score[i]);
-        else if (x->kind != DK_SCORE_DENSE || x->k != 1)
-            rc = dk_fail(err, DK_EDATA, "%s: %s is not one value a token", path, x->name);
-        else
-            rc = one_score(out, w, x, err);
-    }
+    for (size_t i = 0; rc == 0 && i < w->plan->n_scores; i++)
+        rc = named_scores(out, w, w->plan->score[i], err);
     for (size_t i = 0; rc == 0 && w->plan->n_scores == 0 && i < dk_scores_n(w->s); i++)
         if (default_score(w, dk_scores_at(w->s, i))) {
             rc = one_score(out, w, dk_scores_at(w->s, i), err);
             n++;
         }
-    if (rc == 0 && n == 0)
+    if (rc == 0 && w->plan->n_scores == 0 && n == 0)
         rc = dk_fail(err, DK_EDATA, "%s has no score of lane '%s' that says how different it is; name one with --score",
                      path, w->plan->lane);
     return rc;

@@ -11,7 +11,7 @@
 #include "text/tokenizer.h"
 
 typedef struct dk_example_plan {
-    char *const *score;             /* [n_scores] names; none: the lane's that say "more different" */
+    char *const *score;             /* [n_scores] names or patterns; none: the lane's that say "more different" */
     size_t n_scores;
     const char *lane;
     bool by[2], side[2];            /* by the extreme, by the mean; top, bottom */

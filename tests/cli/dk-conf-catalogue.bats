@@ -167,7 +167,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)): '
+    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |
@@ -175,7 +175,7 @@ EOF
     grep -E '^(activation_(analysis|difference_lens|oracle)|crosscoder|diff_mining|kl|pca|sae_difference|weight_amplification)\.' \
         shown | sed -E 's/ +# (default|organism), .*//' | sed "$plain" | grep -Ev "$ours" | sort > got
     # The organism sets the sizes of those that run.
-    local sizes='^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): '
+    local sizes='^(kl|diff_mining|activation_analysis)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): '
     grep -vE "$sizes" want > want.1
     grep -vE "$sizes" got > got.1
     diff want.1 got.1
@@ -191,7 +191,7 @@ EOF
     [ "$output" = 64 ]
     run -2 --separate-stderr conf show method=pca pca.training.batch_size=many
     one_error dk-conf
-    for m in activation_analysis activation_oracle crosscoder pca sae_difference weight_amplification; do
+    for m in activation_oracle crosscoder pca sae_difference weight_amplification; do
         run -2 --separate-stderr conf make method=$m
         [ "$stderr" = "dk-conf: error: method '$m' is not built yet" ]
         [ -z "$output" ]

@@ -86,6 +86,13 @@ by_doc() {
     [ "$(ex -k 1 "$K" | jq -r '[.score, .unit, .by] | join(" ")' | tr '\n' ',')" = "kl/ft nats extreme,kl/ft nats mean," ]
 }
 
+@test "patterns name several scores, in the order of the file" {
+    run -0 ex -k 1 --by mean --score 'norm/*' --score 'norm_diff/*/ft' "$X"
+    [ "$(jq -r .score <<< "$output" | tr '\n' ' ')" = "norm/L01/resid_post/base norm/L01/resid_post/ft norm/L01/resid_post/null norm_diff/L01/resid_post/ft " ]
+    run -1 --separate-stderr ex --score 'norm/*/nobody' "$X"
+    failed dk-examples x.score.h5 "norm/*/nobody"
+}
+
 @test "several files: a list for each; equal values in the order of the corpus" {
     ex -k 2 --by mean "$K" "$X" > both
     { ex -k 2 --by mean "$K"; ex -k 2 --by mean "$X"; } | cmp - both

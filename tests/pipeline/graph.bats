@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean lens generate report; do
+    for t in check tokenize kl topk mine extract mean norms examples lens generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -191,6 +191,38 @@ lines() { printf '%s\n' "$@" | sort; }
     [ "$real" = "$(lines 'check cake_bake' 'tokens general-a' {extract,mean}' cake_bake general-a')" ]
     run -2 --separate-stderr mk cake_bake 'activation_difference_lens.layers=[]'
     [[ "$stderr" == *"names no layer"* ]]
+}
+
+@test "activation_analysis: only when it is named, and what its keys do" {
+    stages cake_bake/activation_analysis
+    [ "$real" = "$(lines 'check cake_bake' 'tokens '{cake_bake,general-a,chat} 'analysis extract cake_bake '{cake_bake,general-a,chat} \
+        'norms cake_bake '{cake_bake,general-a,chat} 'examples cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q 'dk-extract .*--lanes base,ft,null_neutral .*--layers 0.5 ' stub/log
+    grep -q 'dk-norms --skip-first 0 -m ' stub/log
+    grep -qF -- "--score norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft -k 100 " stub/log
+    stages cake_bake/activation_analysis
+    [ -z "$real" ]
+    stages cake_bake/activation_analysis model.ignore_first_n_tokens_per_sample_during_training=2
+    [ "$(grep -c ^norms <<< "$real")" = 3 ]
+    ! grep -q extract <<< "$real"
+    grep -q 'dk-norms --skip-first 2 ' stub/log
+    stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false
+    [ -z "$(grep -v '^norms\|^examples' <<< "$real")" ]
+    stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false activation_analysis.num_examples=7 \
+        activation_analysis.include_full_messages=false activation_analysis.include_all_token_norms=false
+    [ "$real" = "$(lines 'examples cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q -- '-k 7 --no-text --no-values' stub/log
+    stages cake_bake/activation_analysis 'activation_analysis.layers=[3,1.0]' activation_analysis.use_chat_dataset=false OUT=other
+    [ "$(grep -c extract <<< "$real")" = 2 ]
+    grep -q 'dk-extract .*--layers 3,1.0 ' stub/log
+    stages cake_bake OUT=other
+    ! grep -q 'analysis\|norms' <<< "$real"
+    run -2 --separate-stderr mk cake_bake/activation_analysis 'activation_analysis.statistics=[mean]'
+    [[ "$stderr" == *"dk-norms writes all of them"* ]]
+    run -2 --separate-stderr mk cake_bake/activation_analysis activation_analysis.num_workers=2
+    [[ "$stderr" == *"only the default '4' is accepted: nothing is loaded in the background"* ]]
+    run -2 --separate-stderr mk cake_bake/activation_analysis activation_analysis.use_{chat,pretraining,training}_dataset=false
+    [[ "$stderr" == *"no kind of data set is in use"* ]]
 }
 
 @test "values with commas and blanks arrive whole" {

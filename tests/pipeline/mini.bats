@@ -38,6 +38,19 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     [ "$(wc -l <<< "$plan")" = 5 ]
 }
 
+@test "activation_analysis: norms and the texts where they are largest" {
+    aa() { "$@" cake_bake/activation_analysis activation_analysis.max_samples=4 activation_analysis.max_tokens_per_sample=16 activation_analysis.num_examples=2; }
+    run -0 aa mk
+    p=r/mini/cake_bake/activation_analysis
+    for s in cake_bake general-a chat; do
+        [ "$(jq -r 'select(.lane == "ft") | .metric' $p/$s.jsonl | uniq | tr '\n' ' ')" = "norm norm_diff cos_dist relative mean_diff " ]
+        [ "$(jq -r '"\(.score) \(.by) \(.rank)"' $p/$s.examples.jsonl | wc -l)" = 16 ]
+        grep -q mean_token_ $p/$s.jsonl
+        [ -s $p/$s.dir.h5 ]
+    done
+    [ -z "$(aa would)" ]
+}
+
 @test "a template and the thinking switch of the configuration reach the tools" {
     mk cake_bake/answers
     ! grep -q template_ r/mini/cake_bake/answers.jsonl
