@@ -6,7 +6,7 @@
 
 # --- the tools come first: they answer what the stages depend on -------------
 STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
-               dk-mean dk-lens dk-generate dk-report
+               dk-mean dk-pca dk-lens dk-generate dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk
@@ -117,6 +117,8 @@ tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3).tok.h5
 tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
+# Those that run only when a goal names them, as in cake_bake/pca.
+CALLED   = $(filter-out $(ON_CALL),$(METHODS)) $(foreach m,$(ON_CALL),$(if $(findstring /$m,$(MAKECMDGOALS)),$m))
 # Methods of the catalogue that have no graph: dk-conf says so.
 UNBUILT := $(filter-out $(METHODS),$(basename $(notdir $(wildcard $(CONFIGS)/method/*.yaml))))
 
@@ -135,13 +137,13 @@ organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.m
 organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
-organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(METHODS),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
+organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
 
 define organism
 $(eval $(call organism_vars,$1))
 $(call model_file,$(C.model.path),$(C.model.fetch))
 $(call organism_check,$1)
-$(foreach m,$(METHODS),$(call $m_stages,$1))
+$(foreach m,$(CALLED),$(call $m_stages,$1))
 $(if $(C.probes),$(call organism_answers,$1))
 $(call organism_pair,$1)
 $(call organism_summary,$1)

@@ -131,26 +131,68 @@ static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_con
     return rc;
 }
 
-static int kl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
-                   const dk_conf *c, dk_err *err)
+static bool use(const dk_conf *c, const char *method, const char *family)
 {
+    char *key = dk_xasprintf("%s.datasets.use_%s_dataset", method, family);
+    const bool yes = dk_conf_true(c, key);
+
+    dk_free(key);
+    return yes;
+}
+
+/* The sets of a method that reads kinds of text: METHOD.sets. */
+static int family_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix, const dk_conf *c,
+                       const char *method, dk_err *err)
+{
+    char *name = dk_xasprintf("%s.sets", method);
     dk_buf list = {0};
     int rc = 0;
 
-    if (dk_conf_true(c, "kl.datasets.use_training_dataset") && dk_conf_find(c, "organism.dataset.id")) {
-        const char *name = dk_conf_text(c, "organism.name");
+    if (use(c, method, "training") && dk_conf_find(c, "organism.dataset.id")) {
+        const char *own = dk_conf_text(c, "organism.name");
 
-        rc = set_vars(out, prefix, c, "organism.dataset", name, err);
-        dk_buf_adds(&list, name);
+        rc = set_vars(out, prefix, c, "organism.dataset", own, err);
+        dk_buf_adds(&list, own);
     }
-    if (rc == 0 && dk_conf_true(c, "kl.datasets.use_pretraining_dataset"))
+    if (rc == 0 && use(c, method, "pretraining"))
         rc = named_sets(out, &list, sets, at, prefix, c, "datasets.pretraining", "pretraining", err);
-    if (rc == 0 && dk_conf_true(c, "kl.datasets.use_chat_dataset"))
+    if (rc == 0 && use(c, method, "chat"))
         rc = named_sets(out, &list, sets, at, prefix, c, "datasets.chat", "chat", err);
     if (rc == 0)
-        var(out, prefix, "kl.sets", list.s);
+        var(out, prefix, name, list.s);
     dk_buf_free(&list);
+    dk_free(name);
     return rc;
+}
+
+/* METHOD.depths: the list METHOD.layers with commas; null is the middle. */
+static int depths_var(dk_buf *out, const char *prefix, const dk_conf *c, const char *method, dk_err *err)
+{
+    char *key = dk_xasprintf("%s.layers", method), *name = dk_xasprintf("%s.depths", method);
+    const dk_setting *l = dk_conf_find(c, key);
+    dk_buf depths = {0};
+    int rc = 0;
+
+    if (l && l->kind == DK_YAML_NULL)
+        dk_buf_adds(&depths, "0.5");
+    for (size_t i = 0; l && l->list && i < l->list->n; i++)
+        dk_buf_addf(&depths, "%s%s", i ? "," : "", l->list->item[i].text ? l->list->item[i].text : "");
+    if (depths.n == 0)
+        rc = dk_fail(err, DK_EUSAGE, "%s names no layer", key);
+    else
+        var(out, prefix, name, depths.s);
+    dk_buf_free(&depths);
+    dk_free(key);
+    dk_free(name);
+    return rc;
+}
+
+static int pca_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix, const dk_conf *c,
+                    dk_err *err)
+{
+    int rc = family_sets(out, sets, at, prefix, c, "pca", err);
+
+    return rc == 0 ? depths_var(out, prefix, c, "pca", err) : rc;
 }
 
 static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
@@ -174,22 +216,14 @@ static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at,
 static int adl_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
                     const dk_conf *c, dk_err *err)
 {
-    const dk_setting *l = dk_conf_find(c, "activation_difference_lens.layers");
-    dk_buf list = {0}, depths = {0};
+    dk_buf list = {0};
     int rc = named_sets(out, &list, sets, at, prefix, c, "activation_difference_lens.datasets", "pretraining",
                         err);
 
-    for (size_t i = 0; l && l->list && i < l->list->n; i++)
-        dk_buf_addf(&depths, "%s%s", i ? "," : "", l->list->item[i].text ? l->list->item[i].text : "");
-    if (rc == 0 && depths.n == 0)
-        rc = dk_fail(err, DK_EUSAGE, "activation_difference_lens.layers names no layer");
-    if (rc == 0) {
+    if (rc == 0)
         var(out, prefix, "activation_difference_lens.sets", list.s);
-        var(out, prefix, "activation_difference_lens.depths", depths.s);
-    }
     dk_buf_free(&list);
-    dk_buf_free(&depths);
-    return rc;
+    return rc == 0 ? depths_var(out, prefix, c, "activation_difference_lens", err) : rc;
 }
 
 /* An organism's finetune of this model, an adapter or full weights; NULL: none. */
@@ -288,11 +322,13 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = null_vars(&out, &hubs, at, prefix, c, err);
     var(&out, prefix, "hubs", hubs.s);
     if (rc == 0 && dk_conf_find(c, "kl.name"))
-        rc = kl_sets(&out, &sets, at, prefix, c, err);
+        rc = family_sets(&out, &sets, at, prefix, c, "kl", err);
     if (rc == 0 && dk_conf_find(c, "diff_mining.name"))
         rc = mining_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && dk_conf_find(c, "activation_difference_lens.name"))
         rc = adl_sets(&out, &sets, at, prefix, c, err);
+    if (rc == 0 && dk_conf_find(c, "pca.name"))
+        rc = pca_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && probes)
         rc = path_var(&out, prefix, "probes", c, probes, err);
     else
