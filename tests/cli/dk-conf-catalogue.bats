@@ -175,7 +175,7 @@ EOF
     grep -E '^(activation_(analysis|difference_lens|oracle)|crosscoder|diff_mining|kl|pca|sae_difference|weight_amplification)\.' \
         shown | sed -E 's/ +# (default|organism), .*//' | sed "$plain" | grep -Ev "$ours" | sort > got
     # The organism sets the sizes of those that run.
-    local sizes='^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): '
+    local sizes='^(kl|diff_mining)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): |^pca\.(layers|datasets\.ignore_[a-z_]+): '
     grep -vE "$sizes" want > want.1
     grep -vE "$sizes" got > got.1
     diff want.1 got.1

@@ -197,18 +197,20 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/pca
     [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
         'pca extract cake_bake '{cake_bake,general-a,chat})" ]
-    grep -q 'dk-extract .*--lanes base,ft --what diff --layers 0.5 ' stub/log
-    grep -qx 'dk-pca -k 0 --what diff --skip-first 0 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
+    grep -q 'dk-extract .*--lanes base,ft --what diff --layers 0.5,1.0 ' stub/log
+    grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
     grep -q 'dk-lens .*--first 10 -k 20 ' stub/log
     stages cake_bake/pca
     [ -z "$real" ]
     stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
-        pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=1
+        pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
     [ "$real" = "$(lines 'pca cake_bake' 'pca lens cake_bake')" ]
-    grep -q 'dk-pca -k 7 --what diff --negate --skip-first 1 --max-rows 1000 --incremental --batch-size 512 ' stub/log
+    grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$real")" = 2 ]
     grep -q 'dk-extract .*--what base --layers 3,1.0 ' stub/log
+    stages cake_bake/pca pca.layers=null OUT=third
+    grep -q 'dk-extract .*--what diff --layers 0.5 ' stub/log
     stages cake_bake OUT=other
     ! grep -q pca <<< "$real"
     run -2 --separate-stderr mk cake_bake/pca pca.training.target=difference
