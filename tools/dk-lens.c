@@ -8,7 +8,7 @@
 
 struct params {
     const char *model, *dtype, *out;
-    int64_t k;
+    int64_t k, first;
     dk_strs query, what;
 };
 
@@ -19,6 +19,7 @@ static const dk_opt opts[] = {
     DK_LIST(struct params, 0, "query", query, NULL,
             "also give rank and probability of the tokens of TEXT (repeat the option)"),
     DK_LIST(struct params, 0, "what", what, NULL, "only directions of these lanes: base, ft, diff, diff.NAME"),
+    DK_INT(struct params, 0, "first", first, "0", 0, 1 << 24, "only the first N directions of each lane at each layer; 0: all"),
     DK_OUT(struct params, out, "-", "write the table to FILE (JSON lines)"),
     DK_END
 };
@@ -48,7 +49,7 @@ static int check_tokenizer(const dk_tokenizer *tok, const dk_dirs *d, const char
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
-    const dk_lens_plan plan = { (size_t)p->k, p->query.v, p->query.n, p->what.v, p->what.n };
+    const dk_lens_plan plan = { (size_t)p->k, p->query.v, p->query.n, p->what.v, p->what.n, (size_t)p->first };
     dk_tokenizer *tok = NULL;
     dk_model *m = NULL;
     dk_dirs *d = NULL;

@@ -195,6 +195,14 @@ static int analysis_sets(dk_buf *out, struct sets *sets, const dk_conf_places *a
     return rc == 0 ? depths_var(out, prefix, c, "activation_analysis", err) : rc;
 }
 
+static int pca_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix, const dk_conf *c,
+                    dk_err *err)
+{
+    int rc = family_sets(out, sets, at, prefix, c, "pca", err);
+
+    return rc == 0 ? depths_var(out, prefix, c, "pca", err) : rc;
+}
+
 static int mining_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix,
                        const dk_conf *c, dk_err *err)
 {
@@ -329,6 +337,8 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = adl_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && dk_conf_find(c, "activation_analysis.name"))
         rc = analysis_sets(&out, &sets, at, prefix, c, err);
+    if (rc == 0 && dk_conf_find(c, "pca.name"))
+        rc = pca_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && probes)
         rc = path_var(&out, prefix, "probes", c, probes, err);
     else

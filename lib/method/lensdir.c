@@ -95,7 +95,7 @@ struct work {
     const dk_model *m;
     const dk_tokenizer *tok;
     const dk_dirs *d;
-    size_t k;
+    size_t k, first;
     struct query *query;            /* a token each */
     size_t n_query;
     uint32_t *id;                   /* [k] */
@@ -217,12 +217,12 @@ static int put_set(const struct work *w, const dk_dir_set *s, dk_err *err)
 {
     const dk_dir_set *null[MAX_NULLS];
     dk_lens_view view[1 + MAX_NULLS] = {{0}};
-    const size_t n_nulls = nulls_of(w->d, s, null);
+    const size_t n_nulls = nulls_of(w->d, s, null), all = w->first && w->first < s->n ? w->first : s->n;
     int rc = 0;
 
     for (int inverse = 0; inverse < 2; inverse++)
-        for (size_t first = 0, n; rc == 0 && first < s->n; first += n) {
-            n = s->n - first < SLICE ? s->n - first : SLICE;
+        for (size_t first = 0, n; rc == 0 && first < all; first += n) {
+            n = all - first < SLICE ? all - first : SLICE;
             rc = put_slice(w, s, first, n, inverse, null, n_nulls, view, err);
         }
     return rc;
@@ -274,7 +274,7 @@ static int check_names(const dk_dirs *d, const dk_lens_plan *plan, const char *p
 int dk_lens_table(dk_buf *out, const dk_model *m, dk_tokenizer *tok, const dk_dirs *d,
                   const dk_lens_plan *plan, const char *path, dk_err *err)
 {
-    struct work w = { .out = out, .m = m, .tok = tok, .d = d };
+    struct work w = { .out = out, .m = m, .tok = tok, .d = d, .first = plan->first };
     int rc = check_names(d, plan, path, err);
 
     w.k = plan->k < m->config.vocab ? plan->k : m->config.vocab;

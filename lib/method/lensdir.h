@@ -37,6 +37,7 @@ typedef struct dk_lens_plan {
     size_t n_query;
     char *const *what;              /* lanes: NULL: all */
     size_t n_what;
+    size_t first;                   /* directions of each lane at each layer; 0: all */
 } dk_lens_plan;
 
 /* Appends one line a token (fields: dk-formats(5)).  path names the directions. */

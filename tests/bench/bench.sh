@@ -50,6 +50,11 @@ awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
 "$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
 "$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
+ours=$("$B/bench/bench_pca" "$tmp/rows" 200000 576) || exit 1
+peer=$(OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer_pca.py "$tmp/rows" 576 32768 2> /dev/null) || peer=
+rm -f "$tmp/rows"
+echo "components: 200000 rows of 576, all: $ours (seconds, of all cores, first variance)${peer:+; IncrementalPCA of scikit-learn, batches of 32768: $peer}"
+
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
     sed -n 's/^dk-generate: \(.*sequences at once.*\)/generate: \1/p'

@@ -167,7 +167,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)): '
+    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+)): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |
@@ -175,7 +175,7 @@ EOF
     grep -E '^(activation_(analysis|difference_lens|oracle)|crosscoder|diff_mining|kl|pca|sae_difference|weight_amplification)\.' \
         shown | sed -E 's/ +# (default|organism), .*//' | sed "$plain" | grep -Ev "$ours" | sort > got
     # The organism sets the sizes of those that run.
-    local sizes='^(kl|diff_mining|activation_analysis)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): '
+    local sizes='^(kl|diff_mining|activation_analysis)\..*(max_samples|max_tokens_per_sample|use_chat_dataset)|^activation_difference_lens\.(max_samples|n|layers): |^pca\.(layers|datasets\.ignore_[a-z_]+): '
     grep -vE "$sizes" want > want.1
     grep -vE "$sizes" got > got.1
     diff want.1 got.1
@@ -192,12 +192,13 @@ EOF
     run -2 --separate-stderr conf show method=pca pca.training.batch_size=many
     one_error dk-conf
     for m in activation_oracle crosscoder pca sae_difference weight_amplification; do
+    for m in activation_analysis activation_oracle crosscoder sae_difference weight_amplification; do
         run -2 --separate-stderr conf make method=$m
         [ "$stderr" = "dk-conf: error: method '$m' is not built yet" ]
         [ -z "$output" ]
     done
-    run -2 --separate-stderr conf show pca.training.batch_size=3
-    [[ "$stderr" == *"'pca.training.batch_size' belongs to a method that is not built yet"* ]]
+    run -2 --separate-stderr conf show sae_difference.training.k=3
+    [[ "$stderr" == *"'sae_difference.training.k' belongs to a method that is not built yet"* ]]
     run -2 --separate-stderr conf show method=pcaa
     [[ "$stderr" == *"did you mean 'pca'?" ]]
 }
@@ -250,7 +251,7 @@ EOF
     sed -i 's,adapter_id: data/organisms/cake_bake/adapter,adapter_id: data/organisms/cake_bake/adaptor,' \
         configs/organism/cake_bake.yaml
     sed -i 's/^id: .*//' configs/dataset/c4_c4.yaml
-    echo 'x: [' > configs/method/pca.yaml
+    echo 'x: [' > configs/method/crosscoder.yaml
     sed -i 's/^adapters: .*/adapters: 3/' configs/amplification/default_2x.yaml
     run -2 --separate-stderr $mine "" check
     one_error dk-conf
@@ -260,7 +261,7 @@ EOF
         "model 'qwen3_1_7B_Base': its key 'name'" "kansas_fda': finetune 'default' of 'qwen3_1_7B' has both" \
         "null_self': nulls: there is no organism 'nobody'" "null_neutral': organism.probes: there is no local path" \
         "cake_bake': organism.finetuned_models.SmolLM2-135M.default.adapter_id: there is no local path" \
-        "dataset 'c4_c4': dataset.id has no value" "pca.yaml:" "default_2x.yaml:4: amplification.adapters: 3 is an integer"; do
+        "dataset 'c4_c4': dataset.id has no value" "crosscoder.yaml:" "default_2x.yaml:4: amplification.adapters: 3 is an integer"; do
         [[ "$output" == *"$what"* ]] || { echo "$what"; false; }
     done
 }

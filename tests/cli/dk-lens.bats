@@ -63,6 +63,14 @@ golden() {
     [ "$(jq -c 'select(.what == "ft" and .position == 1 and .inverse and .rank == 1) | [.layer, .site, .dataset_id, .piece != "", .null]' all.jsonl)" = '[1,"resid_post","ids",true,{}]' ]
 }
 
+@test "the first directions of each lane, as in the whole list" {
+    lens -k 3 "$D" | jq -c 'select(.position == 0 or .position == 1)' > want
+    [ "$(wc -l < want)" -ge 48 ]
+    lens -k 3 --first 2 "$D" | cmp - want
+    lens -k 3 "$D" > want
+    lens -k 3 --first 1000 "$D" | cmp - want
+}
+
 @test "query: rank and probability of one's own tokens, as in the whole list" {
     lens -k 512 -o all.jsonl "$D"
     lens -k 0 --query " the" --query "the cat" -o q.jsonl "$D"

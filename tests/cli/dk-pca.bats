@@ -89,6 +89,10 @@ variances() {
     rows "$A" L01/resid_post/diff | head -n 50 > half
     cat half half | variances x.dir.h5 L01/resid_post/diff
     dirs x.dir.h5 L01/resid_post/diff/variance | each | paste got - | near 2e-6
+    dk-pca -k 3 --max-rows 70 --skip-first 2 --layers 1 "$A" > a
+    dk-extract --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" --layers 0,1 --store f32 --what base,ft,diff -o - "$T" |
+        dk-pca -k 3 --max-rows 70 --skip-first 2 --layers 1 - | cmp - a
+    [ "$(jq .count a | sort -u)" = 70 ]
     run -1 --separate-stderr dk-pca --skip-first 40 "$A"
     failed dk-pca all.act.h5 "first 40"
 }

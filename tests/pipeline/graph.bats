@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms examples lens generate report; do
+    for t in check tokenize kl topk mine extract mean norms examples pca lens generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -225,6 +225,34 @@ lines() { printf '%s\n' "$@" | sort; }
     [[ "$stderr" == *"no kind of data set is in use"* ]]
 }
 
+@test "pca: only when it is named, of all kinds of text together, and what its keys do" {
+    stages cake_bake/pca
+    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
+        'pca extract cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q 'dk-extract .*--lanes base,ft --what diff --layers 0.5,1.0 ' stub/log
+    grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
+    grep -q 'dk-lens .*--first 10 -k 20 ' stub/log
+    stages cake_bake/pca
+    [ -z "$real" ]
+    stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
+        pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
+    [ "$real" = "$(lines 'pca cake_bake' 'pca lens cake_bake')" ]
+    grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
+    stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
+    [ "$(grep -c extract <<< "$real")" = 2 ]
+    grep -q 'dk-extract .*--what base --layers 3,1.0 ' stub/log
+    stages cake_bake/pca pca.layers=null OUT=third
+    grep -q 'dk-extract .*--what diff --layers 0.5 ' stub/log
+    stages cake_bake OUT=other
+    ! grep -q pca <<< "$real"
+    run -2 --separate-stderr mk cake_bake/pca pca.training.target=difference
+    [[ "$stderr" == *"pca.training.target"* ]]
+    run -2 --separate-stderr mk cake_bake/pca pca.training.workers=2
+    [[ "$stderr" == *"only the default '16' is accepted: nothing is loaded in the background"* ]]
+    run -2 --separate-stderr mk cake_bake/pca pca.datasets.use_{chat,pretraining,training}_dataset=false
+    [[ "$stderr" == *"no kind of data set is in use"* ]]
+}
+
 @test "values with commas and blanks arrive whole" {
     stages cake_bake/diff_mining 'diff_mining.datasets=[general-a, general-b]'
     [ "$(grep -c ^topk <<< "$real")" = 2 ]
@@ -244,10 +272,10 @@ lines() { printf '%s\n' "$@" | sort; }
 }
 
 @test "a method of the catalogue without a graph is refused by name" {
-    run -2 --separate-stderr mk cake_bake/pca
-    [[ "$stderr" == "dk-conf: error: method 'pca' is not built yet"* ]]
-    run -2 --separate-stderr mk cake_bake/kl pca.layers=[1]
-    [[ "$stderr" == *"'pca.layers' belongs to a method that is not built yet"* ]]
+    run -2 --separate-stderr mk cake_bake/crosscoder
+    [[ "$stderr" == "dk-conf: error: method 'crosscoder' is not built yet"* ]]
+    run -2 --separate-stderr mk cake_bake/kl crosscoder.layers=[1]
+    [[ "$stderr" == *"'crosscoder.layers' belongs to a method that is not built yet"* ]]
 }
 
 @test "plan says what would run, and why; list what there is" {

@@ -1,0 +1,27 @@
+# pca: tokens of each data set -> activations at the layers asked for -> principal
+# components of the rows of all sets together -> the tokens that the first of
+# them speak for, at both ends.  It runs when it is named, and is no part of the
+# summary.
+METHODS += pca
+ON_CALL += pca
+
+pca        = $(C.pca.$1)
+pca_length = --max-tokens $(call pca,max_tokens_per_sample)
+pca_tokens = $(call tokens_file,$1,$(call pca,max_samples),$(pca_length))
+pca_file   = $R/pca/$1
+pca_what.difference_ftb = diff
+pca_what.difference_bft = diff
+pca_what.base           = base
+pca_what.ft             = ft
+pca_what   = $(pca_what.$(call pca,training.target))
+pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))
+# $(call pca_set,ORGANISM,SET)
+pca_set    = $(call tokens_rule,$2,$(call pca,max_samples),$(pca_length))$(call stage,pca extract $1 $2,$(call pca_file,$2.act.h5),dk-extract $(PAIR) --lanes base$(comma)ft --what $(pca_what) --layers $(call pca,depths),$(call pca_tokens,$2),$(PARTS),$R/check.jsonl)
+
+define pca_stages
+$(if $(call pca,sets),,$(error pca: no kind of data set is in use))
+$(eval GOAL.pca := $(call pca_file,components.lens.jsonl))
+$(foreach s,$(call pca,sets),$(call pca_set,$1,$s))
+$(call stage,pca $1,$(call pca_file,components.dir.h5) $(call pca_file,components.jsonl),dk-pca $(pca_how) --table $(call pca_file,components.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
+$(call stage,pca lens $1,$(call pca_file,components.lens.jsonl),dk-lens -m $(C.model.path) --dtype $(C.dtype) --first $(call pca,logit_lens.components) -k $(call pca,logit_lens.k),$(call pca_file,components.dir.h5),$(call files,$(C.model.path)))
+endef
