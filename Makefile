@@ -28,7 +28,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) hdf5 || e
              $(filter missing,$(PKG_CFLAGS)),$(error libraries are missing: run make deps))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 # The leak checker ends with a signal where threads use a library loaded later.
-LIBS    = $(PKG_LIBS) -lm $(if $(SAN),-Wl$(comma)--no-as-needed -ldnnl)
+LIBS    = $(PKG_LIBS) -lm $(if $(SAN),-Wl$(comma)--no-as-needed -ldnnl -lopenblas)
 # Loaded at first use, by the name that linking with it would have recorded.
 HDF5    = $(shell pkg-config --libs hdf5)
 soname  = $(or $(shell $(CC) -shared -o $B/$2.tmp -Wl,--no-as-needed $1 && readelf -d $B/$2.tmp | \
@@ -64,6 +64,7 @@ $B/lib/num/kernel_%.o: CFLAGS += -ffp-contract=fast
 
 $B/lib/io/h5dyn.o: DEFS = -DDK_HDF5_SONAME='"$(call soname,$(HDF5),libhdf5)"'
 $B/lib/io/http.o: DEFS = -DDK_CURL_SONAME='"$(call soname,-lcurl,libcurl)"'
+$B/lib/backend/blasdyn.o: DEFS = -DDK_BLAS_SONAME='"$(call soname,-lopenblas,libopenblas)"'
 $B/lib/backend/dnnldyn.o: DEFS = -DDK_DNNL_SONAME='"$(call soname,-ldnnl,libdnnl)"'
 
 $B/libdk.a: $(LIB_OBJ)

@@ -28,14 +28,14 @@ FNR == 1 {
         bad("lib/" layer " is in no layer (tests/layers.awk)")
 }
 function bad(what) { print FILENAME ":" FNR ": " what; n_bad++ }
-# Files of one method begin with its name (kl, kltable).  The two measures, kl and
+# Files of one method begin with its name (kl, kltable).  lane and the two measures, kl and
 # topk, and score* are what other methods build on; check* tries them out; export*
 # writes what they hold; page* shows what the summary loads.
 function kin(a, b) {
     sub(/\.h$/, "", b)
     return a ~ /^(score|check|export)/ || (a ~ /^generate/ && b ~ /^generate/) || b ~ /^score/ ||
            index(a, b) == 1 || index(b, a) == 1 ||
-           (b ~ /^(kl|topk|wrap)$/ && a !~ /^(kl|topk)/) || (a ~ /^page/ && b ~ /^(page|summary)/)
+           (b ~ /^(kl|topk|wrap|lane)$/ && a !~ /^(kl|topk)/) || (a ~ /^page/ && b ~ /^(page|summary)/)
 }
 function has(list, word) { return index(" " list " ", " " word " ") > 0 }
 /^#include "/ {

@@ -74,7 +74,7 @@ bats_files() {
 nothing() { failed=$((failed + 1)); say "not ok - $1: there are no tests"; }
 
 # The default model against the reference's numbers: minutes, and no place for sanitizers.
-golden_tests="test_forward test_bf16 test_toolkit test_activations test_sites"
+golden_tests="test_forward test_bf16 test_toolkit test_activations test_analysis test_sites"
 
 unit() {
     local t n=0
@@ -109,7 +109,7 @@ part_san() {
     unit san "SAN=1 B=build-san" build-san
     one "san tools" "$MAKE" --no-print-directory all helpers SAN=1 B=build-san
     for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-tokenize-files dk-info dk-info-hdf5 dk-check dk-generate dk-kl dk-topk dk-mine \
-             dk-extract dk-mean dk-lens streams dk-report dk-report-page; do
+             dk-extract dk-mean dk-norms dk-examples dk-pca dk-lens streams dk-report dk-report-page; do
         [ -f "tests/cli/$f.bats" ] || continue
         PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"
     done
@@ -120,7 +120,7 @@ part_san() {
 part_slow() {
     local files t
     one "slow build" "$MAKE" --no-print-directory unit-tests slow-tests
-    for t in test_toolkit test_activations test_bf16 test_arith slow_forward; do DK_SLOW=1 tap "slow $t" "$B/tests/$t"; done
+    for t in test_toolkit test_activations test_analysis test_bf16 test_arith slow_forward; do DK_SLOW=1 tap "slow $t" "$B/tests/$t"; done
     mapfile -t files < <(grep -lE '^# *bats (file|test)_tags=.*slow' tests/*/*.bats)
     if [ ${#files[@]} = 0 ]; then nothing slow; else tags=slow bats_files "${files[@]}"; fi
 }

@@ -201,3 +201,19 @@ void dk_model_info_free(dk_model_info *m)
         dk_free((char *)owned[i]);
     *m = (dk_model_info){0};
 }
+
+int dk_h5_copy_models(dk_h5 *to, dk_h5 *from, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < dk_h5_count(from); i++) {
+        const char *path = dk_h5_at(from, i)->path;
+        dk_model_info m;
+
+        if (strncmp(path, "/models/", 8) != 0 || (rc = dk_h5_get_model(from, path + 8, &m, err)) < 0)
+            continue;
+        rc = dk_h5_put_model(to, path + 8, &m, err);
+        dk_model_info_free(&m);
+    }
+    return rc;
+}

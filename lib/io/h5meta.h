@@ -43,5 +43,7 @@ int dk_h5_put_model(dk_h5 *f, const char *name, const dk_model_info *m, dk_err *
 /* Strings are owned by *m: dk_model_info_free. */
 int dk_h5_get_model(dk_h5 *f, const char *name, dk_model_info *m, dk_err *err);
 void dk_model_info_free(dk_model_info *m);
+/* All of /models of a file that is read into one that is made. */
+int dk_h5_copy_models(dk_h5 *to, dk_h5 *from, dk_err *err);
 
 #endif

@@ -1,23 +1,7 @@
 /* KL tables. */
 #include "method/kltable.h"
 
-#include "io/json.h"
-#include "num/stats.h"
-
-static void put_stats(dk_jw *w, const char *key, const dk_stats *s)
-{
-    dk_jw_key(w, key);
-    dk_jw_obj_begin(w);
-    dk_jw_key(w, "mean"); dk_jw_num(w, s->mean);
-    dk_jw_key(w, "std"); dk_jw_num(w, s->std);
-    dk_jw_key(w, "median"); dk_jw_num(w, s->median);
-    dk_jw_key(w, "min"); dk_jw_num(w, s->min);
-    dk_jw_key(w, "max"); dk_jw_num(w, s->max);
-    dk_jw_key(w, "percentile_25"); dk_jw_num(w, s->p25);
-    dk_jw_key(w, "percentile_50"); dk_jw_num(w, s->p50);
-    dk_jw_key(w, "percentile_75"); dk_jw_num(w, s->p75);
-    dk_jw_obj_end(w);
-}
+#include "io/jsonstats.h"
 
 int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t,
                     const float *kl, uint64_t seed, dk_err *err)
@@ -51,8 +35,8 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk
         dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
         dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
         dk_jw_key(&w, "docs"); dk_jw_u64(&w, docs);
-        put_stats(&w, "per_token_statistics", &token);
-        put_stats(&w, "mean_per_sample_statistics", &sample);
+        dk_jw_stats(&w, "per_token_statistics", &token, false);
+        dk_jw_stats(&w, "mean_per_sample_statistics", &sample, false);
         dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, t->rows);
         dk_jw_key(&w, "total_sequences_processed"); dk_jw_u64(&w, docs);
         dk_jw_obj_end(&w);

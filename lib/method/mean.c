@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "io/json.h"
+#include "method/lane.h"
 
 enum { MAX_START = 512 };           /* a longer question than this is left out */
 
@@ -93,26 +94,6 @@ static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *p
 }
 
 /* --- sums ------------------------------------------------------------------------ */
-/* Where a lane's rows come from: a dataset, or the sum or difference of two. */
-struct source {
-    const dk_act_info *a, *b;
-    float sign;
-};
-
-static struct source stored(const dk_act_info *a) { return (struct source){ a, NULL, 0 }; }
-
-static int read_rows(dk_acts *f, const struct source *s, size_t first, size_t n, float *out, float *work,
-                     dk_err *err)
-{
-    int rc = dk_acts_read(f, s->a, first, n, out, err);
-
-    if (rc == 0 && s->b)
-        rc = dk_acts_read(f, s->b, first, n, work, err);
-    for (size_t i = 0; rc == 0 && s->b && i < n * s->a->d; i++)
-        out[i] += s->sign * work[i];
-    return rc;
-}
-
 static void add_row(double *sum, double *norm, const float *x, size_t d)
 {
     double sq = 0;
@@ -160,13 +141,11 @@ static void add_rows(dk_means *m, const float *x, size_t n, size_t start, size_t
 }
 
 /* --- lanes of one layer and site --------------------------------------------------- */
-struct list { dk_means *m; struct source *s; size_t n; };
+struct list { dk_means *m; dk_lane_rows *s; size_t n; };
 
-static int add(struct list *l, dk_acts *f, const char *what, const struct source *s, const struct rows *r,
+static int add(struct list *l, dk_acts *f, const char *what, const dk_lane_rows *s, const struct rows *r,
                dk_err *err)
 {
-    if (s->b && s->a->d != s->b->d)
-        return dk_fail(err, DK_EFORMAT, "%s: lanes of different widths", dk_h5_path(dk_acts_file(f)));
     l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
     l->s = dk_xrealloc(l->s, (l->n + 1) * sizeof *l->s);
     l->s[l->n] = *s;
@@ -194,7 +173,7 @@ static int sum(struct list *l, dk_acts *f, const struct rows *r, dk_err *err)
         const size_t n = t->offset[i + 1] - t->offset[i];
 
         for (size_t k = 0; rc == 0 && n && k < l->n; k++)
-            if ((rc = read_rows(f, &l->s[k], t->offset[i], n, x, work, err)) == 0)
+            if ((rc = dk_lane_read(f, &l->s[k], t->offset[i], n, x, work, err)) == 0)
                 add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
         dk_acts_done(f, t->offset[i + 1]);
     }
@@ -212,17 +191,12 @@ static int add_lane(struct list *l, dk_acts *f, const dk_act_info *like, const c
 {
     const bool ft = strcmp(lane, "ft") == 0;
     char *diff_name = ft ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", lane);
-    const dk_act_info *base = dk_acts_find(f, like->layer, like->site, "base"),
-                      *own = dk_acts_find(f, like->layer, like->site, lane),
-                      *diff = dk_acts_find(f, like->layer, like->site, diff_name);
-    const struct source sum = { base, diff, 1 }, rest = { own, base, -1 };
-    const struct source from_own = own ? stored(own) : sum, from_diff = diff ? stored(diff) : rest;
-    int rc = 0;
+    const dk_lane_rows own = dk_lane_find(f, like->layer, like->site, lane),
+                       diff = dk_lane_find(f, like->layer, like->site, diff_name);
+    int rc = own.a ? add(l, f, lane, &own, r, err) : 0;
 
-    if (own || (ft && base && diff))
-        rc = add(l, f, lane, &from_own, r, err);
-    if (rc == 0 && (diff || (own && base)))
-        rc = add(l, f, diff_name, &from_diff, r, err);
+    if (rc == 0 && diff.a)
+        rc = add(l, f, diff_name, &diff, r, err);
     dk_free(diff_name);
     return rc;
 }
@@ -230,15 +204,10 @@ static int add_lane(struct list *l, dk_acts *f, const dk_act_info *like, const c
 static int add_layer(struct list *l, dk_acts *f, const dk_act_info *like, char *lanes, const struct rows *r,
                      dk_err *err)
 {
-    const dk_act_info *base = dk_acts_find(f, like->layer, like->site, "base");
+    const dk_lane_rows base = dk_lane_find(f, like->layer, like->site, "base");
     char *copy = dk_xstrdup(lanes), *save = NULL;
-    int rc = 0;
+    int rc = base.a ? add(l, f, "base", &base, r, err) : 0;
 
-    if (base) {
-        const struct source s = stored(base);
-
-        rc = add(l, f, "base", &s, r, err);
-    }
     for (char *lane = strtok_r(copy, ",", &save); rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
         if (strcmp(lane, "base") != 0)
             rc = add_lane(l, f, like, lane, r, err);
@@ -469,22 +438,6 @@ static int put_set(dk_h5 *f, const dk_means *m, double act_norm, dk_err *err)
     return rc;
 }
 
-static int copy_models(dk_h5 *to, dk_h5 *from, dk_err *err)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < dk_h5_count(from); i++) {
-        const char *path = dk_h5_at(from, i)->path;
-        dk_model_info m;
-
-        if (strncmp(path, "/models/", 8) != 0 || (rc = dk_h5_get_model(from, path + 8, &m, err)) < 0)
-            continue;
-        rc = dk_h5_put_model(to, path + 8, &m, err);
-        dk_model_info_free(&m);
-    }
-    return rc;
-}
-
 int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *corpus, const char *path,
                    const dk_provenance *prov, dk_err *err)
 {
@@ -493,7 +446,7 @@ int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *co
     int rc = dk_dirs_create(&f, path, corpus, prov, err);
 
     if (rc == 0)
-        rc = copy_models(f, from, err);
+        rc = dk_h5_copy_models(f, from, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = put_set(f, &m[i], scale_of(m, n, &m[i]), err);
         all += m[i].n_pos + 1;

@@ -60,6 +60,9 @@ int dk_stats_of(dk_stats *s, const float *x, size_t n, dk_err *err)
     s->p25 = quantile(sorted, n, .25);
     s->p50 = quantile(sorted, n, .50);
     s->p75 = quantile(sorted, n, .75);
+    s->p90 = quantile(sorted, n, .90);
+    s->p95 = quantile(sorted, n, .95);
+    s->p99 = quantile(sorted, n, .99);
     dk_free(sorted);
     return 0;
 }

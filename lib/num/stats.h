@@ -13,7 +13,7 @@ typedef struct dk_stats {
     double std;             /* unbiased (n - 1); NaN for n < 2 */
     double median;          /* the lower middle for even n */
     double min, max;
-    double p25, p50, p75;   /* linear between order statistics, h = (n - 1) p / 100 */
+    double p25, p50, p75, p90, p95, p99;    /* linear between order statistics, h = (n - 1) p / 100 */
 } dk_stats;
 
 /* x is copied; n > 0 finite values. */

@@ -89,6 +89,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-check(1)" { page dk-check.1; }
 @test "dk-conf(1)" { page dk-conf.1; }
 @test "dk-diff(1)" { page dk-diff.1; }
+@test "dk-examples(1)" { page dk-examples.1; }
 @test "dk-extract(1)" { page dk-extract.1; }
 @test "dk-fetch(1)" { page dk-fetch.1; }
 @test "dk-generate(1)" { page dk-generate.1; }
@@ -97,7 +98,9 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-lens(1)" { page dk-lens.1; }
 @test "dk-mean(1)" { page dk-mean.1; }
 @test "dk-mine(1)" { page dk-mine.1; }
+@test "dk-pca(1)" { page dk-pca.1; }
 @test "dk-report(1)" { page dk-report.1; }
+@test "dk-norms(1)" { page dk-norms.1; }
 @test "dk-run(1)" { page dk-run.1; }
 @test "dk-tokenize(1)" { page dk-tokenize.1; }
 @test "dk-topk(1)" { page dk-topk.1; }

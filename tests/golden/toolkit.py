@@ -2,7 +2,8 @@
 
     python toolkit.py DIRECTORY MODEL.gguf
 
-DIRECTORY holds its `kl`, `extraction`, `activation_difference_lens` and `diff_mining` outputs as .npy and JSON files. The token
+DIRECTORY holds its `kl`, `extraction`, `activation_analysis`, `activation_difference_lens`, `diff_mining` and
+`pca` outputs as NumPy and JSON files. The token
 streams are compared on the way with the ids of gold.py's tokenizer, and with those of the same
 tokenizer without the digit split, which is what the toolkit's library version had rebuilt.
 """
@@ -66,6 +67,35 @@ def activations(src, tok, out):
         gold.save(out / f"acts_{name}_stats.f32", np.array(stats, np.float32))
 
 
+def components(src, out):
+    with np.load(src / "pca/model.npz") as z:
+        assert z["n_samples_seen"] == 24576
+        parts = [z[k] for k in ("mean", "var", "explained_variance", "explained_variance_ratio")]
+        gold.save(out / "pca_model.f64", np.stack(parts))
+    gold.save(out / "pca_components.f32", np.load(src / "pca/components_first64.npy")[:16])
+    with np.load(src / "pca/dropped_rows.npz") as z:
+        assert list(z["sizes"]) == [6864, 9374, 12412]
+        gold.save(out / "pca_dropped.i32", np.sort(z["dropped"]))
+
+
+def analysis(src, out):
+    d = src / "activation_analysis"
+    for name in SETS:
+        gold.save(out / f"aa_{name}_per_token.f32", np.load(d / f"{name}_per_token.npy"), zstd=True)
+        shutil.copyfile(d / f"{name}_layer_14.json", out / f"aa_{name}.json")
+        about = json.loads((d / f"{name}_means.json").read_text())
+        with np.load(d / f"{name}_means.npz") as z:
+            gold.save(out / f"aa_{name}_means.f32", np.array([z[k] for k in about], np.float32))
+        gold.save_jsonl(out / f"aa_{name}_means.jsonl",
+                        [{"position": m["position"], "token_id": m["token_id"], "count": m["count"]}
+                         for m in about.values()])
+    top = {}
+    for path in sorted(d.glob("top_*.json")):
+        rows = json.loads(path.read_text())
+        top[path.stem[4:]] = [[r["dataset"], r["score"], [r["length"], *r["first_ids"]]] for r in rows]
+    gold.save_json(out / "aa_top.json", top)
+
+
 def main():
     src = Path(sys.argv[1])
     g = gold.Gguf(sys.argv[2])
@@ -96,6 +126,8 @@ def main():
         mine = [r[4][:256] for r in gold.shipped(undigit, (f,)) if r[2] != "chat_gen"][:count]
         assert all(list(ids[a:b]) == m for a, b, m in zip(starts, starts[1:], mine))
     activations(src, undigit, out)
+    components(src, out)
+    analysis(src, out)
     d = "diff_mining"
     ids = raw(f"{d}/input_ids.npy", "mining_input_ids")
     mine = [r[4][:64] for r in gold.shipped(tok, (SETS["general64"][0],))][:64]

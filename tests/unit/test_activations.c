@@ -1,9 +1,11 @@
 /* What the reference toolkit itself extracted on the default pair (f32, CPU),
- * reproduced: rows of block 14, means over three data sets (with DK_SLOW=1),
+ * reproduced: rows of block 14, means over three data sets and their principal
+ * components (with DK_SLOW=1),
  * and the means, norms and logit lenses of its activation difference lens. */
 #include <math.h>
 #include <unistd.h>
 
+#include "backend/pcafit.h"
 #include "gold.h"
 #include "h5make.h"
 #include "io/json.h"
@@ -141,6 +143,63 @@ static const dk_means *find(const dk_means *m, size_t n, const char *what)
     return NULL;
 }
 
+/* --- principal components of three data sets, without the rows that the toolkit left out ---- */
+static dk_pca_fit *all_rows;
+static size_t rows_seen;
+
+static void add_to_components(dk_acts *a)
+{
+    const dk_act_info *diff = dk_acts_find(a, 14, "resid_post", "diff");
+    size_t n;
+    int32_t *dropped = gold_read("toolkit/pca_dropped.i32", 4, &n);
+    float x[D];
+    dk_err err = {0};
+    int rc = all_rows ? 0 : dk_pca_fit_new(&all_rows, D, &(dk_pca_plan){0}, &err);
+
+    for (size_t i = 0, at = 0; rc == 0 && i < dk_acts_tokens(a)->rows; i++, rows_seen++) {
+        while (at < n && (size_t)dropped[at] < rows_seen)
+            at++;
+        if ((rc = dk_acts_read(a, diff, i, 1, x, &err)) == 0 && (at == n || (size_t)dropped[at] != rows_seen))
+            rc = dk_pca_fit_add(all_rows, x, 1, &err);
+    }
+    if (rc < 0)
+        tap(false, "components: %s", err.msg);
+    dk_free(dropped);
+}
+
+static void components(void)
+{
+    size_t n;
+    double *want = gold_read("toolkit/pca_model.f64", 8, &n), value = 0, ratio = 0, var = 0, least = 1, mean;
+    float *v = gold_read("toolkit/pca_components.f32", 4, &n);
+    dk_err err = {0};
+    dk_pca p;
+
+    if (!tap(dk_pca_fit_end(all_rows, &p, &err) == 0 && p.n == 24576 && n == 16 * D, "components of %ju rows %s",
+             (uintmax_t)p.n, err.msg))
+        return;
+    mean = apart(p.mean, want);
+    for (int j = 0; j < D; j++) {
+        var = fmax(var, fabs(p.var[j] / want[D + j] - 1));
+        value = fmax(value, fabs(p.value[j] / want[2 * D + j] - 1));
+        ratio = fmax(ratio, fabs(p.value[j] / p.total - want[3 * D + j]));
+    }
+    for (int k = 0; k < 16; k++) {
+        double dot = 0;
+
+        for (int j = 0; j < D; j++)
+            dot += p.vector[k * D + j] * v[k * D + j];
+        least = fmin(least, dot);
+    }
+    tap(mean < 2e-5 && var < 1e-4, "their mean within %.1e, variances of the columns %.1e", mean, var);
+    tap(value < 1e-4 && ratio < 1e-6, "explained variances within %.1e, ratios %.1e", value, ratio);
+    tap(least > 1 - 1e-6, "16 components: the least cosine is 1 - %.1e", 1 - least);
+    dk_pca_free(&p);
+    dk_pca_fit_free(&all_rows);
+    dk_free(want);
+    dk_free(v);
+}
+
 static void whole_mean(const char *set)
 {
     char tokens[256], ranges[256], stats[256], diff[256];
@@ -171,6 +230,7 @@ static void whole_mean(const char *set)
     dk_free(want);
     dk_free(want_diff);
     dk_means_free(m, n);
+    add_to_components(a);
     dk_acts_close(&a);
 }
 
@@ -297,9 +357,10 @@ int main(void)
     adl("general200", false);
     adl("chat110", true);
     if (getenv("DK_SLOW")) {
+        whole_mean("chat32");
         whole_mean("general64");
         whole_mean("cake64");
-        whole_mean("chat32");
+        components();
     }
     remove_dir(dir);
     return tap_end();

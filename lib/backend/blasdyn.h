@@ -1,0 +1,30 @@
+/* OpenBLAS, loaded at first use (base/dynlib.h): what of BLAS and LAPACK is
+ * used, with the types that both give their arguments.  It always works on the
+ * thread that calls it: split by threads, sums would depend on their number. */
+#ifndef DK_BACKEND_BLASDYN_H
+#define DK_BACKEND_BLASDYN_H
+
+#include "base/err.h"
+
+enum { DK_BLAS_ROWS = 101, DK_BLAS_PLAIN = 111, DK_BLAS_TURNED = 112 };
+
+struct dk_blas {
+    /* C [m, n] = alpha A B + beta C */
+    void (*cblas_dgemm)(int order, int turn_a, int turn_b, int m, int n, int k, double alpha, const double *a, int lda,
+                        const double *b, int ldb, double beta, double *c, int ldc);
+    /* Eigenvalues and vectors of a symmetric matrix; singular values and left
+     * vectors of any.  Columns lie in one piece. */
+    void (*dsyevr_)(const char *vectors, const char *range, const char *triangle, const int *n, double *a,
+                    const int *lda, const double *lo, const double *hi, const int *first, const int *last,
+                    const double *tolerance, int *found, double *w, double *z, const int *ldz, int *support,
+                    double *work, const int *lwork, int *iwork, const int *liwork, int *info);
+    void (*dgesvd_)(const char *left, const char *right, const int *m, const int *n, double *a, const int *lda,
+                    double *s, double *u, const int *ldu, double *vt, const int *ldvt, double *work,
+                    const int *lwork, int *info);
+    void (*openblas_set_num_threads)(int n);
+};
+extern struct dk_blas dk_blas;
+
+int dk_blas_load(dk_err *err);      /* before any use */
+
+#endif

@@ -1,0 +1,185 @@
+/* Principal components: scikit-learn's numbers (tests/golden/pca.py), the properties
+ * that they must have, and independence of pieces and threads. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/pcafit.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "gold.h"
+#include "tap.h"
+
+enum { N = 300, D = 24 };
+
+/* Rows in pieces of `piece`; DK_E code. */
+static int fit(dk_pca *p, const float *x, size_t n, size_t d, dk_pca_plan plan, size_t piece, dk_err *err)
+{
+    dk_pca_fit *f = NULL;
+    int rc = dk_pca_fit_new(&f, d, &plan, err);
+
+    *p = (dk_pca){0};
+    for (size_t i = 0; rc == 0 && i < n; i += piece)
+        rc = dk_pca_fit_add(f, x + i * d, n - i < piece ? n - i : piece, err);
+    if (rc == 0)
+        rc = dk_pca_fit_end(f, p, err);
+    dk_pca_fit_free(&f);
+    return rc;
+}
+
+static bool near(const double *a, const double *b, size_t n, double tolerance)
+{
+    double worst = 0;
+
+    for (size_t i = 0; i < n; i++)
+        worst = fmax(worst, fabs(a[i] - b[i]) / fmax(1, fabs(b[i])));
+    return worst <= tolerance;
+}
+
+static void golden(const char *name, dk_pca_plan plan, size_t k)
+{
+    char *path = dk_xasprintf("pca/%s.f64", name);
+    size_t n, n_rows;
+    float *x = gold_read("pca/rows.f32", 4, &n_rows);
+    double *want = gold_read(path, 8, &n), *at = want, total = 0;
+    dk_err err = {0};
+    dk_pca p;
+    bool good;
+
+    if (!tap(fit(&p, x, N, D, plan, 100, &err) == 0 && n_rows == N * D && n == 2 * D + 3 * k + 1 + k * D && p.k == k && p.n == N,
+             "%s: %zu components of %d rows %s", name, k, N, err.msg))
+        return;
+    good = near(p.mean, at, D, 1e-12);
+    tap(good && near(p.var, at + D, D, 1e-9), "%s: means and variances of the columns", name);
+    for (size_t j = 0; j < D; j++)
+        total += p.var[j] * N / (N - 1);
+    at += 2 * D;
+    good = near(p.value, at, k, 1e-9) && fabs(p.total - total) < 1e-12;
+    for (size_t i = 0; i < k; i++)
+        good = good && fabs(p.value[i] / p.total - at[k + i]) < 1e-9;
+    tap(good && near(p.singular, at + 2 * k, k, 1e-9), "%s: variances, ratios, singular values", name);
+    tap(fabs(p.noise - at[3 * k]) < 1e-9, "%s: variance of the rest: %.9g, wanted %.9g", name, p.noise, at[3 * k]);
+    tap(near(p.vector, at + 3 * k + 1, k * D, 1e-7), "%s: components and their signs", name);
+    dk_pca_free(&p);
+    dk_free(want);
+    dk_free(x);
+    dk_free(path);
+}
+
+/* --- twelve rows by a formula: numbers of the reference toolkit's class ---------------- */
+static void twelve(void)
+{
+    static const double mean[] = { -0.0687285, -0.1237113, -0.0120275, 0.0163230 },
+        value[] = { 0.1449477, 0.0924659, 0.0718541, 0.0603422 }, two[] = { 0.1445081354, 0.0897998050 },
+        turned[] = { 0.1437268553, 0.0871713907 },
+        full[] = { 0.523623, 0.057405, 0.662872, 0.532094, -0.575302, -0.433798, -0.062354, 0.690622,
+                   -0.180958, 0.876395, -0.236678, 0.378377, -0.601748, 0.201135, 0.707599, -0.311044 },
+        pair[] = { 0.5332157, 0.0996110, 0.6475200, 0.5352350, -0.6388708, -0.1763378, -0.0635270, 0.7461323 },
+        first[] = { 0.5315824, 0.0104824, 0.6791067, 0.5060873 };
+    float x[48], y[48];
+    dk_err err = {0};
+    dk_pca p;
+
+    for (int i = 0; i < 12; i++)
+        for (int j = 0; j < 4; j++)
+            x[i * 4 + j] = (float)((37 * i + 101 * j + 13 * i * j) % 97 / 97.0 - 0.5);
+    memcpy(y, x + 24, sizeof y / 2);
+    memcpy(y + 24, x, sizeof y / 2);
+    for (size_t batch = 0; batch <= 6; batch += 6) {
+        const bool good = fit(&p, x, 12, 4, (dk_pca_plan){ .batch = batch }, 5, &err) == 0;
+
+        tap(good && near(p.mean, mean, 4, 1e-7) && near(p.value, value, 4, 1e-7) && near(p.vector, full, 16, 1e-6) &&
+            fabs(p.noise) < 1e-12, "twelve rows, all components, %s", batch ? "in batches" : "exactly");
+        dk_pca_free(&p);
+    }
+    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 2, 6, false }, 5, &err) == 0 && near(p.value, two, 2, 1e-7) &&
+        near(p.vector, pair, 8, 1e-6) && fabs(p.noise - 0.0413393752) < 1e-7, "two of them, in batches");
+    dk_pca_free(&p);
+    tap(fit(&p, y, 12, 4, (dk_pca_plan){ 2, 6, false }, 5, &err) == 0 && near(p.value, turned, 2, 1e-7) &&
+        near(p.vector, first, 4, 1e-6), "and with the batches the other way round");
+    dk_pca_free(&p);
+    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 4, 5, true }, 5, &err) == 0 && p.n == 10, "rows that fill no batch are left out if asked");
+    dk_pca_free(&p);
+    for (int i = 0; i < 48; i++)
+        y[i] = 3 - 2 * x[i];
+    tap(fit(&p, y, 12, 4, (dk_pca_plan){0}, 12, &err) == 0 && near(p.vector, full, 16, 1e-6) &&
+        fabs(p.value[3] - 4 * value[3]) < 1e-6 && fabs(p.mean[0] - 3 + 2 * mean[0]) < 1e-6,
+        "turned round, scaled and moved: the same components");
+    dk_pca_free(&p);
+}
+
+/* --- more rows than a block, more columns than a tile ----------------------------------- */
+static void large(void)
+{
+    enum { n = 2500, d = 150 };
+    float *x = dk_xmalloc(n * d * sizeof *x);
+    double *cov = dk_xcalloc(d * d, sizeof *cov), worst = 0, skew = 0;
+    dk_err err = {0};
+    dk_pca p, q, r;
+    bool same;
+
+    for (size_t i = 0; i < n * d; i++)
+        x[i] = (float)(dk_uniform(dk_ctr(7, 0, i, 0)) * (double)(1 + i % d % 17) + 50);
+    dk_threads_set(1);
+    fit(&p, x, n, d, (dk_pca_plan){0}, 1000, &err);
+    dk_threads_set(3);
+    fit(&q, x, n, d, (dk_pca_plan){0}, 1, &err);
+    dk_threads_set(2);
+    fit(&r, x, n, d, (dk_pca_plan){0}, n, &err);
+    same = memcmp(p.vector, q.vector, d * d * sizeof *p.vector) == 0 && memcmp(p.value, q.value, d * sizeof *p.value) == 0 &&
+           memcmp(p.vector, r.vector, d * d * sizeof *p.vector) == 0 && memcmp(p.mean, r.mean, d * sizeof *p.mean) == 0;
+    tap(same, "1, 2, 3 threads and pieces of 1, 1000 and all rows: the same bits");
+    for (size_t i = 0; i < n; i++)
+        for (size_t a = 0; a < d; a++)
+            for (size_t b = 0; b < d; b++)
+                cov[a * d + b] += (x[i * d + a] - p.mean[a]) * (x[i * d + b] - p.mean[b]) / (n - 1);
+    for (size_t k = 0; k < d; k++)
+        for (size_t a = 0; a < d; a++) {
+            double s = 0, dot = 0;
+
+            for (size_t b = 0; b < d; b++) {
+                s += cov[a * d + b] * p.vector[k * d + b];
+                dot += p.vector[k * d + b] * p.vector[a * d + b];
+            }
+            worst = fmax(worst, fabs(s - p.value[k] * p.vector[k * d + a]));
+            skew = fmax(skew, fabs(dot - (a == k)));
+        }
+    tap(worst < 1e-10 * p.total && skew < 1e-12, "eigenvectors of the covariance within %.1e, orthonormal within %.1e",
+        worst / p.total, skew);
+    dk_pca_free(&p);
+    dk_pca_free(&q);
+    dk_pca_free(&r);
+    dk_free(cov);
+    dk_free(x);
+}
+
+static void refused(const char *what, const float *x, size_t n, size_t d, dk_pca_plan plan, int code, const char *why)
+{
+    dk_err err = {0};
+    dk_pca p;
+
+    tap(fit(&p, x, n, d, plan, 2, &err) == code && strstr(err.msg, why) && !p.vector, "%s: %s", what, err.msg);
+}
+
+int main(void)
+{
+    static const float same[] = { 1.1f, 2.3f, 1.1f, 2.3f, 1.1f, 2.3f }, x[] = { 1, 0, 2, 5, 1, 1, 2, 0 };
+    dk_err err = {0};
+    dk_pca p;
+
+    golden("exact", (dk_pca_plan){0}, D);
+    golden("exact7", (dk_pca_plan){ .k = 7 }, 7);
+    golden("k5", (dk_pca_plan){ 5, 64, false }, 5);
+    golden("joined", (dk_pca_plan){ 5, 74, false }, 5);
+    twelve();
+    large();
+    tap(fit(&p, x, 2, 4, (dk_pca_plan){0}, 2, &err) == 0 && p.k == 1, "two rows have one component");
+    dk_pca_free(&p);
+    refused("one row", same, 1, 2, (dk_pca_plan){0}, DK_EDATA, "at least 2");
+    refused("no rows", same, 0, 2, (dk_pca_plan){0}, DK_EDATA, "at least 2");
+    refused("equal rows", same, 3, 2, (dk_pca_plan){0}, DK_EDATA, "all 3 rows are the same");
+    refused("equal rows in batches", same, 3, 2, (dk_pca_plan){ 1, 2, false }, DK_EDATA, "all 3 rows are the same");
+    refused("a small batch", x, 2, 4, (dk_pca_plan){ 3, 2, false }, DK_EUSAGE, "does not give 3");
+    refused("too few for the components", x, 2, 4, (dk_pca_plan){ 3, 3, false }, DK_EDATA, "2 rows do not give 3");
+    refused("no whole batch", x, 2, 4, (dk_pca_plan){ 2, 3, true }, DK_EDATA, "do not fill a batch of 3");
+    return tap_end();
+}
