@@ -15,6 +15,7 @@ struct params {
 
 static const dk_opt opts[] = {
     DK_PAIR_OPTS(struct params),
+    DK_ARITH_OPT(struct params),
     DK_GROUP("what to keep"),
     DK_LIST(struct params, 'l', "layers", layers, "0.5",
             "of these blocks: numbers from 0, or shares of the depth with a point (0.0 to 1.0)"),

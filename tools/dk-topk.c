@@ -13,6 +13,7 @@ struct params {
 
 static const dk_opt opts[] = {
     DK_PAIR_OPTS(struct params),
+    DK_ARITH_OPT(struct params),
     DK_GROUP("what to score"),
     DK_INT_KEY(struct params, 0, "max-samples", max_samples, "8192", 0, 1e15, "max_samples",
                "the first N documents; 0: all"),

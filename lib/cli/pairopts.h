@@ -5,7 +5,7 @@
 #include "cli/tool.h"
 
 typedef struct dk_pair_opts {
-    const char *model, *ft, *dtype;
+    const char *model, *ft, *dtype, *arith;
     dk_strs nulls, lanes;
     int64_t batch;
     double memory;          /* GB */
@@ -24,9 +24,14 @@ typedef struct dk_pair_opts {
     { DK_OPT_REAL, 0, "memory", offsetof(T, pair.memory), "0", 0, 1e6, NULL, \
       "use at most X GB for weights and batches, or refuse; 0: what is free", DK_NOSTAMP, NULL }
 
+/* Behind it, for tools that compare lanes. */
+#define DK_ARITH_OPT(T) \
+    DK_CHOICE(T, 0, "arith", pair.arith, "plain", "plain|diff", \
+              "diff: carry adapters' lanes as differences to the base, which keeps the digits of small ones")
+
 /* A dk_pair_spec of them. */
 #define DK_PAIR_SPEC(P, HEAD) \
     { .base = (P).model, .ft = (P).ft, .nulls = (P).nulls.v, .n_nulls = (P).nulls.n, .lanes = (P).lanes.v, \
-      .n_wanted = (P).lanes.n, .dtype = (P).dtype, .memory = (P).memory * 1e9, .with_head = (HEAD) }
+      .n_wanted = (P).lanes.n, .dtype = (P).dtype, .arith = (P).arith, .memory = (P).memory * 1e9, .with_head = (HEAD) }
 
 #endif

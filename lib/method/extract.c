@@ -88,7 +88,8 @@ struct work {
     const dk_tokens *t;
     struct place { int layer; const struct dk_extract_site *site; } place[DK_MAX_LAYERS * DK_MAX_SITES];
     size_t n_places, d, most;       /* most: rows of a pass */
-    dk_tap *tap;                    /* [place][lane] */
+    dk_tap *tap;                    /* [place][lane]; then those of the differences */
+    size_t n_taps;
     float **diff;                   /* [place][lane]; NULL: not wanted */
     const float **rows;             /* in the order of the datasets */
     size_t n_rows;
@@ -108,7 +109,8 @@ static int room(struct work *k, dk_err *err)
 
     if (!dk_mul_size(&each, k->most, k->d))
         return dk_fail(err, DK_ENOMEM, "the activations of a pass do not fit in memory");
-    k->tap = dk_xcalloc(n, sizeof *k->tap);
+    k->tap = dk_xcalloc(2 * n, sizeof *k->tap);
+    k->n_taps = n;
     k->diff = dk_xcalloc(n, sizeof *k->diff);
     k->rows = dk_xcalloc(2 * n, sizeof *k->rows);
     for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -118,8 +120,12 @@ static int room(struct work *k, dk_err *err)
         k->tap[i].site = x->site->tap;
         k->tap[i].lane = i % k->p->n_lanes;
         rc = dk_alloc(&k->tap[i].out, each, sizeof(float), "the activations of a pass", err);
-        if (rc == 0 && k->job->diff && k->tap[i].lane > 0)
+        if (rc == 0 && k->job->diff && k->tap[i].lane > 0) {
             rc = dk_alloc(&k->diff[i], each, sizeof(float), "the activations of a pass", err);
+            k->tap[k->n_taps] = k->tap[i];
+            k->tap[k->n_taps].out = k->diff[i];
+            k->tap[k->n_taps++].diff = true;
+        }
     }
     return rc;
 }
@@ -230,18 +236,6 @@ static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
     return rc;
 }
 
-static void subtract(struct work *k, size_t rows)
-{
-    for (size_t i = 0; i < k->n_places; i++)
-        for (size_t l = 1; l < k->p->n_lanes; l++) {
-            const float *a = k->tap[at(k, i, l)].out, *b = k->tap[at(k, i, 0)].out;
-            float *to = k->diff[at(k, i, l)];
-
-            for (size_t j = 0; j < rows * k->d; j++)
-                to[j] = a[j] - b[j];
-        }
-}
-
 static int pass(struct work *k, dk_runner *r, dk_err *err)
 {
     const dk_tokens *t = k->t;
@@ -255,15 +249,13 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
     dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
         const size_t row0 = t->offset[first];
-        dk_pass p = { .taps = k->tap, .n_taps = k->n_places * k->p->n_lanes, .last_layer = last_layer };
+        dk_pass p = { .taps = k->tap, .n_taps = k->n_taps, .last_layer = last_layer };
 
         last = dk_tokens_batch(t, first, k->batch, offset);
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
         rc = dk_runner_forward(r, &p, err);
-        if (rc == 0 && k->job->diff)
-            subtract(k, t->offset[last] - row0);
         if (rc == 0)
             rc = k->stats ? add_stats(k, row0, t->offset[last] - row0, err)
                           : dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
@@ -339,7 +331,7 @@ static int extract(struct work *k, dk_err *err)
     prov = job->provenance(job->arg);
     rc = begin(k, &prov, err);
     if (rc == 0)
-        rc = dk_runner_new(&r, k->p->model, k->p->lane, k->p->n_lanes, k->most, err);
+        rc = dk_pair_runner(&r, k->p, k->most, err);
     if (rc == 0)
         rc = pass(k, r, err);
     dk_runner_free(&r);

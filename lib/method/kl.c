@@ -79,7 +79,9 @@ static void tile(void *self, const dk_tile *t)
             struct row *r = row_of(k, t, l, i);
             const float *p = t->logits[l] + i * t->ld;
 
-            if (l > 0)
+            if (l > 0 && t->diff && t->diff[l])
+                dk_kl_tile_diff(&r->kl, q, t->diff[l] + i * t->ld, t->n, k->inv_t);
+            else if (l > 0)
                 dk_kl_tile(&r->kl, p, q, t->n, k->inv_t);
             else if (k->n_lanes == 1)
                 dk_lse_tile(&r->own, p, t->n, k->inv_t);

@@ -253,7 +253,7 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
         rc = next_ids(&next, t, err);
     eyes.next = next;
     if (rc == 0)
-        rc = dk_runner_new(&r, pair->model, pair->lane, pair->n_lanes, most, err);
+        rc = dk_pair_runner(&r, pair, most, err);
     if (rc == 0)
         rc = open_eyes(&eyes, s, plan, err);
     if (rc == 0)

@@ -137,6 +137,7 @@ static void scan(const dk_topk *t, dk_heap *top, dk_heap *bottom, const float *r
 static void visit(void *self, const dk_tile *tile)
 {
     const dk_topk *t = self;
+    static const float zero[2048];
     float d[2048];
 
     for (size_t l = 1; l < t->n_lanes; l++) {
@@ -146,8 +147,11 @@ static void visit(void *self, const dk_tile *tile)
             for (size_t at = 0; at < tile->n; at += 2048) {
                 const size_t n = tile->n - at < 2048 ? tile->n - at : 2048, v0 = tile->v0 + at;
 
-                if (!differences(d, tile->logits[l] + i * tile->ld + at,
-                                 tile->logits[0] + i * tile->ld + at, n, s->diff + v0, s->positive + v0))
+                const bool own = tile->diff && tile->diff[l];
+                const float *p = (own ? tile->diff[l] : tile->logits[l]) + i * tile->ld + at;
+                const float *q = own ? zero : tile->logits[0] + i * tile->ld + at;
+
+                if (!differences(d, p, q, n, s->diff + v0, s->positive + v0))
                     t->bad[(size_t)tile->thread * t->n_lanes + l] = 1;
                 scan(t, heap_of(t, tile, l, i, 0), heap_of(t, tile, l, i, 1), d, n, (uint32_t)v0);
             }

@@ -10,6 +10,9 @@
 
 enum { MAX_HEAD = 4096 };       /* dk_model_config_check */
 
+/* Lanes from here on are differences to lane 0. */
+static size_t first_diff(const dk_runner *r) { return r->diff ? 1 : r->n_lanes; }
+
 static const dk_layer *layer_of(const dk_runner *r, size_t row, size_t i)
 {
     return &r->model[row / r->rows]->layer[i];
@@ -28,6 +31,10 @@ static void attend(const dk_runner *r, const dk_pass *p, size_t layer, size_t l,
     float *work = r->work + (size_t)dk_thread_id() * r->work_each;
     size_t n_k = n, ldk = ld;
 
+    if (r->diff && l > 0) {
+        dk_diff_attend(r, layer, l, p->batch.offset[s], n, h, work);
+        return;
+    }
     if (p->kv) {
         dk_kv_get(p->kv, layer, l, s, &k, &v, &ldk);
         n_k += dk_kv_length(p->kv, s);
@@ -66,14 +73,20 @@ static void place(const dk_runner *r, size_t layer, size_t row)
     const struct dk_turn *turn = &r->turn[dk_layer_window(c, layer) > 0];
     const size_t hd = c->head_dim, n = c->n_heads + c->n_kv_heads, at = r->pos[row % r->rows] * (hd / 2);
     float *x = r->qkv + row * dk_site_width(c, DK_SITE_QKV);
+    const float *base = r->qkv + row % r->rows * dk_site_width(c, DK_SITE_QKV);
 
     if (c->qk_norm) {
         const dk_layer *l = layer_of(r, row, layer);
         float head[MAX_HEAD];
 
         for (size_t h = 0; h < n; h++) {
+            const dk_norm *norm = h < c->n_heads ? &l->q_norm : &l->k_norm;
+
             memcpy(head, x + h * hd, hd * sizeof *head);
-            dk_model_norm(c, x + h * hd, head, h < c->n_heads ? &l->q_norm : &l->k_norm, hd);
+            if (r->diff && row >= r->rows)
+                dk_diff_norm(r, x + h * hd, base + h * hd, head, norm->w, hd);
+            else
+                dk_model_norm(c, x + h * hd, head, norm, hd);
         }
     }
     if (!c->learned_positions)
@@ -104,11 +117,17 @@ static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, flo
         dk_lhs_set(r->lhs, x + first * r->rows * k, k, (end - first) * r->rows, k);
         rc = dk_product(y + first * r->rows * n, n, r->lhs, set->w[g], err);
         if (rc == 0)
-            add_bias(y + first * r->rows * n, set->bias[g], (end - first) * r->rows, n);
+            add_bias(y + first * r->rows * n, set->bias[g], (r->diff ? 1 : end - first) * r->rows, n);
         for (size_t l = first; rc == 0 && l < end; l++)
-            if (r->side[l])
-                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, x + l * r->rows * k, k,
-                                  r->rows, r->low);
+            if (r->side[l]) {
+                const float *in = x + l * r->rows * k;
+
+                if (l >= first_diff(r)) {
+                    dk_diff_whole(r, x, in, r->rows * k);
+                    in = r->whole;
+                }
+                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, in, k, r->rows, r->low);
+            }
     }
     if (rc == 0) {
         dk_runner_tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), x);
@@ -135,20 +154,38 @@ static void norm_out(dk_runner *r, const dk_pass *p, size_t i, bool mlp)
     dk_runner_tap(r, p, (int)i, mlp ? DK_SITE_MLP_ADD : DK_SITE_ATTN_ADD, r->out);
 }
 
+/* x of a row through the norm before attention or MLP, in all lanes. */
+static void norm_in(const dk_runner *r, size_t row, size_t i, bool mlp)
+{
+    const size_t d = r->m->config.d_model;
+
+    for (size_t l = 0; l < r->n_lanes; l++) {
+        const size_t at = l * r->rows + row;
+        const dk_layer *layer = layer_of(r, at, i);
+        const dk_norm *norm = mlp ? &layer->mlp_norm : &layer->attn_norm;
+
+        if (l >= first_diff(r))
+            dk_diff_norm(r, r->norm + at * d, r->x + row * d, r->x + at * d, norm->w, d);
+        else
+            dk_model_norm(&r->m->config, r->norm + at * d, r->x + at * d, norm, d);
+    }
+}
+
 static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
-    const size_t rows = r->n_lanes * r->rows, d = r->m->config.d_model;
     int rc;
 
     #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        dk_model_norm(&r->m->config, r->norm + row * d, r->x + row * d, &layer_of(r, row, i)->attn_norm, d);
+    for (size_t row = 0; row < r->rows; row++)
+        norm_in(r, row, i, false);
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
+    /* The base last: differences are formed from what it still is. */
     #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        place(r, i, row);
+    for (size_t row = 0; row < r->rows; row++)
+        for (size_t l = r->n_lanes; l-- > 0;)
+            place(r, i, l * r->rows + row);
     attention(r, p, i);
     rc = project(r, p, i, DK_GROUP_O, r->out, r->att, err);
     if (rc == 0)
@@ -181,18 +218,23 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        float *x = r->x + row * d;
-
-        dk_add(x, r->out + row * d, d);
-        dk_model_norm(c, r->norm + row * d, x, &layer_of(r, row, i)->mlp_norm, d);
+    for (size_t row = 0; row < r->rows; row++) {
+        for (size_t at = row; at < rows; at += r->rows)
+            dk_add(r->x + at * d, r->out + at * d, d);
+        norm_in(r, row, i, true);
     }
     rc = project(r, p, i, DK_GROUP_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;
     #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        activate(c, r->act + row * c->d_ff, r->gate_up + row * wide);
+    for (size_t row = 0; row < rows; row++) {
+        const float *base = r->gate_up + row % r->rows * wide, *x = r->gate_up + row * wide;
+
+        if (row >= first_diff(r) * r->rows)
+            dk_silu_mul_diff(r->act + row * c->d_ff, base, x, base + c->d_ff, x + c->d_ff, c->d_ff);
+        else
+            activate(c, r->act + row * c->d_ff, x);
+    }
     rc = project(r, p, i, DK_GROUP_DOWN, r->out, r->act, err);
     if (rc < 0)
         return rc;

@@ -29,7 +29,8 @@ double dk_row_bytes(const dk_model_config *c, bool head)
 int dk_pair_budget(dk_pair *p, const dk_pair_spec *s, const dk_model_config *c, dk_dtype dtype, dk_err *err)
 {
     const double allowed = s->memory > 0 ? s->memory : dk_memory_available();
-    const double row = dk_row_bytes(c, s->with_head) * (double)p->n_lanes;
+    const double widest = larger(larger((double)c->d_model, (double)c->d_ff), (double)(c->n_heads * c->head_dim));
+    const double row = dk_row_bytes(c, s->with_head) * (double)p->n_lanes + (p->diff ? 4 * widest : 0);
     double sets = 1, weights, least;
 
     for (size_t i = 0; i < p->n_lanes; i++)

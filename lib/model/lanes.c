@@ -50,6 +50,7 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
     r->m = m;
     r->n_lanes = n_lanes;
     r->max_rows = max_rows;
+    r->widest = widest;
     r->side = dk_xcalloc(n_lanes, sizeof(dk_sidepath *));
     r->model = dk_xcalloc(n_lanes, sizeof(dk_model *));
     r->lane = dk_xcalloc(n_lanes, sizeof *r->lane);
@@ -111,6 +112,7 @@ void dk_runner_free(dk_runner **rp)
     dk_free(r->gate_up);
     dk_free(r->act);
     dk_free(r->low);
+    dk_free(r->whole);
     dk_free(r->head_in);
     for (size_t k = 0; k < 2; k++) {
         dk_free(r->turn[k].cosines);
@@ -167,7 +169,9 @@ static int rope_tables(dk_runner *r, size_t n, dk_err *err)
 
 static int attention_scratch(dk_runner *r, size_t n_k, dk_err *err)
 {
-    const size_t each = (dk_attend_work(n_k, r->m->config.head_dim) + 63) / 64 * 64;
+    const size_t hd = r->m->config.head_dim, plain = dk_attend_work(n_k, hd);
+    const size_t diff = r->diff ? dk_attend_diff_work(n_k, hd) : 0;
+    const size_t each = ((plain > diff ? plain : diff) + 63) / 64 * 64;
 
     if (r->work && each <= r->work_each)
         return 0;
@@ -198,7 +202,7 @@ void dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site
 
     for (size_t t = 0; t < p->n_taps; t++)
         if (p->taps[t].layer == layer && p->taps[t].site == site)
-            memcpy(p->taps[t].out, x + p->taps[t].lane * lane, lane * sizeof(float));
+            dk_diff_tap(r, &p->taps[t], x, lane);
 }
 
 size_t dk_runner_set_end(const dk_runner *r, size_t first)
@@ -236,6 +240,10 @@ static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
     int rc = 0;
 
     for (size_t l = 0; rc == 0 && l < r->n_lanes; l++) {
+        if (l > 0 && r->diff) {
+            memset(r->x + l * each, 0, each * sizeof(float));
+            continue;
+        }
         if (l > 0 && !p->lane_ids && same_embedding(r, l, l - 1)) {
             memcpy(r->x + l * each, r->x + (l - 1) * each, each * sizeof(float));
             continue;
@@ -298,6 +306,7 @@ int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
     int rc;
 
     DK_ASSERT(rows > 0 && rows <= r->max_rows);
+    DK_ASSERT(!r->diff || (!p->kv && !p->lane_ids && p->n_edits == 0));
     r->rows = rows;
     rc = place_rows(r, p, &longest, err);
     if (rc == 0)

@@ -9,6 +9,7 @@
 #ifndef DK_MODEL_LANES_H
 #define DK_MODEL_LANES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ typedef struct dk_tap {
     size_t lane;
     float *out;                     /* [R, width of the site] */
     dk_site site;
+    bool diff;                      /* the difference to lane 0 instead */
 } dk_tap;
 
 typedef struct dk_edit {            /* residual += strength * vector on rows of a lane */
@@ -81,6 +83,13 @@ typedef struct dk_runner dk_runner;
 /* max_rows: the largest R of one pass.  The model and adapters are borrowed. */
 int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size_t n_lanes,
                   size_t max_rows, dk_err *err);
+/* From now on every lane but the first, the base, is carried as its difference
+ * to it: products round the difference by itself, and norms, gates and attention
+ * form it without subtracting.  Results are the same, with the digits that the
+ * difference of two lanes loses.  For lanes that are the base or an adapter in
+ * the linear maps of a block, without edits, caches or ids of their own; what
+ * is not done is refused (DK_EUSAGE). */
+int dk_runner_diff(dk_runner *r, dk_err *err);
 void dk_runner_free(dk_runner **r);
 int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
 

@@ -185,6 +185,7 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
     int rc;
 
     rc = dk_pair_name(p, s, err);
+    p->diff = s->arith && strcmp(s->arith, "diff") == 0;
     /* Adapters before weights: what does not fit is said within a second. */
     if (rc == 0)
         rc = peek(&cfg, s->base, err);
@@ -207,6 +208,17 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
             rc = open_full(p, i, &how, err);
     if (rc < 0)
         dk_pair_close(p);
+    return rc;
+}
+
+int dk_pair_runner(dk_runner **out, const dk_pair *p, size_t max_rows, dk_err *err)
+{
+    int rc = dk_runner_new(out, p->model, p->lane, p->n_lanes, max_rows, err);
+
+    if (rc == 0 && p->diff)
+        rc = dk_runner_diff(*out, err);
+    if (rc < 0)
+        dk_runner_free(out);
     return rc;
 }
 

@@ -18,6 +18,7 @@ typedef struct dk_pair {
     dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base and for full weights */
     dk_model *full[DK_MAX_LANES];       /* of the lane, where it has weights of its own */
     const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
+    bool diff;                          /* --arith diff: see dk_runner_diff */
     double free_bytes;                  /* of the memory that may be used, beside the weights */
     size_t most_rows;                   /* tokens of a lane in one pass that fit there (budget.h) */
 } dk_pair;
@@ -31,6 +32,7 @@ typedef struct dk_pair_spec {
     char *const *lanes;                 /* which, by name and in this order; NULL: all */
     size_t n_wanted;
     const char *dtype;                  /* "auto", "f32", "bf16" */
+    const char *arith;                  /* "plain" (or NULL), "diff" */
     double memory;                      /* bytes that may be used; 0: what is free */
     int with_head;
 } dk_pair_spec;
@@ -38,6 +40,8 @@ typedef struct dk_pair_spec {
 /* Lane names: "base", "ft", then the nulls' names. */
 bool dk_is_adapter(const char *path);
 int dk_pair_open(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
+/* A runner over all its lanes, as its arithmetic has it. */
+int dk_pair_runner(dk_runner **out, const dk_pair *p, size_t max_rows, dk_err *err);
 /* Only the lanes' names, factors and paths; adapters and model stay NULL. */
 int dk_pair_name(dk_pair *p, const dk_pair_spec *spec, dk_err *err);
 void dk_pair_close(dk_pair *p);

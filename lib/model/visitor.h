@@ -13,6 +13,8 @@ typedef struct dk_tile {
     size_t row0, rows;              /* rows row0 .. row0 + rows - 1 of the head's row list */
     size_t v0, n;                   /* vocabulary ids v0 .. v0 + n - 1 */
     const float *const *logits;     /* [lane]: [rows, ld] */
+    const float *const *diff;       /* [lane]: logits less those of lane 0, laid out alike, where the
+                                     * pass has them by themselves; NULL entry: subtract */
     size_t ld;
     int thread;
 } dk_tile;

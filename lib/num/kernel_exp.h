@@ -1,4 +1,4 @@
-/* exp and tanh of one float, written so that loops over them become vector code. */
+/* exp, exp - 1 and tanh of one float, written so that loops over them become vector code. */
 #ifndef DK_NUM_KERNEL_EXP_H
 #define DK_NUM_KERNEL_EXP_H
 
@@ -32,6 +32,20 @@ DK_INLINE float dk_exp1(float x)
     bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000;   /* the low bits of z hold n */
     memcpy(&scale, &bits, 4);
     return x < low ? 0.0f : p * scale;
+}
+
+/* exp(x) - 1 without cancellation: near 0 the same polynomial without its 1. */
+DK_INLINE float dk_expm11(float x)
+{
+    const float far = dk_exp1(x) - 1.0f;
+    float p = 1.9875691500e-4f;
+
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    return x < 0.34f && x > -0.34f ? x + x * x * p : far;
 }
 
 /* Near 0 an odd polynomial (Cephes tanhf), else 1 - 2 / (e^2|x| + 1) with x's

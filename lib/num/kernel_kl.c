@@ -74,11 +74,11 @@ static void rebase(dk_kl_row *r, double by)
     r->d0 += by;
 }
 
-/* All values finite.  The maximum of p so far is r->p.m, and d0 the difference
+/* All values finite; raw is p - q.  The maximum of p so far is r->p.m, and d0 the difference
  * at its id: a d0 far from the differences that carry the weight would leave
  * the result as a small rest of large sums. */
 DK_CLONES
-static void kl_chunk(dk_kl_row *r, const float *restrict p, const float *restrict q, size_t n)
+static void kl_chunk(dk_kl_row *r, const float *restrict p, const double *restrict raw, size_t n)
 {
     float w[CHUNK];
     double d[CHUNK], f[CHUNK];
@@ -95,24 +95,24 @@ static void kl_chunk(dk_kl_row *r, const float *restrict p, const float *restric
         r->p.m = m;
         while (top + 1 < n && p[top] != m)
             top++;
-        rebase(r, (double)p[top] - (double)q[top] - r->d0);
+        rebase(r, raw[top] - r->d0);
     }
     d0 = r->d0;
     for (size_t i = 0; i < n; i++)
-        d[i] = ((double)p[i] - (double)q[i]) - d0;
+        d[i] = raw[i] - d0;
     for (size_t i = 0; i < n; i++) {
         w[i] = dk_exp1(p[i] - r->p.m);
         f[i] = phi(d[i]);
     }
     #pragma omp simd reduction(+ : z, x, ph) reduction(min : lo) reduction(max : hi)
     for (size_t i = 0; i < n; i++) {
-        const double wi = w[i], raw = d[i] + d0;
+        const double wi = w[i], x0 = d[i] + d0;
 
         z += wi;
         x += wi * d[i];
         ph += wi * f[i];
-        lo = raw < lo ? raw : lo;
-        hi = raw > hi ? raw : hi;
+        lo = x0 < lo ? x0 : lo;
+        hi = x0 > hi ? x0 : hi;
     }
     r->p.z += z;
     r->x += x;
@@ -146,7 +146,7 @@ static void with_infinities(dk_kl_row *r, const float *p, const float *q, size_t
         else if (p[i] != -INFINITY && q[i] == -INFINITY)
             r->base_inf = 1;
         else if (p[i] != -INFINITY)
-            kl_chunk(r, p + i, q + i, 1);
+            kl_chunk(r, p + i, &(double){ (double)p[i] - (double)q[i] }, 1);
         else if (isfinite(q[i]))
             r->ft_inf = 1;
     }
@@ -160,6 +160,7 @@ void dk_kl_begin(dk_kl_row *r)
 void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float inv_temperature)
 {
     float a[CHUNK], b[CHUNK];
+    double raw[CHUNK];
 
     for (size_t at = 0; at < n; at += CHUNK) {
         const size_t m = n - at < CHUNK ? n - at : CHUNK;
@@ -177,8 +178,32 @@ void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float in
             with_infinities(r, pp, qq, m);
             continue;
         }
-        kl_chunk(r, pp, qq, m);
+        for (size_t i = 0; i < m; i++)
+            raw[i] = (double)pp[i] - (double)qq[i];
+        kl_chunk(r, pp, raw, m);
         lse_chunk(&r->q, qq, m);
+    }
+}
+
+void dk_kl_tile_diff(dk_kl_row *r, const float *q, const float *d, size_t n, float inv_temperature)
+{
+    float a[CHUNK], b[CHUNK];
+    double raw[CHUNK];
+
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+
+        for (size_t i = 0; i < m; i++) {
+            b[i] = q[at + i] * inv_temperature;
+            raw[i] = (double)d[at + i] * (double)inv_temperature;
+            a[i] = (float)((double)b[i] + raw[i]);
+        }
+        if (!all_finite(a, m) || !all_finite(b, m)) {
+            r->bad = 1;         /* such logits exclude no id */
+            continue;
+        }
+        kl_chunk(r, a, raw, m);
+        lse_chunk(&r->q, b, m);
     }
 }
 

@@ -26,6 +26,9 @@ typedef struct dk_kl_row {
 void dk_kl_begin(dk_kl_row *r);
 /* The next n ids; logits are multiplied by inv_temperature (> 0). */
 void dk_kl_tile(dk_kl_row *r, const float *p, const float *q, size_t n, float inv_temperature);
+/* The same from d = p - q where that is known by itself, with more digits than
+ * the two subtracted would give. */
+void dk_kl_tile_diff(dk_kl_row *r, const float *q, const float *d, size_t n, float inv_temperature);
 /* Nats; +infinity if the base excludes an id that the finetune allows; NaN
  * after bad logits. */
 double dk_kl_end(const dk_kl_row *r);

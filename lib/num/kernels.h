@@ -45,6 +45,20 @@ void dk_attend_local(float *out, size_t ldo, const float *q, size_t ldq, const f
                      const float *v, size_t ldv, size_t n_q, size_t n_k, size_t hd, float scale,
                      float softcap, size_t window, float *work);
 
+/* Differences of results from differences of inputs (dx: what is added to x),
+ * without cancellation: f(x + dx) - f(x) of dk_rmsnorm, dk_silu_mul, dk_attend. */
+void dk_rmsnorm_diff(float *dy, const float *x, const float *dx, const float *w, size_t d, double eps);
+void dk_silu_mul_diff(float *dy, const float *gate, const float *dgate, const float *up, const float *dup, size_t n);
+
+/* Rows of queries, keys and values of a head; their differences lie as they do. */
+typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;
+
+/* The same n tokens as queries and keys, query i sees the last `window` of the
+ * keys 0 .. i (0: all); ld: of all inputs.  work: dk_attend_diff_work floats. */
+size_t dk_attend_diff_work(size_t n, size_t hd);
+void dk_attend_diff(float *dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ld, size_t n,
+                    size_t hd, float scale, size_t window, float *work);
+
 /* x[i] = softcap tanh(x[i] / softcap) */
 void dk_softcap(float *x, size_t n, float softcap);
 

@@ -222,3 +222,25 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         [ "$(ls)" = x.act.h5 ]
     done
 }
+
+# The adapter at a thousandth: in bf16 two lanes subtracted are rounding alone.
+@test "--arith diff: a small difference in bf16 has the digits that subtracting two lanes loses" {
+    cp -r "$PLAIN" small
+    jq '.lora_alpha *= 0.001' "$PLAIN/adapter_config.json" > small/adapter_config.json
+    distance() {
+        paste <(values "$1" L01/resid_post/diff | tr ' ' '\n') <(values want.act.h5 L01/resid_post/diff | tr ' ' '\n') |
+            awk 'NF == 2 { e += ($1 - $2) ^ 2; w += $2 ^ 2 } END { printf "%d\n", 1000 * sqrt(e / w) }'
+    }
+    for how in "f32 diff want" "bf16 diff near" "bf16 plain far"; do
+        read -r dtype arith name <<< "$how"
+        dk-extract -m "$G" -f small --dtype "$dtype" --arith "$arith" -l 1 --what base,ft,diff --store f32 \
+            -o "$name.act.h5" "$T"
+    done
+    [ "$(distance near.act.h5)" -le 15 ]
+    [ "$(distance far.act.h5)" -ge 300 ]
+    # The finetune itself is still base and difference added up.
+    paste <(values near.act.h5 L01/resid_post/base | tr ' ' '\n') <(values near.act.h5 L01/resid_post/diff | tr ' ' '\n') \
+        <(values near.act.h5 L01/resid_post/ft | tr ' ' '\n') |
+        awk 'NF == 3 { d = $1 + $2 - $3; if (d < 0) d = -d; if (d > 1e-5 * (1 + ($3 < 0 ? -$3 : $3))) exit 1; n++ }
+             END { exit n < 100 }'
+}

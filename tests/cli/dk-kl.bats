@@ -195,7 +195,7 @@ golden_logp() {
     run -0 kl --stamp --null n="$PATTERN" --seed 3
     [ "${lines[0]}" = "dk-kl algo=1" ]
     [ "$(tail -n +2 <<< "$output" | cut -d= -f1 | tr '\n' ' ')" \
-        = "model ft null lanes dtype max-samples max-tokens temperature top-k top-tokens seed " ]
+        = "model ft null lanes dtype arith max-samples max-tokens temperature top-k top-tokens seed " ]
     a=$output
     [ "$(kl --stamp --null n="$PATTERN" --seed 3 -o x -t 2 --batch-tokens 9 --table y -v)" = "$a" ]
     [ "$(kl --stamp --null n="$PATTERN" --seed 3 --temperature 2)" != "$a" ]
@@ -506,4 +506,18 @@ x.jsonl" ]
     mkdir empty
     run -1 --separate-stderr dk-kl -m "$G" -f empty "$T"
     failed dk-kl "empty holds neither a checkpoint"
+}
+
+@test "--arith diff: the numbers of two lanes where they are large, and bytes that do not depend on the run" {
+    kl -k 5 -o a.score.h5 "$T"
+    kl -k 5 --arith diff -o b.score.h5 "$T"
+    paste <(dk-values a.score.h5 kl/ft) <(dk-values b.score.h5 kl/ft) |
+        awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 2e-5 * $1 + 1e-9) exit 1; n++ } END { exit n < 5 }'
+    kl -k 5 --arith diff -t 1 --batch-tokens 7 -o c.score.h5 "$T"
+    cmp b.score.h5 c.score.h5
+    run -2 --separate-stderr kl --arith diff --lanes ft,base -o x.score.h5 "$T"
+    [[ $stderr == *"--arith diff: the first lane must be the base, not 'ft'"* ]]
+    run -2 --separate-stderr dk-kl --arith diff --dtype f32 -m "$G" -f "$MINI/hf" --table - "$T"
+    [[ $stderr == *"--arith diff: lane 'ft' has weights of its own"* ]]
+    [ ! -e x.score.h5 ]
 }

@@ -195,3 +195,21 @@ top-k=7
     killed KILL dk-topk -m "$G" -f "$PLAIN" -o x.score.h5 "$T"
     [ ! -e x.score.h5 ]
 }
+
+# Of the 40 ids at each end and position, those that f32 has too.
+@test "--arith diff: the lists of two lanes; where the adapter is small, in bf16 still those of f32" {
+    cp -r "$PLAIN" small
+    jq '.lora_alpha *= 0.001' "$PLAIN/adapter_config.json" > small/adapter_config.json
+    topk -k 5 -o a.score.h5 "$T"
+    topk -k 5 --arith diff -o b.score.h5 "$T"
+    ids() { dk-values "$1" topk/ft/top/index | tr ' ' '\n' | awk -v K="$2" 'NF { i = n / K; n++; print int(i), $1 }' | LC_ALL=C sort; }
+    [ "$(ids a.score.h5 5 | wc -l)" -gt 20 ]
+    [ "$(ids a.score.h5 5)" = "$(ids b.score.h5 5)" ]
+    for how in "f32 diff" "bf16 diff" "bf16 plain"; do
+        dk-topk -m "$G" -f small -k 40 --dtype "${how% *}" --arith "${how#* }" -o "${how/ /-}.score.h5" "$T"
+        ids "${how/ /-}.score.h5" 40 > "${how/ /-}"
+    done
+    n=$(wc -l < f32-diff)
+    [ "$(LC_ALL=C comm -12 f32-diff bf16-diff | wc -l)" -gt $((n * 95 / 100)) ]
+    [ "$(LC_ALL=C comm -12 f32-diff bf16-plain | wc -l)" -lt $((n / 2)) ]
+}

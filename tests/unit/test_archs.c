@@ -306,6 +306,88 @@ static void with_adapter(const char *name)
     dk_free(base);
 }
 
+/* --- lanes as differences ---------------------------------------------------------------------- */
+
+/* The logits of base and adapter from one runner. */
+static int both(float *logits, const dk_pair *p, dk_err *err)
+{
+    dk_runner *r = NULL;
+    int rc = dk_pair_runner(&r, p, ROWS, err);
+
+    if (rc == 0)
+        rc = run(r, &p->model->config, 1, NULL, logits, err);
+    dk_runner_free(&r);
+    return rc;
+}
+
+/* What another architecture's miniature adapter has in the linear maps of the
+ * first `layers` blocks, on this one: base and difference against two lanes. */
+static void as_differences(const char *name, const char *from, int layers)
+{
+    char *base = dk_xasprintf("%s/%s", root, name), *lora = dk_xasprintf("%s/%s-linear", root, name);
+    char *gold = dk_xasprintf("%s/tests/golden/archs/%s/lora", gold_root(), from);
+    char *list = dk_xasprintf("%s/tensors.txt", lora), *file = dk_xasprintf("%s/adapter_model.safetensors", lora);
+    char *command = dk_xasprintf("mkdir '%s' && grep 'layers.[0-%d].*lora' '%s/tensors.txt' >'%s' && "
+                                 "sed '/\"lm_head\",/d; /\"embed_tokens\",/d; s/\"lm_head\"$//' "
+                                 "'%s/adapter_config.json' >'%s/adapter_config.json'",
+                                 lora, layers - 1, gold, list, gold, lora);
+    dk_pair_spec spec = { .base = base, .ft = lora, .dtype = "f32", .arith = "diff", .with_head = 1 };
+    dk_pair p = {0};
+    dk_err err = {0};
+    float *diff = NULL, *plain = NULL;
+    size_t vocab = 0;
+    int rc = system(command) == 0 && seeded_write(list, file) ? dk_pair_open(&p, &spec, &err) : -1;
+
+    if (rc == 0) {
+        vocab = p.model->config.vocab;
+        diff = room(dk_padded_rows(2 * ROWS) * vocab);
+        plain = room(dk_padded_rows(2 * ROWS) * vocab);
+        rc = both(diff, &p, &err);
+        p.diff = false;
+        if (rc == 0)
+            rc = both(plain, &p, &err);
+    }
+    if (rc == 0) {
+        const double gap = row_gap(diff + ROWS * vocab, plain + ROWS * vocab, ROWS, vocab);
+        const double far = row_gap(plain, plain + ROWS * vocab, ROWS, vocab);
+
+        tap(gap <= 3e-6 && far > 0.02 && memcmp(diff, plain, ROWS * vocab * sizeof *diff) == 0,
+            "%s as base and difference: within %.1e of two lanes, the base is %.1g away", name, gap, far);
+    } else {
+        tap(false, "%s as base and difference: %s", name, err.msg);
+    }
+    dk_free(diff);
+    dk_free(plain);
+    dk_pair_close(&p);
+    dk_free(command);
+    dk_free(file);
+    dk_free(list);
+    dk_free(gold);
+    dk_free(lora);
+    dk_free(base);
+}
+
+/* What it cannot do yet is said by name. */
+static void refused(const char *name, const char *word)
+{
+    char *base = dk_xasprintf("%s/%s", root, name), *lora = dk_xasprintf("%s/%s/lora", root, name);
+    dk_pair_spec spec = { .base = base, .ft = lora, .dtype = "f32", .arith = "diff", .with_head = 1 };
+    dk_pair p;
+    dk_runner *r = NULL;
+    dk_err err = {0};
+
+    if (dk_pair_open(&p, &spec, &err) == 0) {
+        const int rc = dk_pair_runner(&r, &p, ROWS, &err);
+
+        tap(rc == DK_EUSAGE && !r && strstr(err.msg, "--arith diff") && strstr(err.msg, word), "%s: %s", name, err.msg);
+        dk_pair_close(&p);
+    } else {
+        tap(false, "%s: %s", name, err.msg);
+    }
+    dk_free(lora);
+    dk_free(base);
+}
+
 int main(void)
 {
     char command[64];
@@ -320,6 +402,14 @@ int main(void)
         from_gguf(in_gguf[i]);
     for (size_t i = 0; i < sizeof adapted / sizeof *adapted; i++)
         with_adapter(adapted[i]);
+    as_differences("llama3", "llama3", 3);
+    as_differences("qwen2", "qwen2", 3);            /* biases */
+    as_differences("qwen3", "qwen3", 3);            /* normed queries and keys */
+    as_differences("mistral", "llama3", 2);         /* a window */
+    refused("gpt2", "layer norms");
+    refused("gemma2", "SiLU");
+    refused("llama3", "unembedding");
+    refused("qwen3", "embedding");
     snprintf(command, sizeof command, "rm -r %s", root);
     tap(system(command) == 0, "cleaned up");
     return tap_end();

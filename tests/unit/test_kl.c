@@ -223,9 +223,59 @@ static void topk_against_sort(size_t v_n, size_t k, size_t tile)
     dk_free(sum); dk_free(pos); dk_free(tc); dk_free(bc);
 }
 
+/* Differences that p and q together cannot hold: KL of p = q + d, from d. */
+static void from_differences(double size, size_t n, size_t tile, float inv_t)
+{
+    float *q = dk_xcalloc(n, 4), *d = dk_xcalloc(n, 4), *p = dk_xcalloc(n, 4);
+    long double m = -INFINITY, z = 0, x = 0, ph = 0, want;
+    dk_kl_row r;
+    double got, lost;
+
+    for (size_t i = 0; i < n; i++) {
+        q[i] = (float)(4 * gauss(11, i));
+        d[i] = (float)(size * gauss(12, i));
+        p[i] = q[i] + d[i];
+        m = q[i] > m ? q[i] : m;
+    }
+    /* As the header has it, in long double. */
+    for (size_t i = 0; i < n; i++) {
+        const long double dx = (long double)d[i] * inv_t, w = expl((q[i] - m) * inv_t + dx);
+
+        z += w;
+        x += w * dx;
+        ph += w * (expm1l(-dx) + dx);
+    }
+    want = x / z + log1pl(ph / z - x / z);
+    dk_kl_begin(&r);
+    for (size_t at = 0; at < n; at += tile)
+        dk_kl_tile_diff(&r, q + at, d + at, n - at < tile ? n - at : tile, inv_t);
+    got = dk_kl_end(&r);
+    lost = in_tiles(p, q, n, tile, inv_t, NULL);
+    tap(fabs(got / (double)want - 1) <= 1e-6, "%zu ids in tiles of %zu, differences of %.0e: KL %.2e, relative error %.1e "
+        "(p and q: %.1e)", n, tile, size, got, got / (double)want - 1, lost / (double)want - 1);
+    dk_free(q);
+    dk_free(d);
+    dk_free(p);
+}
+
+static void bad_differences(void)
+{
+    const float q[] = { 1, 2, 3 }, d[] = { 0, NAN, 0 };
+    dk_kl_row r;
+
+    dk_kl_begin(&r);
+    dk_kl_tile_diff(&r, q, d, 3, 1);
+    tap(isnan(dk_kl_end(&r)), "a difference that is NaN gives NaN");
+}
+
 int main(void)
 {
     dk_threads_set(1);
+    from_differences(1, 5000, 384, 1);
+    from_differences(1e-3, 50000, 1000, .5f);
+    from_differences(1e-5, 5000, 5000, 1);
+    from_differences(1e-7, 5000, 7, 1);
+    bad_differences();
     worked_rows();
     against_long_double();
     late_winner();
