@@ -271,7 +271,8 @@ int dk_h5_source_read(dk_h5 *f, size_t i, uint64_t first, uint64_t n, void *out,
             return rc;
     if (first < h->base)
         return dk_fail(err, DK_EDATA, "%s: rows %" PRIu64 " of %s have passed", f->path, first, f->obj[i].path);
-    memcpy(out, h->bytes.s + (first - h->base) * row, n * row);
+    if (n && row)
+        memcpy(out, h->bytes.s + (first - h->base) * row, n * row);
     return 0;
 }
 
