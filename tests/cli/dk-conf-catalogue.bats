@@ -191,8 +191,7 @@ EOF
     [ "$output" = 64 ]
     run -2 --separate-stderr conf show method=pca pca.training.batch_size=many
     one_error dk-conf
-    for m in activation_oracle crosscoder pca sae_difference weight_amplification; do
-    for m in activation_analysis activation_oracle crosscoder sae_difference weight_amplification; do
+    for m in activation_oracle crosscoder sae_difference weight_amplification; do
         run -2 --separate-stderr conf make method=$m
         [ "$stderr" = "dk-conf: error: method '$m' is not built yet" ]
         [ -z "$output" ]
