@@ -299,7 +299,8 @@ void dk_h5_drop(dk_h5 *f, const char *path, uint64_t row)
         if (2 * gone < h->rows - h->base)
             continue;
         gone *= dk_h5_row_items(&f->obj[i].data) * f->obj[i].data.item;
-        memmove(h->bytes.s, h->bytes.s + gone, h->bytes.n - gone);
+        if (gone)
+            memmove(h->bytes.s, h->bytes.s + gone, h->bytes.n - gone);
         h->bytes.n -= gone;
         h->base = row < h->rows ? row : h->rows;
     }

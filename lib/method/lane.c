@@ -11,7 +11,7 @@ dk_lane_rows dk_lane_find(const dk_acts *f, int layer, const char *site, const c
 {
     const dk_act_info *own = dk_acts_find(f, layer, site, what), *base = dk_acts_find(f, layer, site, "base");
     const bool diff = strcmp(what, "diff") == 0 || strncmp(what, "diff.", 5) == 0;
-    const char *lane = what[4] == '.' ? what + 5 : "ft";
+    const char *lane = strncmp(what, "diff.", 5) == 0 ? what + 5 : "ft";
 
     if (own)
         return (dk_lane_rows){ own, NULL, 0 };
