@@ -53,8 +53,8 @@ static int one_file(dk_buf *out, const dk_tokenizer *tok, const dk_example_plan 
     dk_scores *s = NULL;
     int rc = dk_scores_open(&s, path, err);
 
-    if (rc == 0 && strcmp(dk_tokenizer_about(tok)->sha256, dk_scores_tokens(s)->tokenizer_sha256) != 0)
-        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", path, model);
+    if (rc == 0)
+        rc = dk_tokenizer_check(tok, dk_scores_tokens(s)->tokenizer_sha256, path, model, err);
     if (rc == 0)
         rc = dk_examples_table(out, s, tok, plan, err);
     dk_scores_close(&s);

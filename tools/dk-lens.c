@@ -41,9 +41,7 @@ static int check_tokenizer(const dk_tokenizer *tok, const dk_dirs *d, const char
 {
     const char *sha = dk_dirs_corpus(d)->tokenizer_sha256;
 
-    if (sha && *sha && strcmp(sha, dk_tokenizer_about(tok)->sha256) != 0)
-        return dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", path, model);
-    return 0;
+    return sha && *sha ? dk_tokenizer_check(tok, sha, path, model, err) : 0;
 }
 
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)

@@ -42,8 +42,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     rc = dk_scores_open(&s, args[0], err);
     if (rc == 0)
         rc = dk_tokenizer_open(&tok, p->model, err);
-    if (rc == 0 && strcmp(dk_tokenizer_about(tok)->sha256, dk_scores_tokens(s)->tokenizer_sha256) != 0)
-        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", args[0], p->model);
+    if (rc == 0)
+        rc = dk_tokenizer_check(tok, dk_scores_tokens(s)->tokenizer_sha256, args[0], p->model, err);
     if (rc == 0)
         rc = dk_mine_table(&table, s, tok, &plan, args[0], err);
     if (rc == 0)

@@ -50,8 +50,8 @@ static int template_ids(dk_ids *out, const struct params *p, const dk_tokens *t,
 
     if (rc == 0)
         rc = dk_tokenizer_open(&tok, p->model, err);
-    if (rc == 0 && strcmp(dk_tokenizer_about(tok)->sha256, t->tokenizer_sha256) != 0)
-        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", name, p->model);
+    if (rc == 0)
+        rc = dk_tokenizer_check(tok, t->tokenizer_sha256, name, p->model, err);
     if (rc == 0)
         rc = dk_chat_open(&chat, tok, &rules, err);
     if (rc == 0)

@@ -159,12 +159,7 @@ static int descending_docs(const void *a, const void *b)
 /* --- output --------------------------------------------------------------------------- */
 static void put_text(dk_jw *j, const struct work *w, const char *key, size_t from, size_t to)
 {
-    dk_buf b = {0};
-
-    dk_tokenizer_decode(w->tok, w->t->token + from, to - from, false, &b);
-    dk_jw_key(j, key);
-    dk_jw_strn(j, b.s ? b.s : "", b.n);
-    dk_buf_free(&b);
+    dk_tokenizer_put(w->tok, j, key, w->t->token + from, to - from);
 }
 
 static void put_place(dk_jw *j, const struct work *w, size_t doc, size_t row)

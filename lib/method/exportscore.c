@@ -268,8 +268,8 @@ int dk_export_scores(const char *path, const char *dir, const dk_tokenizer *tok,
         return rc;
     j.t = dk_scores_tokens(j.s);
     j.set = dk_export_word(j.t->corpus_name);
-    if (tok && strcmp(dk_tokenizer_about(tok)->sha256, j.t->tokenizer_sha256) != 0)
-        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of the model", path);
+    if (tok)
+        rc = dk_tokenizer_check(tok, j.t->tokenizer_sha256, path, "the model", err);
     if (rc == 0)
         rc = dk_export_tokens(j.t, dir, err);
     for (size_t i = 0; rc == 0 && i < dk_scores_n(j.s); i++)

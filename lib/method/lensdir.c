@@ -145,13 +145,11 @@ static void put_row(const struct work *w, const struct place *p, uint32_t id, si
 {
     const dk_span piece = dk_tokenizer_piece(w->tok, id);
     dk_jw j = { .out = w->out };
-    dk_buf text = {0};
 
-    dk_tokenizer_decode(w->tok, &id, 1, false, &text);
     dk_jw_obj_begin(&j);
     dk_jw_key(&j, "rank"); dk_jw_u64(&j, rank);
     dk_jw_key(&j, "id"); dk_jw_u64(&j, id);
-    dk_jw_key(&j, "token"); dk_jw_strn(&j, text.s ? text.s : "", text.n);
+    dk_tokenizer_put(w->tok, &j, "token", &id, 1);
     dk_jw_key(&j, "piece"); dk_jw_strn(&j, piece.n ? piece.s : "", piece.n);
     dk_jw_key(&j, "value"); dk_jw_num(&j, dk_lens_prob(&p->view[0], p->i, id));
     put_direction(&j, p, dk_dirs_corpus(w->d)->corpus_name);
@@ -162,7 +160,6 @@ static void put_row(const struct work *w, const struct place *p, uint32_t id, si
     }
     dk_jw_obj_end(&j);
     dk_jw_line(&j);
-    dk_buf_free(&text);
 }
 
 static void put_list(const struct work *w, const struct place *p)

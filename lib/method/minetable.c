@@ -147,12 +147,7 @@ static int find_places(struct work *w, const dk_mined *list, dk_err *err)
 
 static void put_text(dk_jw *j, const struct work *w, const char *key, size_t from, size_t to)
 {
-    dk_buf b = {0};
-
-    dk_tokenizer_decode(w->tok, w->t->token + from, to - from, false, &b);
-    dk_jw_key(j, key);
-    dk_jw_strn(j, b.s ? b.s : "", b.n);
-    dk_buf_free(&b);
+    dk_tokenizer_put(w->tok, j, key, w->t->token + from, to - from);
 }
 
 static void put_snippet(dk_jw *j, const struct work *w, const struct place *p)
@@ -194,13 +189,11 @@ static void put_row(dk_buf *out, const struct work *w, size_t i, const dk_mined 
 {
     dk_jw j = { .out = out };
     const dk_span piece = dk_tokenizer_piece(w->tok, m->id);
-    dk_buf text = {0};
 
-    dk_tokenizer_decode(w->tok, &m->id, 1, false, &text);
     dk_jw_obj_begin(&j);
     dk_jw_key(&j, "rank"); dk_jw_u64(&j, i + 1);
     dk_jw_key(&j, "id"); dk_jw_u64(&j, m->id);
-    dk_jw_key(&j, "token"); dk_jw_strn(&j, text.s ? text.s : "", text.n);
+    dk_tokenizer_put(w->tok, &j, "token", &m->id, 1);
     dk_jw_key(&j, "piece"); dk_jw_strn(&j, piece.n ? piece.s : "", piece.n);
     dk_jw_key(&j, "value"); dk_jw_f32(&j, m->value);
     dk_jw_key(&j, "avg_logit_diff"); dk_jw_f32(&j, m->avg_diff);
@@ -220,7 +213,6 @@ static void put_row(dk_buf *out, const struct work *w, size_t i, const dk_mined 
     }
     dk_jw_obj_end(&j);
     dk_jw_line(&j);
-    dk_buf_free(&text);
 }
 
 int dk_mine_table(dk_buf *out, dk_scores *s, const dk_tokenizer *tok, const dk_mine_plan *given,

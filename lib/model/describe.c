@@ -88,8 +88,8 @@ static int check_tokenizer(const dk_pair *p, const dk_tokens *t, const char *pat
         return 0;
     if (dk_tokenizer_open(&tok, model, &why) < 0)
         dk_log(DK_WARN, "%s cannot be compared with the model's tokenizer: %s", path, why.msg);
-    else if (strcmp(dk_tokenizer_about(tok)->sha256, t->tokenizer_sha256) != 0)
-        rc = dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", path, model);
+    else
+        rc = dk_tokenizer_check(tok, t->tokenizer_sha256, path, model, err);
     dk_tokenizer_close(&tok);
     return rc;
 }

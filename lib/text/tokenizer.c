@@ -235,6 +235,23 @@ void dk_tokenizer_decode(const dk_tokenizer *t, const uint32_t *id, size_t n, bo
 
 const dk_tokenizer_info *dk_tokenizer_about(const dk_tokenizer *t) { return &t->info; }
 
+void dk_tokenizer_put(const dk_tokenizer *t, dk_jw *w, const char *key, const uint32_t *id, size_t n)
+{
+    dk_buf text = {0};
+
+    dk_tokenizer_decode(t, id, n, false, &text);
+    dk_jw_key(w, key);
+    dk_jw_strn(w, text.s ? text.s : "", text.n);
+    dk_buf_free(&text);
+}
+
+int dk_tokenizer_check(const dk_tokenizer *t, const char *sha256, const char *path, const char *model,
+                       dk_err *err)
+{
+    return strcmp(t->info.sha256, sha256) == 0 ? 0
+        : dk_fail(err, DK_EDATA, "%s was made with another tokenizer than that of %s", path, model);
+}
+
 bool dk_tokenizer_is_special(const dk_tokenizer *t, uint32_t id)
 {
     return id < t->info.n_vocab && t->special[id];

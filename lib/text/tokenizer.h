@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/json.h"
 #include "text/bpe.h"
 #include "text/tokspec.h"
 
@@ -64,6 +65,14 @@ int dk_tokenizer_encode_guarded(dk_tokenizer *t, const char *s, size_t n, unsign
  * token are passed over. */
 void dk_tokenizer_decode(const dk_tokenizer *t, const uint32_t *id, size_t n, bool skip_special,
                          dk_buf *out);
+
+/* The decoded text of ids as a member of a JSON object. */
+void dk_tokenizer_put(const dk_tokenizer *t, dk_jw *w, const char *key, const uint32_t *id, size_t n);
+
+/* DK_EDATA unless sha256 is the tokenizer's: the ids of the file at path would
+ * mean other texts.  model: what the message calls the tokenizer's model. */
+int dk_tokenizer_check(const dk_tokenizer *t, const char *sha256, const char *path, const char *model,
+                       dk_err *err);
 
 bool dk_tokenizer_is_special(const dk_tokenizer *t, uint32_t id);
 /* Spelling in the vocabulary; bytes it stands for (perhaps part of a
