@@ -204,7 +204,6 @@ static int wide_room(size_t n, dk_err *err)
 /* A strip as the kernel reads it. */
 static int widen(const void **out, const struct kernel *kern, const struct strip *s, dk_err *err)
 {
-    const size_t n = dnnl_memory_desc_get_size(weight_layout(kern)) / sizeof(float);
     const int id = omp_get_thread_num();
     const uint16_t *from = s->packed;
     int rc = 0;
@@ -212,7 +211,11 @@ static int widen(const void **out, const struct kernel *kern, const struct strip
     *out = s->packed;
     if (!kept_narrow(kern->dtype))
         return 0;
-    if (per_thread[id].wide_serial != s->serial && (rc = wide_room(n, err)) == 0) {
+    if (per_thread[id].wide_serial != s->serial) {
+        const size_t n = dnnl_memory_desc_get_size(weight_layout(kern)) / sizeof(float);
+
+        if ((rc = wide_room(n, err)) < 0)
+            return rc;
         for (size_t i = 0; i < n; i++)
             per_thread[id].wide[i] = dk_bf16_f32(from[i]);
         per_thread[id].wide_serial = s->serial;

@@ -117,6 +117,17 @@ static int provenance(dk_json **command, dk_json **inputs, dk_h5 *f, const char 
     return rc;
 }
 
+static void put_value(dk_html *h, const char *key, const dk_json *value)
+{
+    dk_buf b = {0};
+
+    dk_buf_adds(&b, "");
+    value_text(&b, value);
+    dk_html_put(h, "dt", NULL, key);
+    dk_html_put(h, "dd", NULL, b.s);
+    dk_buf_free(&b);
+}
+
 static void parameters(dk_html *h, const dk_h5_root *root, const dk_json *command)
 {
     dk_json_iter it = {0};
@@ -126,15 +137,8 @@ static void parameters(dk_html *h, const dk_h5_root *root, const dk_json *comman
     dk_html_put(h, "dd", "hash", root->content_id ? root->content_id : "");
     dk_html_put(h, "dt", NULL, "stage key");
     dk_html_put(h, "dd", "hash", root->stage_key ? root->stage_key : "");
-    while (dk_json_next(dk_json_get(command, "parameters"), &it)) {
-        dk_buf b = {0};
-
-        dk_buf_adds(&b, "");
-        value_text(&b, it.value);
-        dk_html_put(h, "dt", NULL, it.key);
-        dk_html_put(h, "dd", NULL, b.s);
-        dk_buf_free(&b);
-    }
+    while (dk_json_next(dk_json_get(command, "parameters"), &it))
+        put_value(h, it.key, it.value);
     dk_html_close(h);
 }
 
@@ -229,17 +233,9 @@ static void configuration(const dk_page *p)
     dk_html_open(h, "details");
     dk_html_put(h, "summary", NULL, "Configuration, resolved");
     dk_html_open(h, "dl");
-    while (dk_json_next(p->s->pair, &it)) {
-        dk_buf b = {0};
-
-        if (strcmp(it.key, "model.path") == 0)
-            continue;
-        dk_buf_adds(&b, "");
-        value_text(&b, it.value);
-        dk_html_put(h, "dt", NULL, it.key);
-        dk_html_put(h, "dd", NULL, b.s);
-        dk_buf_free(&b);
-    }
+    while (dk_json_next(p->s->pair, &it))
+        if (strcmp(it.key, "model.path") != 0)
+            put_value(h, it.key, it.value);
     dk_html_close(h);
     dk_html_close(h);
 }

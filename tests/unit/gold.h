@@ -39,4 +39,23 @@ static void *gold_read(const char *name, size_t size, size_t *n)
     return b.s;
 }
 
+/* So many bytes of a file that is kept compressed. */
+__attribute__((unused))
+static void *gold_unpack(const char *name, size_t bytes)
+{
+    char command[1200];
+    char *p = dk_xmalloc(bytes);
+    size_t n;
+    FILE *f;
+
+    snprintf(command, sizeof command, "zstd -dcq '%s/tests/golden/%s'", gold_root(), name);
+    f = popen(command, "r");
+    n = f ? fread(p, 1, bytes, f) : 0;
+    if (!f || pclose(f) != 0 || n != bytes) {
+        printf("not ok 1 - cannot unpack %s\n1..1\n", name);
+        exit(1);
+    }
+    return p;
+}
+
 #endif

@@ -72,17 +72,10 @@ struct want { float *lse, *margin, *fixed; uint16_t *top; };
 
 static void *unpacked(const char *lane, const char *what, size_t bytes)
 {
-    char command[1200];
-    char *p = dk_xmalloc(bytes);
-    FILE *f;
+    char name[128];
 
-    snprintf(command, sizeof command, "zstd -dcq '%s/tests/golden/slow/%s_%s.zst'", gold_root(), lane, what);
-    f = popen(command, "r");
-    if (!f || fread(p, 1, bytes, f) != bytes || pclose(f) != 0) {
-        tap(false, "cannot unpack %s of %s", what, lane);
-        exit(tap_end());
-    }
-    return p;
+    snprintf(name, sizeof name, "slow/%s_%s.zst", lane, what);
+    return gold_unpack(name, bytes);
 }
 
 static uint64_t fnv(const uint32_t *id, size_t n)

@@ -36,20 +36,10 @@ static void *set_file(const char *pattern, const char *set, size_t size, size_t 
 
 static float *values_of(const char *set, size_t rows)
 {
-    const size_t bytes = rows * PARTS * sizeof(float);
-    char command[1200];
-    float *p = dk_xmalloc(bytes);
-    size_t n;
-    FILE *f;
+    char name[128];
 
-    snprintf(command, sizeof command, "zstd -dcq '%s/tests/golden/toolkit/aa_%s_per_token.f32.zst'", gold_root(), set);
-    f = popen(command, "r");
-    n = f ? fread(p, 1, bytes, f) : 0;
-    if (!f || pclose(f) != 0 || n != bytes) {
-        tap(false, "cannot unpack the values of %s", set);
-        exit(tap_end());
-    }
-    return p;
+    snprintf(name, sizeof name, "toolkit/aa_%s_per_token.f32.zst", set);
+    return gold_unpack(name, rows * PARTS * sizeof(float));
 }
 
 static void tokens_of(dk_tokens *t, const char *set, size_t texts, const char *tokenizer)

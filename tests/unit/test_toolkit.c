@@ -117,31 +117,14 @@ static void kl_of(const char *set, const char *json_name, size_t texts)
 }
 
 /* --- diff mining ---------------------------------------------------------------- */
-static void *unpacked(const char *name, size_t want_bytes)
-{
-    char command[1200];
-    char *p = dk_xmalloc(want_bytes);
-    size_t n;
-    FILE *f;
-
-    snprintf(command, sizeof command, "zstd -dcq '%s/tests/golden/toolkit/%s'", gold_root(), name);
-    f = popen(command, "r");
-    n = f ? fread(p, 1, want_bytes, f) : 0;
-    if (!f || pclose(f) != 0 || n != want_bytes) {
-        tap(false, "cannot unpack %s", name);
-        exit(tap_end());
-    }
-    return p;
-}
-
 static void compare_counts(const char *name, const int64_t *got, int64_t most, int64_t total_most)
 {
     char file[256];
     const int32_t *want;
     int64_t worst = 0, total = 0;
 
-    snprintf(file, sizeof file, "mining_%s.i32.zst", name);
-    want = unpacked(file, V * 4);
+    snprintf(file, sizeof file, "toolkit/mining_%s.i32.zst", name);
+    want = gold_unpack(file, V * 4);
     for (size_t v = 0; v < V; v++) {
         const int64_t e = llabs(got[v] - want[v]);
 
@@ -215,7 +198,7 @@ static void mining(void)
 {
     size_t n;
     const uint32_t *ids = gold_read("toolkit/mining_input_ids.i32", 4, &n);
-    const float *want_sum = unpacked("mining_sum_logit_diff.f32.zst", V * 4);
+    const float *want_sum = gold_unpack("toolkit/mining_sum_logit_diff.f32.zst", V * 4);
     const dk_score_plan plan = { .temperature = 1, .top_k = K, .batch_rows = 1152 };
     dk_tokens t = { .vocab = V };
     dk_score s = {0};
