@@ -255,7 +255,8 @@ def complete(tok):
 def sp(prefix):
     back = [decoders.Replace(GAP, " "), decoders.ByteFallback(), decoders.Fuse()]
     norm = [normalizers.Prepend(GAP)] if prefix else []
-    tok = characters(normalizers.Sequence([*norm, normalizers.Replace(" ", GAP)]),
+    # Tokens with U+2581 behind another character: there a text is not cut into words.
+    tok = characters(normalizers.Sequence([*norm, normalizers.Replace(" ", GAP)]), added=["a" + GAP, "a" + GAP + "b", "t" + GAP],
                      decoder=decoders.Sequence(back + ([decoders.Strip(" ", 1, 0)] if prefix else [])))
     return complete(tok)
 
