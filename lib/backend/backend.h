@@ -86,6 +86,7 @@ typedef struct dk_head_args {
 
 typedef struct dk_ops {
     const char *name;               /* "cpu", "cuda" */
+    bool host;                      /* d is memory of the host */
     /* One line for people: the card and its memory. */
     const char *(*describe)(dk_dev *dev);
     void (*close)(dk_dev *dev);
@@ -99,7 +100,7 @@ typedef struct dk_ops {
     /* Constants: what the device reads of host memory that does not change before
      * unshare (the CPU: the memory itself). */
     int (*share)(dk_dev *dev, const float **d, const float *host, size_t n, dk_err *err);
-    void (*unshare)(dk_dev *dev, const float *d);
+    void (*unshare)(dk_dev *dev, const float *d);   /* NULL is allowed */
     int (*sync)(dk_dev *dev, dk_err *err);
     /* Free and whole memory in bytes; 0: not known. */
     void (*memory)(dk_dev *dev, size_t *avail, size_t *total);
@@ -112,6 +113,7 @@ typedef struct dk_ops {
     void (*lhs_free)(dk_dev *dev, dk_lhs **x);
     void (*lhs_set)(dk_dev *dev, dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k);
     int (*product)(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
+    const char *(*kernel)(dk_dev *dev, const dk_weight *w);     /* what multiplies it, for people */
     size_t (*padded_rows)(dk_dev *dev, size_t m);   /* rows that y must have room for */
     size_t (*head_rows)(dk_dev *dev, size_t m);     /* stride of a head's lanes of m rows */
 

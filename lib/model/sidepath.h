@@ -16,8 +16,8 @@ int dk_sidepath_new(dk_sidepath **out, const dk_adapter *a, const dk_model_confi
 void dk_sidepath_free(dk_sidepath **s);
 /* Width of the low-rank row that apply needs, over all groups. */
 size_t dk_sidepath_width(const dk_sidepath *s);
-/* y [m, ldy] += the group's update of x [m, k]; t: scratch [m, width].
- * On all threads.  False if the group of this layer has no module. */
+/* y [m, ldy] += the group's update of x [m, k]; t: scratch [m, width]; all of the device.
+ * False if the group of this layer has no module. */
 int dk_sidepath_apply(const dk_sidepath *s, size_t layer, dk_group g, float *y, size_t ldy,
                       const float *x, size_t ldx, size_t m, float *t);
 
