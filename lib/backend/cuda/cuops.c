@@ -230,6 +230,7 @@ const dk_ops dk_cuda_ops = {
     .zero = dk_cuda_zero, .share = dk_cuda_share, .unshare = dk_cuda_unshare, .sync = dk_cuda_sync,
     .memory = dk_cuda_memory, .weight_pack = dk_cuda_weight_pack, .weight_free = dk_cuda_weight_free,
     .lhs_new = dk_cuda_lhs_new, .lhs_free = dk_cuda_lhs_free, .lhs_set = dk_cuda_lhs_set, .product = dk_cuda_product,
+    .kernel = dk_cuda_kernel,
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .gather = gather, .add_norm = add_norm,
     .add_norm_diff = add_norm_diff, .add_bias = add_bias, .place = place, .attend = attend, .act = act,
     .lowrank = lowrank, .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head

@@ -99,6 +99,7 @@ int dk_cuda_lhs_new(dk_dev *dev, dk_lhs **out, size_t max_rows, size_t max_k, dk
 void dk_cuda_lhs_free(dk_dev *dev, dk_lhs **x);
 void dk_cuda_lhs_set(dk_dev *dev, dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k);
 int dk_cuda_product(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
+const char *dk_cuda_kernel(dk_dev *dev, const dk_weight *w);
 
 /* cuhead.c */
 int dk_cuda_head(dk_dev *dev, const dk_head_args *a, dk_err *err);

@@ -270,3 +270,9 @@ int dk_cuda_product(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const 
     DK_ASSERT(lhs->k == w->k && lhs->dtype == w->dtype);
     return dk_cuda_multiply(dk_cuda_of(dev), y, ldy, lhs->x, lhs->ld, lhs->m, w, err);
 }
+
+const char *dk_cuda_kernel(dk_dev *dev, const dk_weight *w)
+{
+    (void)w;
+    return dk_cuda_of(dev)->lt_handle ? "cublasLt" : "dk_cu_product";
+}
