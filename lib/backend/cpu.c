@@ -143,9 +143,10 @@ static void norm_row(float *y, const float *x, const dk_norm_args *norm, size_t 
 }
 
 static void cpu_add_norm(dk_dev *dev, float *y, float *x, const float *add, const dk_norm_args *norm, size_t rows,
-                         size_t width)
+                         size_t width, bool packed)
 {
     (void)dev;
+    (void)packed;
     #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows; i++) {
         if (add)
@@ -165,14 +166,6 @@ static void cpu_add_norm_diff(dk_dev *dev, float *dy, const float *x, float *dx,
             dk_add(dx + i * width, dadd + i * width, width);
         dk_rmsnorm_diff(dy + i * width, x + i * width, dx + i * width, norm->w, width, norm->eps);
     }
-}
-
-static void cpu_add_bias(dk_dev *dev, float *y, const float *bias, size_t rows, size_t n)
-{
-    (void)dev;
-    #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < rows; i++)
-        dk_add(y + i * n, bias, n);
 }
 
 static void place_row(float *x, const float *base, size_t pos, const dk_place_args *a)
@@ -204,11 +197,13 @@ static void cpu_place(dk_dev *dev, float *x, const float *base, size_t n_lanes, 
         place_row(x + i * ld, base ? base + i % rows * ld : NULL, c->rag->pos[i % rows], a);
 }
 
-static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n)
+static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
+                    bool packed)
 {
     const size_t wide = form == DK_ACT_SILU_GATE || form == DK_ACT_GELU_GATE ? 2 * n : n;
 
     (void)dev;
+    (void)packed;
     #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows; i++) {
         const float *from = x + i * wide, *of = base ? base + i * wide : NULL;
@@ -227,11 +222,10 @@ static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, con
     }
 }
 
-static void cpu_lowrank(dk_dev *dev, float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
+static void lowrank(float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
 {
     enum { ROWS = 16 };
 
-    (void)dev;
     #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < a->m; i += ROWS) {
         const size_t rows = a->m - i < ROWS ? a->m - i : ROWS;
@@ -253,6 +247,30 @@ static void cpu_sum(dk_dev *dev, float *y, const float *a, const float *b, size_
     #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < n; i++)
         y[i] = a[i] + b[i];
+}
+
+static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
+{
+    int rc;
+
+    dk_lhs_set(a->lhs, a->x, a->k, a->m, a->k);
+    rc = dk_product(a->y, a->n, a->lhs, a->w, err);
+    if (rc < 0)
+        return rc;
+    #pragma omp parallel for schedule(static) if (a->bias)
+    for (size_t i = 0; i < (a->bias ? a->bias_rows : 0); i++)
+        dk_add(a->y + i * a->n, a->bias, a->n);
+    for (size_t s = 0; s < a->n_sides; s++) {
+        const dk_side_rows *side = &a->side[s];
+        const float *x = a->x + side->row0 * a->k;
+
+        if (side->plus) {
+            cpu_sum(dev, a->whole, side->plus, x, side->low.m * a->k);
+            x = a->whole;
+        }
+        lowrank(a->y + side->row0 * a->n, a->n, x, a->k, &side->low);
+    }
+    return 0;
 }
 
 static void cpu_softcap(dk_dev *dev, float *x, size_t n, float cap) { (void)dev; dk_softcap(x, n, cap); }
@@ -372,8 +390,8 @@ dk_dev *dk_cpu_device(void)
         .weight_pack = cpu_pack, .weight_free = cpu_weight_free, .lhs_new = cpu_lhs_new,
         .lhs_free = cpu_lhs_free, .lhs_set = cpu_lhs_set, .product = cpu_product, .kernel = cpu_kernel,
         .padded_rows = cpu_padded_rows, .head_rows = cpu_head_rows, .begin = cpu_begin, .gather = cpu_gather,
-        .add_norm = cpu_add_norm, .add_norm_diff = cpu_add_norm_diff, .add_bias = cpu_add_bias,
-        .place = cpu_place, .attend = cpu_attend, .act = cpu_act, .lowrank = cpu_lowrank, .sum = cpu_sum,
+        .add_norm = cpu_add_norm, .add_norm_diff = cpu_add_norm_diff,
+        .place = cpu_place, .attend = cpu_attend, .act = cpu_act, .project = cpu_project, .sum = cpu_sum,
         .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head
     };
     static struct cpu cpu = { .dev = { &ops } };

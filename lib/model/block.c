@@ -13,7 +13,7 @@ static const dk_norm_args *norm_of(const dk_model *m, dk_norm_at at, size_t laye
 }
 
 void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const float *add, size_t n,
-                    dk_norm_at at, size_t layer)
+                    dk_norm_at at, size_t layer, bool packed)
 {
     const dk_ops *ops = r->dev->ops;
     const size_t d = r->m->config.d_model, lane = n * d;
@@ -26,38 +26,58 @@ void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const
         if (l >= first_diff(r))
             ops->add_norm_diff(r->dev, y + l * stride * d, x, x + l * lane, a, norm, n, d);
         else
-            ops->add_norm(r->dev, y + l * stride * d, x + l * lane, a, norm, (end - l) * n, d);
+            ops->add_norm(r->dev, y + l * stride * d, x + l * lane, a, norm, (end - l) * n, d, packed);
     }
 }
 
-/* y = x W^T + b, the lanes of a weight set together, then each lane's side path.
- * A product writes whole blocks: what goes beyond its lanes is written again by
- * the next ones. */
+/* Whether what goes into the products of a pass is read by nobody else. */
+static bool packed(const dk_runner *r, const dk_pass *p)
+{
+    bool seen = r->diff;
+
+    for (size_t t = 0; t < p->n_taps; t++)
+        seen |= p->taps[t].site == DK_SITE_QKV_IN || p->taps[t].site == DK_SITE_O_IN ||
+                p->taps[t].site == DK_SITE_GATE_UP_IN || p->taps[t].site == DK_SITE_DOWN_IN;
+    return !seen;
+}
+
+/* The side paths of lanes first .. end - 1; rows are counted from the first. */
+static size_t sides(const dk_runner *r, size_t layer, dk_group g, const float *x, size_t first, size_t end,
+                    dk_side_rows *to)
+{
+    size_t n = 0;
+
+    for (size_t l = first; l < end; l++)
+        if (r->side[l] && dk_sidepath_of(r->side[l], layer, g, &to[n].low)) {
+            to[n].row0 = (l - first) * r->rows;
+            to[n].plus = l >= first_diff(r) ? x : NULL;
+            to[n].low.m = r->rows;
+            to[n++].low.t = r->low;
+        }
+    return n;
+}
+
+/* y = x W^T + b and side paths, the lanes of a weight set together.  A product
+ * writes whole blocks: what goes beyond its lanes is written again by the next ones. */
 static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, const float *x, dk_err *err)
 {
-    const dk_ops *ops = r->dev->ops;
     const dk_site in_site = (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), out_site = (dk_site)(in_site + 1);
     const size_t n = dk_site_width(&r->m->config, out_site), k = dk_site_width(&r->m->config, in_site);
+    dk_side_rows side[DK_MAX_LANES];
     int rc = 0;
 
     for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
         const dk_layer *set = &r->model[first]->layer[layer];
+        dk_project_args a = {
+            .y = y + first * r->rows * n, .x = x + first * r->rows * k, .n = n, .k = k, .w = set->w[g],
+            .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(r, p)
+        };
 
         end = dk_runner_set_end(r, first);
-        ops->lhs_set(r->dev, r->lhs, x + first * r->rows * k, k, (end - first) * r->rows, k);
-        rc = ops->product(r->dev, y + first * r->rows * n, n, r->lhs, set->w[g], err);
-        if (rc == 0 && set->bias[g])
-            ops->add_bias(r->dev, y + first * r->rows * n, set->bias_on[g], (r->diff ? 1 : end - first) * r->rows, n);
-        for (size_t l = first; rc == 0 && l < end; l++)
-            if (r->side[l]) {
-                const float *in = x + l * r->rows * k;
-
-                if (l >= first_diff(r)) {
-                    ops->sum(r->dev, r->whole, x, in, r->rows * k);
-                    in = r->whole;
-                }
-                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, in, k, r->rows, r->low);
-            }
+        a.m = (end - first) * r->rows;
+        a.bias_rows = r->diff ? r->rows : a.m;
+        a.n_sides = sides(r, layer, g, x, first, end, side);
+        rc = r->dev->ops->project(r->dev, &a, err);
     }
     if (rc == 0)
         rc = dk_runner_tap(r, p, (int)layer, in_site, x, err);
@@ -78,7 +98,7 @@ static int norm_out(dk_runner *r, const dk_pass *p, size_t i, bool mlp, dk_err *
             end = dk_runner_set_end(r, l);
             r->dev->ops->add_norm(r->dev, normed + l * each, r->out + l * each, NULL,
                                   mlp ? &layer->post_mlp_norm.on : &layer->post_attn_norm.on, (end - l) * r->rows,
-                                  r->m->config.d_model);
+                                  r->m->config.d_model, false);
         }
         r->norm = r->out;
         r->out = normed;
@@ -119,7 +139,7 @@ static int attend(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     dk_attend_args a = {
         .n_heads = c->n_heads, .n_kv = c->n_kv_heads, .hd = c->head_dim, .scale = (float)c->attn_scale,
         .softcap = (float)c->attn_softcap, .window = dk_layer_window(c, i), .qkv = r->qkv, .out = r->att,
-        .diff = r->diff
+        .diff = r->diff, .packed = packed(r, p)
     };
 
     if (p->kv) {
@@ -134,7 +154,7 @@ static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc;
 
-    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i);
+    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(r, p));
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
@@ -145,16 +165,16 @@ static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     return rc == 0 ? norm_out(r, p, i, false, err) : rc;
 }
 
-static void activate(const dk_runner *r)
+static void activate(const dk_runner *r, const dk_pass *p)
 {
     const dk_model_config *c = &r->m->config;
     const dk_act_form form = c->act == DK_ACT_SILU ? (c->gated ? DK_ACT_SILU_GATE : DK_ACT_SILU_PLAIN)
                                                    : (c->gated ? DK_ACT_GELU_GATE : DK_ACT_GELU_PLAIN);
     const size_t lane = r->rows * dk_site_width(c, DK_SITE_GATE_UP), to = r->rows * c->d_ff;
 
-    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff);
+    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, packed(r, p));
     for (size_t l = first_diff(r); l < r->n_lanes; l++)
-        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff);
+        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, false);
 }
 
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
@@ -165,15 +185,15 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
         rc = attention_half(r, p, i, err);
     if (rc < 0)
         return rc;
-    dk_runner_norm(r, r->norm, r->rows, r->x, r->out, r->rows, DK_AT_MLP, i);
+    dk_runner_norm(r, r->norm, r->rows, r->x, r->out, r->rows, DK_AT_MLP, i, packed(r, p));
     rc = project(r, p, i, DK_GROUP_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;
-    activate(r);
+    activate(r, p);
     rc = project(r, p, i, DK_GROUP_DOWN, r->out, r->act, err);
     if (rc == 0)
         rc = norm_out(r, p, i, true, err);
     if (rc == 0)
-        r->dev->ops->add_norm(r->dev, NULL, r->x, r->out, NULL, r->n_lanes * r->rows, r->m->config.d_model);
+        r->dev->ops->add_norm(r->dev, NULL, r->x, r->out, NULL, r->n_lanes * r->rows, r->m->config.d_model, false);
     return rc;
 }

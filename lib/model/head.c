@@ -24,7 +24,7 @@ static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t stride)
         for (size_t l = 0; l < r->n_lanes; l++)
             r->dev->ops->gather(r->dev, x + l * n * d, r->x + l * r->rows * d, rows, n, d);
     }
-    dk_runner_norm(r, r->head_in, stride, x, NULL, n, DK_AT_FINAL, 0);
+    dk_runner_norm(r, r->head_in, stride, x, NULL, n, DK_AT_FINAL, 0, false);
 }
 
 /* Where whole logits are formed: out itself, or memory of the device. */

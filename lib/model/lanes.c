@@ -72,6 +72,14 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
             if (rc == 0)
                 rc = own_ends(r, i, err);
         }
+    for (size_t first = 0, end; rc == 0 && first < n_lanes; first = end) {
+        size_t width = 0;
+
+        end = dk_runner_set_end(r, first);
+        for (size_t l = first; l < end; l++)
+            width += r->side[l] ? dk_sidepath_width(r->side[l]) : 0;
+        r->side_width = width > r->side_width ? width : r->side_width;
+    }
     if (rc == 0) rc = r->dev->ops->lhs_new(r->dev, &r->lhs, total, widest, m->dtype, err);
     if (rc == 0) rc = dk_rows_alloc(&r->x, total, c->d_model, err);
     if (rc == 0) rc = dk_rows_alloc(&r->norm, total, c->d_model, err);
@@ -331,7 +339,7 @@ static int begin(dk_runner *r, const dk_pass *p, dk_err *err)
         r->slot[s] = dk_kv_slot(p->kv, s);
     }
     r->rag = (dk_rag){ .n_lanes = r->n_lanes, .rows = r->rows, .n_seq = b->n_seq, .offset = b->offset, .pos = r->pos,
-                       .past = p->kv ? r->past : NULL, .slot = p->kv ? r->slot : NULL };
+                       .past = p->kv ? r->past : NULL, .slot = p->kv ? r->slot : NULL, .side_width = r->side_width };
     return rc == 0 ? r->dev->ops->begin(r->dev, &r->rag, err) : rc;
 }
 

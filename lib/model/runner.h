@@ -33,6 +33,7 @@ struct dk_runner {
     size_t *pos;                /* [rows] of one lane */
     size_t *past, *slot;        /* [sequence]: what the cache holds, and where */
     size_t seq_room;
+    size_t side_width;          /* of all lanes of a weight set, at most */
     dk_rag rag;
 };
 
@@ -46,9 +47,9 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t layer, dk_err *err);
 /* Which norm of a model (of a layer of it). */
 typedef enum dk_norm_at { DK_AT_ATTN, DK_AT_MLP, DK_AT_FINAL } dk_norm_at;
 /* x += add (NULL: nothing), then y = norm(x), in all lanes: n rows of each, those of
- * lane l at l n in x and add, at l stride in y. */
+ * lane l at l n in x and add, at l stride in y (packed: stride n). */
 void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const float *add, size_t n,
-                    dk_norm_at at, size_t layer);
+                    dk_norm_at at, size_t layer, bool packed);
 
 /* Room for rows x width values of the device and what products write beyond. */
 int dk_rows_alloc(float **out, size_t rows, size_t width, dk_err *err);

@@ -119,15 +119,8 @@ void dk_sidepath_free(dk_sidepath **sp)
 
 size_t dk_sidepath_width(const dk_sidepath *s) { return s->width; }
 
-int dk_sidepath_apply(const dk_sidepath *s, size_t layer, dk_group g, float *y, size_t ldy,
-                      const float *x, size_t ldx, size_t m, float *t)
+bool dk_sidepath_of(const dk_sidepath *s, size_t layer, dk_group g, dk_lowrank_args *out)
 {
-    dk_lowrank_args args = s->side[layer][g].args;
-
-    if (args.n_parts == 0)
-        return 0;
-    args.m = m;
-    args.t = t;
-    dk_device()->ops->lowrank(dk_device(), y, ldy, x, ldx, &args);
-    return 1;
+    *out = s->side[layer][g].args;
+    return out->n_parts > 0;
 }
