@@ -89,11 +89,12 @@ static void gather(dk_dev *dev, float *y, const float *x, const size_t *rows, si
 /* --- between products ------------------------------------------------------------- */
 
 static void add_norm(dk_dev *dev, float *y, float *x, const float *more, const dk_norm_args *norm, size_t rows,
-                     size_t width)
+                     size_t width, bool packed)
 {
     dk_cuda *c = dk_cuda_of(dev);
     const dk_cu_norm none = {0};
 
+    (void)packed;
     if (rows && (more || y))
         dk_cuda_note(c, dk_cu_add_norm(c->stream, y, x, more, norm ? norm_of(norm) : none, rows, width), "a norm");
 }
@@ -107,14 +108,6 @@ static void add_norm_diff(dk_dev *dev, float *dy, const float *x, float *dx, con
     if (rows)
         dk_cuda_note(c, dk_cu_add_norm_diff(c->stream, dy, x, dx, dadd, norm ? norm_of(norm) : none, rows, width),
                      "a norm");
-}
-
-static void add_bias(dk_dev *dev, float *y, const float *bias, size_t rows, size_t n)
-{
-    dk_cuda *c = dk_cuda_of(dev);
-
-    if (bias && rows)
-        dk_cuda_note(c, dk_cu_add_bias(c->stream, y, bias, rows, n), "a bias");
 }
 
 static void place(dk_dev *dev, float *x, const float *base, size_t n_lanes, const dk_place_args *a)
@@ -155,18 +148,18 @@ static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
     return rc;
 }
 
-static void act(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n)
+static void act(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
+                bool packed)
 {
     dk_cuda *c = dk_cuda_of(dev);
 
+    (void)packed;
     if (rows)
         dk_cuda_note(c, dk_cu_act(c->stream, (int)form, y, x, base, rows, n), "an activation");
 }
 
-static void lowrank(dk_dev *dev, float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
+static void lowrank(dk_cuda *c, float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
 {
-    dk_cuda *c = dk_cuda_of(dev);
-
     if (a->m == 0 || a->n_parts == 0)
         return;
     dk_cuda_note(c, dk_cu_lowrank_in(c->stream, a->t, x, ldx, a->at, a->m, a->k, a->rp), "an adapter");
@@ -177,6 +170,28 @@ static void lowrank(dk_dev *dev, float *y, size_t ldy, const float *x, size_t ld
             dk_cuda_note(c, dk_cu_lowrank_out(c->stream, y + p->col0, ldy, a->t + p->t0, a->rp, p->bt, a->m, p->r,
                                               p->n, p->scale), "an adapter");
     }
+}
+
+static int project(dk_dev *dev, const dk_project_args *a, dk_err *err)
+{
+    dk_cuda *c = dk_cuda_of(dev);
+    int rc;
+
+    dk_cuda_lhs_set(dev, a->lhs, a->x, a->k, a->m, a->k);
+    rc = dk_cuda_product(dev, a->y, a->n, a->lhs, a->w, err);
+    if (rc == 0 && a->bias && a->bias_rows)
+        rc = dk_cuda_check(c, dk_cu_add_bias(c->stream, a->y, a->bias, a->bias_rows, a->n), "a bias", err);
+    for (size_t i = 0; rc == 0 && i < a->n_sides; i++) {
+        const dk_side_rows *s = &a->side[i];
+        const float *x = a->x + s->row0 * a->k;
+
+        if (s->plus && s->low.m) {
+            dk_cuda_note(c, dk_cu_sum(c->stream, a->whole, s->plus, x, 1.0f, s->low.m * a->k), "a sum");
+            x = a->whole;
+        }
+        lowrank(c, a->y + s->row0 * a->n, a->n, x, a->k, &s->low);
+    }
+    return rc;
 }
 
 static void sum(dk_dev *dev, float *y, const float *a, const float *b, size_t n)
@@ -232,6 +247,6 @@ const dk_ops dk_cuda_ops = {
     .lhs_new = dk_cuda_lhs_new, .lhs_free = dk_cuda_lhs_free, .lhs_set = dk_cuda_lhs_set, .product = dk_cuda_product,
     .kernel = dk_cuda_kernel,
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .gather = gather, .add_norm = add_norm,
-    .add_norm_diff = add_norm_diff, .add_bias = add_bias, .place = place, .attend = attend, .act = act,
-    .lowrank = lowrank, .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head
+    .add_norm_diff = add_norm_diff, .project = project, .place = place, .attend = attend, .act = act,
+    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head
 };
