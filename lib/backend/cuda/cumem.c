@@ -25,8 +25,8 @@ int dk_cuda_alloc(dk_dev *dev, void **d, size_t bytes, const char *what, dk_err 
     if (code != DK_CUDA_ERR_MEMORY)
         return dk_cuda_check(c, code, what, err);
     dk_cuda_memory(dev, &avail, &total);
-    return dk_fail(err, DK_ENOMEM, "out of memory on the card: %.2f GB for %s, %.2f GB of %.2f GB are free",
-                   (double)bytes * 1e-9, what, (double)avail * 1e-9, (double)total * 1e-9);
+    return dk_fail(err, DK_ENOMEM, "out of memory on the card: %.1f MB for %s, %.0f MB of %.0f MB are free",
+                   (double)bytes * 1e-6, what, (double)avail * 1e-6, (double)total * 1e-6);
 }
 
 void dk_cuda_release(dk_dev *dev, void *d)
