@@ -240,7 +240,7 @@ static void test_norms(size_t rows, size_t width)
             const dk_norm_args n = { dw[i], form == 2 ? db[i] : NULL, 1e-5 };
 
             device(i)->ops->add_norm(device(i), form == 3 ? NULL : y[i], dx[i], form == 0 ? NULL : dadd[i], &n, rows,
-                                     width);
+                                     width, false);
         }
         if (form == 3)
             drop(y);
@@ -285,7 +285,7 @@ static void test_acts(size_t rows, size_t n)
         both(y, NULL, rows * n);
         for (int i = 0; i < 2; i++)
             device(i)->ops->act(device(i), form == 4 ? DK_ACT_SILU_GATE : (dk_act_form)form, y[i], dx[i],
-                                form == 4 ? base[i] : NULL, rows, n);
+                                form == 4 ? base[i] : NULL, rows, n, false);
         same(y, rows * n, 5e-6, names[form]);
         drop(dx);
         drop(base);
@@ -294,43 +294,126 @@ static void test_acts(size_t rows, size_t n)
     dk_free(d);
 }
 
-static void test_lowrank(size_t m, size_t k, size_t n)
+/* Two lanes of m rows with one weight, a bias, side paths on the second (and, with
+ * plus, its input as a difference to the first). */
+static void test_project(size_t m, size_t k, size_t n, bool plus, dk_dtype t)
 {
-    const size_t rp = 24, ldx = k + 3, ldy = 2 * n + 5;
-    float *x = values(m * ldx, 1), *at = values(k * rp, 1), *bt = values(9 * n, 1), *y0 = values(m * ldy, 1);
-    float *dx[2], *dat[2], *dbt[2], *t[2], *y[2];
+    const size_t rp = 24, third = n / 3;
+    float *x = values(2 * m * k, 1), *at = values(k * rp, 1), *bt = values(9 * n, 1), *wv = values(n * k, 1);
+    float *dx[2], *dat[2], *dbt[2], *low[2], *y[2], *whole[2], *bias[2];
 
-    both(dx, x, m * ldx);
+    both(dx, x, 2 * m * k);
     both(dat, at, k * rp);
     both(dbt, bt, 9 * n);
-    both(t, NULL, m * rp);
-    both(y, y0, m * ldy);
+    both(bias, bt, n);
+    both(low, NULL, m * rp);
+    both(whole, NULL, m * k);
     for (int i = 0; i < 2; i++) {
-        const dk_lowrank_args a = { .m = m, .k = k, .rp = rp, .n_parts = 3, .at = dat[i], .t = t[i], .part = {
-            { 9, 0, 0, n, 2.0f, dbt[i] }, { 8, 9, n, n, 0, dbt[i] }, { 4, 17, n + 5, n, -0.5f, dbt[i] } } };
+        dk_dev *dev = device(i);
+        dk_weight *w = pack(dev, wv, n, k, t);
+        dk_side_rows side = { .row0 = m, .plus = plus ? dx[i] : NULL, .low = {
+            .m = m, .k = k, .rp = rp, .n_parts = 3, .at = dat[i], .t = low[i], .part = {
+            { 9, 0, 0, third, 2.0f, dbt[i] }, { 8, 9, third, third, 0, dbt[i] },
+            { 4, 17, n - third, third, -0.5f, dbt[i] } } } };
+        dk_project_args a = { .m = 2 * m, .n = n, .k = k, .bias_rows = plus ? m : 2 * m, .n_sides = 1, .x = dx[i],
+                              .w = w, .bias = bias[i], .side = &side, .whole = whole[i] };
+        dk_err err = {0};
 
-        device(i)->ops->lowrank(device(i), y[i], ldy, dx[i], ldx, &a);
+        y[i] = up(dev, NULL, dev->ops->padded_rows(dev, 2 * m) * n);
+        a.y = y[i];
+        must(dev->ops->lhs_new(dev, &a.lhs, 2 * m, k, t, &err), &err);
+        must(dev->ops->project(dev, &a, &err), &err);
+        must(dev->ops->sync(dev, &err), &err);
+        dev->ops->lhs_free(dev, &a.lhs);
+        dev->ops->weight_free(dev, &w);
     }
-    same(y, m * ldy, 1e-5, "a low-rank side path");
+    same(y, 2 * m * n, 1e-5, plus ? "a projection of differences" : "a projection with bias and side paths");
     drop(dx);
     drop(dat);
     drop(dbt);
-    drop(t);
+    drop(low);
+    drop(bias);
+    drop(whole);
     dk_free(x);
     dk_free(at);
     dk_free(bt);
-    dk_free(y0);
+    dk_free(wv);
+}
+
+/* A norm or an activation written for a projection alone, then that projection:
+ * with two side paths, with another factor, with none.  t and B are rounded to
+ * bf16 there (2^-9 each, relative to the side path), which here they are not. */
+static void test_packed(size_t m, size_t k, size_t n, bool gate)
+{
+    enum { RP = 16 };
+    static const float factors[] = { 2, 2, -0.5f, 0 };
+    const size_t offset[] = { 0, m }, wide = gate ? 2 * k : k;
+    float *x = values(3 * m * wide, 1), *at = values(2 * k * RP, 0.1f), *bt = values(2 * 11 * n, 0.1f), *wv = values(n * k, 1);
+    size_t *pos = dk_xcalloc(m, sizeof *pos);
+    float *dx[2], *in[2], *norm[2], *dat[2], *dbt[2], *low[2];
+    dk_weight *w[2];
+
+    both(norm, x, k);
+    both(dat, at, 2 * k * RP);
+    both(dbt, bt, 2 * 11 * n);
+    both(low, NULL, m * RP);
+    for (int i = 0; i < 2; i++)
+        w[i] = pack(device(i), wv, n, k, DK_BF16);
+    for (size_t f = 0; f < sizeof factors / sizeof *factors; f++) {
+        float *y[2];
+
+        both(dx, x, 3 * m * wide);
+        both(in, NULL, 3 * m * k);
+        for (int i = 0; i < 2; i++) {
+            dk_dev *dev = device(i);
+            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP };
+            const dk_norm_args by = { norm[i], NULL, 1e-5 };
+            dk_side_rows side[2];
+            dk_project_args a = { .m = 3 * m, .n = n, .k = k, .n_sides = factors[f] != 0 ? 2 : 0, .x = in[i], .w = w[i],
+                                  .side = side, .packed = true };
+            dk_err err = {0};
+
+            for (size_t s = 0; s < 2; s++)
+                side[s] = (dk_side_rows){ .row0 = (s + 1) * m, .low = {
+                    .m = m, .k = k, .rp = RP, .n_parts = 1, .at = dat[i] + s * k * RP, .t = low[i],
+                    .part = { { 11, 3, n / 2, n - n / 2, factors[f], dbt[i] + s * 11 * n } } } };
+            y[i] = up(dev, NULL, dev->ops->padded_rows(dev, 3 * m) * n);
+            a.y = y[i];
+            must(dev->ops->begin(dev, &rag, &err), &err);
+            must(dev->ops->lhs_new(dev, &a.lhs, 3 * m, k, DK_BF16, &err), &err);
+            if (gate)
+                dev->ops->act(dev, DK_ACT_SILU_GATE, in[i], dx[i], NULL, 3 * m, k, true);
+            else
+                dev->ops->add_norm(dev, in[i], dx[i], NULL, &by, 3 * m, k, true);
+            must(dev->ops->project(dev, &a, &err), &err);
+            must(dev->ops->sync(dev, &err), &err);
+            dev->ops->lhs_free(dev, &a.lhs);
+        }
+        same(y, 3 * m * n, factors[f] == 0 ? 1e-5 : 4e-3, gate ? "a packed activation through a projection"
+                                                               : "a packed norm through a projection");
+        drop(dx);
+        drop(in);
+    }
+    for (int i = 0; i < 2; i++)
+        device(i)->ops->weight_free(device(i), &w[i]);
+    drop(norm);
+    drop(dat);
+    drop(dbt);
+    drop(low);
+    dk_free(x);
+    dk_free(at);
+    dk_free(bt);
+    dk_free(wv);
+    dk_free(pos);
 }
 
 static void test_small(void)
 {
     const size_t rows = 37, d = 45, n = rows * d, pick[] = { 36, 0, 5, 5, 11 };
-    float *x = values(n, 4), *v = values(d, 1), *a[2], *b[2], *y[2];
+    float *x = values(n, 4), *v = values(d, 1), *a[2], *y[2];
 
     both(a, x, n);
-    both(b, v, d);
     for (int i = 0; i < 2; i++) {
-        device(i)->ops->add_bias(device(i), a[i], b[i], rows - 2, d);
         device(i)->ops->edit(device(i), a[i] + 3 * d, v, -1.5f, 7, d);
         device(i)->ops->softcap(device(i), a[i] + 5 * d, d * 10, 2.5f);
     }
@@ -356,8 +439,7 @@ static void test_small(void)
         dk_free(out[0]);
         dk_free(out[1]);
     }
-    same(a, n, 2e-6, "bias, edit and soft cap");
-    drop(b);
+    same(a, n, 2e-6, "edit and soft cap");
     dk_free(x);
     dk_free(v);
 }
@@ -396,7 +478,8 @@ static void test_attend(const struct heads *h)
         both(out, NULL, lanes * rows * q);
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
-            const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL };
+            const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL,
+                                 DK_F32, 0 };
             const dk_place_args p = {
                 h->n_heads, h->n_kv, h->hd, { h->norm ? dnorm[i] : NULL, NULL, 1e-6 },
                 { h->norm ? dnorm[i] + h->hd : NULL, NULL, 1e-6 }, h->rotate ? dturn[i] : NULL,
@@ -700,7 +783,7 @@ static int exercise(dk_err *err)
 {
     enum { M = 9, N = 24, D = 16, V = 50 };
     static const size_t offset[] = { 0, 4, 9 }, pos[] = { 0, 1, 2, 3, 0, 1, 2, 3, 4 }, pick[] = { 8, 3 };
-    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL };
+    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0 };
     float *x = values(M * D, 1), *wv = values(V * D, 1), *d = NULL, *y = NULL, *att = NULL, host[M * D];
     float *kl[1] = { NULL }, logp0[M], *logp[1] = { logp0 };
     uint32_t next[M] = {0};
@@ -725,7 +808,7 @@ static int exercise(dk_err *err)
     if (rc == 0) {
         const dk_norm_args norm = { one, NULL, 1e-5 };
 
-        dev->ops->add_norm(dev, d, d, NULL, &norm, M, D);
+        dev->ops->add_norm(dev, d, d, NULL, &norm, M, D, false);
         dev->ops->lhs_set(dev, lhs, d, D, M, D);
         rc = dev->ops->product(dev, y, N, lhs, w, err);
     }
@@ -906,12 +989,18 @@ int main(void)
     test_norms(37, 576);
     test_acts(5, 33);
     test_acts(19, 160);
-    test_lowrank(1, 40, 24);
-    test_lowrank(37, 129, 70);
+    test_project(1, 40, 24, false, DK_F32);
+    test_project(37, 129, 70, true, DK_F32);
     test_small();
     test_attends(1e-5);             /* no bf16 weight is there yet: f32 throughout */
     test_products();
     test_attends(1e-2);             /* now attention may round */
+    test_project(33, 72, 96, false, DK_BF16);
+    test_packed(5, 64, 48, false);
+    test_packed(37, 129, 70, false);
+    test_packed(23, 88, 31, true);
+    test_packed(3, 20, 31, true);       /* too narrow for side paths behind it */
+    test_project(67, 129, 70, true, DK_BF16);
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
     test_head(DK_BF16, true, 0);
