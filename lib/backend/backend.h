@@ -34,6 +34,7 @@ typedef struct dk_rag {
     const size_t *pos;              /* [rows]: position in the sequence */
     const size_t *past;             /* [n_seq]: tokens of it that the cache holds; NULL: no cache */
     const size_t *slot;             /* [n_seq]: its slot in the cache */
+    dk_dtype dtype;                 /* of the weights */
     size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
 } dk_rag;
 

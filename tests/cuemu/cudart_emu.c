@@ -261,17 +261,25 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, cudaStre
     return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, s);
 }
 
-int cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s)
+int cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, size_t height, cudaStream_t s)
 {
     if (!s)
         die("memory cleared on no stream");
     if (enter())
         return ERR_LOST;
-    if (!holder(p, bytes, 0))
+    if (width > pitch)
+        return last_error = ERR_INVALID;
+    if (!holder(p, height ? (height - 1) * pitch + width : 0, 0))
         die("memory cleared that is not the card's");
     dk_cudart_emu_flush();
-    memset(p, value, bytes);
+    for (size_t y = 0; y < height; y++)
+        memset((char *)p + y * pitch, value, width);
     return 0;
+}
+
+int cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s)
+{
+    return cudaMemset2DAsync(p, bytes, value, bytes, 1, s);
 }
 
 int cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <memory>
 #include <mutex>
 #include <vector>
 #if !defined(__x86_64__)
@@ -94,7 +95,7 @@ inline unsigned order;              /* 0: ascending, 1: descending, else shuffle
 inline uint64_t launches;
 inline dim3 grid, block, bid;
 inline std::vector<fiber> fibers;
-inline std::vector<char *> stacks;  /* kept between launches */
+inline std::vector<std::unique_ptr<char[]>> stacks;     /* kept between launches */
 inline fiber *cur;
 inline fiber home;
 inline const void *home_low;
@@ -280,11 +281,11 @@ template <class K> int launch(dim3 g, dim3 b, size_t shared, const K &k)
     body = [](const void *arg) { (*static_cast<const K *>(arg))(); };
     body_arg = &k;
     while (stacks.size() < n)
-        stacks.push_back(static_cast<char *>(malloc(STACK)));
+        stacks.emplace_back(new char[STACK]);
     if (fibers.size() < n)
         fibers.resize(n);
     for (unsigned i = 0; i < n; i++) {
-        fibers[i].stack = stacks[i];
+        fibers[i].stack = stacks[i].get();
         fibers[i].lin = i;
         fibers[i].tid = dim3(i % b.x, i / b.x % b.y, i / (b.x * b.y));
     }

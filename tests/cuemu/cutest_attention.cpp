@@ -123,16 +123,27 @@ struct scene {
 
 /* f32: a score is a sum of hd terms about 1, scaled to about 1: off by 4 EPS sqrt(hd)
  * or less, which changes a weight by as much of itself; outputs are means of values
- * of at most 4.  bf16: queries, keys and values are rounded to 2^-9 of themselves,
- * weights too; scores are then off by 2^-9 sqrt(3) in the mean, 4 times that at most
- * among so few, and so are weights. */
-static double tolerance(uint32_t hd, bool bf16) { return bf16 ? 16 * 0x1p-8 : 32 * EPS * sqrt((double)hd + 16); }
+ * of at most 4.  bf16: queries, keys and values are given as such, so only weights
+ * are rounded, to 2^-9 of themselves. */
+static double tolerance(uint32_t hd, bool bf16) { return bf16 ? 4 * 0x1p-9 : 32 * EPS * sqrt((double)hd + 16); }
+
+static void to_halves(mem<float> &m)
+{
+    for (size_t i = 0; i < m.n; i++)
+        m[i] = dk_bf16_f32(dk_f32_bf16(m[i]));
+}
 
 static void attend(const batch &b, shape s, bool bf16, const char *what)
 {
     scene c(b, s);
     const name title("%s, %u/%u heads of %u, window %u, cap %g, %s", what, s.n_heads, s.n_kv, s.hd, s.window,
                      (double)s.softcap, bf16 ? "bf16" : "f32");
+
+    if (bf16) {
+        to_halves(c.qkv);
+        to_halves(c.k);
+        to_halves(c.v);
+    }
     const std::vector<float> ck = c.appended(c.k, s.n_heads * s.hd), cv = c.appended(c.v, s.n_heads * s.hd + c.ldk);
 
     c.a.bf16 = bf16;

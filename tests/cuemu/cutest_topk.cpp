@@ -51,6 +51,19 @@ static void lists(size_t vocab, size_t k, int kind, bool base, bool bottom)
 
     check(same && id.copy() == ids && memcmp(value.p, values.data(), values.size() * sizeof(float)) == 0,
           "%s %zu of %zu, %s%s", bottom ? "smallest" : "largest", k, vocab, kinds[kind], base ? ", of differences" : "");
+
+    mem<float> top(ROWS * k, 9), low(ROWS * k, 9);
+    mem<uint32_t> top_id(ROWS * k, 9), low_id(ROWS * k, 9);
+    const bool both = orders(top_id, [&] {
+        return dk_cu_topk_both(NULL, top_id.p, top.p, low_id.p, low.p, p.p, base ? q.p : NULL, k, ROWS, vocab);
+    });
+    const std::vector<uint32_t> other = (bottom ? top_id : low_id).copy();
+
+    check(both && (bottom ? low_id : top_id).copy() == ids &&
+          memcmp((bottom ? low : top).p, values.data(), values.size() * sizeof(float)) == 0, "the same with both ends");
+    dk_cu_topk(NULL, id.p, value.p, p.p, base ? q.p : NULL, !bottom, k, ROWS, vocab, NULL);
+    check(id.copy() == other && memcmp(value.p, (bottom ? top : low).p, value.n * sizeof(float)) == 0,
+          "the other end by itself and with both");
 }
 
 void test_topk()

@@ -340,6 +340,73 @@ static void test_project(size_t m, size_t k, size_t n, bool plus, dk_dtype t)
     dk_free(wv);
 }
 
+/* A norm or an activation written for a projection alone, then that projection:
+ * with two side paths, with another factor, with none.  t and B are rounded to
+ * bf16 there (2^-9 each, relative to the side path), which here they are not. */
+static void test_packed(size_t m, size_t k, size_t n, bool gate)
+{
+    enum { RP = 16 };
+    static const float factors[] = { 2, 2, -0.5f, 0 };
+    const size_t offset[] = { 0, m }, wide = gate ? 2 * k : k;
+    float *x = values(3 * m * wide, 1), *at = values(2 * k * RP, 0.1f), *bt = values(2 * 11 * n, 0.1f), *wv = values(n * k, 1);
+    size_t *pos = dk_xcalloc(m, sizeof *pos);
+    float *dx[2], *in[2], *norm[2], *dat[2], *dbt[2], *low[2];
+    dk_weight *w[2];
+
+    both(norm, x, k);
+    both(dat, at, 2 * k * RP);
+    both(dbt, bt, 2 * 11 * n);
+    both(low, NULL, m * RP);
+    for (int i = 0; i < 2; i++)
+        w[i] = pack(device(i), wv, n, k, DK_BF16);
+    for (size_t f = 0; f < sizeof factors / sizeof *factors; f++) {
+        float *y[2];
+
+        both(dx, x, 3 * m * wide);
+        both(in, NULL, 3 * m * k);
+        for (int i = 0; i < 2; i++) {
+            dk_dev *dev = device(i);
+            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP };
+            const dk_norm_args by = { norm[i], NULL, 1e-5 };
+            dk_side_rows side[2];
+            dk_project_args a = { .m = 3 * m, .n = n, .k = k, .n_sides = factors[f] != 0 ? 2 : 0, .x = in[i], .w = w[i],
+                                  .side = side, .packed = true };
+            dk_err err = {0};
+
+            for (size_t s = 0; s < 2; s++)
+                side[s] = (dk_side_rows){ .row0 = (s + 1) * m, .low = {
+                    .m = m, .k = k, .rp = RP, .n_parts = 1, .at = dat[i] + s * k * RP, .t = low[i],
+                    .part = { { 11, 3, n / 2, n - n / 2, factors[f], dbt[i] + s * 11 * n } } } };
+            y[i] = up(dev, NULL, dev->ops->padded_rows(dev, 3 * m) * n);
+            a.y = y[i];
+            must(dev->ops->begin(dev, &rag, &err), &err);
+            must(dev->ops->lhs_new(dev, &a.lhs, 3 * m, k, DK_BF16, &err), &err);
+            if (gate)
+                dev->ops->act(dev, DK_ACT_SILU_GATE, in[i], dx[i], NULL, 3 * m, k, true);
+            else
+                dev->ops->add_norm(dev, in[i], dx[i], NULL, &by, 3 * m, k, true);
+            must(dev->ops->project(dev, &a, &err), &err);
+            must(dev->ops->sync(dev, &err), &err);
+            dev->ops->lhs_free(dev, &a.lhs);
+        }
+        same(y, 3 * m * n, factors[f] == 0 ? 1e-5 : 4e-3, gate ? "a packed activation through a projection"
+                                                               : "a packed norm through a projection");
+        drop(dx);
+        drop(in);
+    }
+    for (int i = 0; i < 2; i++)
+        device(i)->ops->weight_free(device(i), &w[i]);
+    drop(norm);
+    drop(dat);
+    drop(dbt);
+    drop(low);
+    dk_free(x);
+    dk_free(at);
+    dk_free(bt);
+    dk_free(wv);
+    dk_free(pos);
+}
+
 static void test_small(void)
 {
     const size_t rows = 37, d = 45, n = rows * d, pick[] = { 36, 0, 5, 5, 11 };
@@ -411,7 +478,8 @@ static void test_attend(const struct heads *h)
         both(out, NULL, lanes * rows * q);
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
-            const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL, 0 };
+            const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL,
+                                 DK_F32, 0 };
             const dk_place_args p = {
                 h->n_heads, h->n_kv, h->hd, { h->norm ? dnorm[i] : NULL, NULL, 1e-6 },
                 { h->norm ? dnorm[i] + h->hd : NULL, NULL, 1e-6 }, h->rotate ? dturn[i] : NULL,
@@ -715,7 +783,7 @@ static int exercise(dk_err *err)
 {
     enum { M = 9, N = 24, D = 16, V = 50 };
     static const size_t offset[] = { 0, 4, 9 }, pos[] = { 0, 1, 2, 3, 0, 1, 2, 3, 4 }, pick[] = { 8, 3 };
-    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, 0 };
+    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0 };
     float *x = values(M * D, 1), *wv = values(V * D, 1), *d = NULL, *y = NULL, *att = NULL, host[M * D];
     float *kl[1] = { NULL }, logp0[M], *logp[1] = { logp0 };
     uint32_t next[M] = {0};
@@ -928,6 +996,10 @@ int main(void)
     test_products();
     test_attends(1e-2);             /* now attention may round */
     test_project(33, 72, 96, false, DK_BF16);
+    test_packed(5, 64, 48, false);
+    test_packed(37, 129, 70, false);
+    test_packed(23, 88, 31, true);
+    test_packed(3, 20, 31, true);       /* too narrow for side paths behind it */
     test_project(67, 129, 70, true, DK_BF16);
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);

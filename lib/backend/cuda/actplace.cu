@@ -133,7 +133,9 @@ place_rows(float *x, const float *base, size_t heads, const uint32_t *pos, uint3
         return;
     const size_t row = at / nh, wide = (size_t)(a.n_heads + 2 * a.n_kv) * a.hd;
     const unsigned h = (unsigned)(at % nh);
-    const dk_cu_norm &norm = h < a.n_heads ? a.q_norm : a.k_norm;
+    const bool is_q = h < a.n_heads;
+    const dk_cu_norm norm = { is_q ? a.q_norm.w : a.k_norm.w, is_q ? a.q_norm.b : a.k_norm.b,
+                              is_q ? a.q_norm.eps : a.k_norm.eps };
     float *own = x + row * wide + (size_t)h * a.hd;
     const float *other = base ? base + row % rows * wide + (size_t)h * a.hd : NULL;
     const head_norm n = other ? head_norm_of(other, own, norm, a.hd) : head_norm_of(own, NULL, norm, a.hd);

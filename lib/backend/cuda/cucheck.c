@@ -39,6 +39,7 @@ CALL(cudaMemcpyAsync((void *)0, (const void *)0, (size_t)0, (enum cudaMemcpyKind
 CALL(cudaMemcpy2DAsync((void *)0, (size_t)0, (const void *)0, (size_t)0, (size_t)0, (size_t)0, (enum cudaMemcpyKind)0,
                        (cudaStream_t)0));
 CALL(cudaMemsetAsync((void *)0, 0, (size_t)0, (cudaStream_t)0));
+CALL(cudaMemset2DAsync((void *)0, (size_t)0, 0, (size_t)0, (size_t)0, (cudaStream_t)0));
 CALL(cudaStreamCreateWithFlags((cudaStream_t *)0, 0u));
 CALL(cudaStreamDestroy((cudaStream_t)0));
 CALL(cudaStreamSynchronize((cudaStream_t)0));

@@ -290,18 +290,16 @@ static int lane_product(struct head *h, size_t l, size_t r, size_t n, dk_err *er
     const dk_weight *w = a->w[l];
     const float *x = a->x + (l * a->stride + r) * a->d;
     float *y = lane_diff(h, l) ? lane_diff(h, l) : lane_logits(h, l);
+    const size_t cols = w->dtype == DK_BF16 ? (a->d + 7) / 8 * 8 : a->d;
     dk_cuda *c = h->c;
     int rc = 0;
 
     DK_ASSERT(w->n == a->vocab && w->k == a->d);
-    if (w->dtype == DK_BF16) {
-        if (w->ld != a->d)
-            dk_cuda_zero(&c->dev, h->x, n * w->ld * 2);
-        rc = dk_cuda_check(c, dk_cu_to_bf16(c->stream, h->x, w->ld, x, a->d, n, a->d), "rounding to bf16", err);
-    }
+    if (w->dtype == DK_BF16)
+        rc = dk_cuda_check(c, dk_cu_pack(c->stream, h->x, cols, x, a->d, n, a->d), "rounding to bf16", err);
     if (rc == 0)
         rc = dk_cuda_multiply(c, y, a->vocab, w->dtype == DK_BF16 ? (const void *)h->x : x,
-                              w->dtype == DK_BF16 ? w->ld : a->d, n, w, err);
+                              cols, n, w, cols, err);
     if (rc == 0 && a->softcap > 0)
         rc = dk_cuda_check(c, dk_cu_softcap(c->stream, y, n * a->vocab, a->softcap), "a soft cap", err);
     if (rc == 0 && lane_diff(h, l))

@@ -56,6 +56,8 @@ static int begin(dk_dev *dev, const dk_rag *rag, dk_err *err)
     add_pieces(at, at + pieces, rag);
     rc = dk_cuda_send(c, d, host, n * sizeof *d, err);
     dk_free(host);
+    c->pass_dtype = rag->dtype;
+    c->side_room = dk_cuda_side_room(rag->side_width);
     c->rag = (dk_cu_rag){ .n_lanes = (uint32_t)rag->n_lanes, .rows = (uint32_t)rag->rows, .n_seq = (uint32_t)rag->n_seq,
                           .n_pieces = (uint32_t)pieces, .offset = d };
     c->rag.pos = c->rag.offset + rag->n_seq + 1;
@@ -93,9 +95,12 @@ static void add_norm(dk_dev *dev, float *y, float *x, const float *more, const d
 {
     dk_cuda *c = dk_cuda_of(dev);
     const dk_cu_norm none = {0};
+    const size_t ld = packed && y ? dk_cuda_packed_ld(c, width) : 0;
 
-    (void)packed;
-    if (rows && (more || y))
+    if (rows && ld)
+        dk_cuda_note(c, dk_cu_add_norm_packed(c->stream, (uint16_t *)(void *)y, ld, x, more, norm_of(norm), rows, width),
+                     "a norm");
+    else if (rows && (more || y))
         dk_cuda_note(c, dk_cu_add_norm(c->stream, y, x, more, norm ? norm_of(norm) : none, rows, width), "a norm");
 }
 
@@ -123,13 +128,15 @@ static void place(dk_dev *dev, float *x, const float *base, size_t n_lanes, cons
 static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
 {
     dk_cuda *c = dk_cuda_of(dev);
-    const dk_cu_attend p = {
+    const size_t width = a->n_heads * a->hd, ld = a->packed && !a->diff ? dk_cuda_packed_ld(c, width) : 0;
+    dk_cu_attend p = {
         .n_heads = (uint32_t)a->n_heads, .n_kv = (uint32_t)a->n_kv, .hd = (uint32_t)a->hd, .scale = a->scale,
         .softcap = a->softcap, .window = (uint32_t)(a->window < UINT32_MAX ? a->window : 0), .qkv = a->qkv,
         .out = a->out, .k_cache = a->k_cache, .v_cache = a->v_cache, .n_slots = (uint32_t)a->n_slots,
         .capacity = (uint32_t)a->capacity, .bf16 = c->bf16 && !a->diff
     };
     dk_cu_rag rag = c->rag;
+    const size_t rows = (size_t)rag.n_lanes * rag.rows;
     int rc = dk_cuda_ready(c, err);
 
     DK_ASSERT(!a->k_cache || c->rag.past);
@@ -137,7 +144,9 @@ static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
         return rc;
     if (!a->k_cache)
         rag.past = rag.slot = NULL;
-    if (a->k_cache)
+    if (ld)
+        rc = dk_cuda_room(c, &p.out, DK_CUDA_ATTENDED, rows * width * sizeof(float), "attention", err);
+    if (rc == 0 && a->k_cache)
         rc = dk_cuda_check(c, dk_cu_cache_put(c->stream, &rag, &p), "keeping keys and values", err);
     if (rc == 0 && a->diff && rag.n_lanes > 1)
         rc = dk_cuda_check(c, dk_cu_attend_diff(c->stream, &rag, &p), "attention", err);
@@ -145,6 +154,9 @@ static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
         rag.n_lanes = 1;            /* the base, as always */
     if (rc == 0)
         rc = dk_cuda_check(c, dk_cu_attend_rows(c->stream, &rag, &p), "attention", err);
+    if (rc == 0 && ld)
+        rc = dk_cuda_check(c, dk_cu_pack(c->stream, (uint16_t *)(void *)a->out, ld, p.out, width, rows, width),
+                           "attention", err);
     return rc;
 }
 
@@ -152,46 +164,12 @@ static void act(dk_dev *dev, dk_act_form form, float *y, const float *x, const f
                 bool packed)
 {
     dk_cuda *c = dk_cuda_of(dev);
+    const size_t ld = packed && !base ? dk_cuda_packed_ld(c, n) : 0;
 
-    (void)packed;
-    if (rows)
+    if (rows && ld)
+        dk_cuda_note(c, dk_cu_act_packed(c->stream, (int)form, (uint16_t *)(void *)y, ld, x, rows, n), "an activation");
+    else if (rows)
         dk_cuda_note(c, dk_cu_act(c->stream, (int)form, y, x, base, rows, n), "an activation");
-}
-
-static void lowrank(dk_cuda *c, float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
-{
-    if (a->m == 0 || a->n_parts == 0)
-        return;
-    dk_cuda_note(c, dk_cu_lowrank_in(c->stream, a->t, x, ldx, a->at, a->m, a->k, a->rp), "an adapter");
-    for (size_t i = 0; i < a->n_parts; i++) {
-        const dk_lowrank_part *p = &a->part[i];
-
-        if (p->scale != 0)
-            dk_cuda_note(c, dk_cu_lowrank_out(c->stream, y + p->col0, ldy, a->t + p->t0, a->rp, p->bt, a->m, p->r,
-                                              p->n, p->scale), "an adapter");
-    }
-}
-
-static int project(dk_dev *dev, const dk_project_args *a, dk_err *err)
-{
-    dk_cuda *c = dk_cuda_of(dev);
-    int rc;
-
-    dk_cuda_lhs_set(dev, a->lhs, a->x, a->k, a->m, a->k);
-    rc = dk_cuda_product(dev, a->y, a->n, a->lhs, a->w, err);
-    if (rc == 0 && a->bias && a->bias_rows)
-        rc = dk_cuda_check(c, dk_cu_add_bias(c->stream, a->y, a->bias, a->bias_rows, a->n), "a bias", err);
-    for (size_t i = 0; rc == 0 && i < a->n_sides; i++) {
-        const dk_side_rows *s = &a->side[i];
-        const float *x = a->x + s->row0 * a->k;
-
-        if (s->plus && s->low.m) {
-            dk_cuda_note(c, dk_cu_sum(c->stream, a->whole, s->plus, x, 1.0f, s->low.m * a->k), "a sum");
-            x = a->whole;
-        }
-        lowrank(c, a->y + s->row0 * a->n, a->n, x, a->k, &s->low);
-    }
-    return rc;
 }
 
 static void sum(dk_dev *dev, float *y, const float *a, const float *b, size_t n)
@@ -247,6 +225,6 @@ const dk_ops dk_cuda_ops = {
     .lhs_new = dk_cuda_lhs_new, .lhs_free = dk_cuda_lhs_free, .lhs_set = dk_cuda_lhs_set, .product = dk_cuda_product,
     .kernel = dk_cuda_kernel,
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .gather = gather, .add_norm = add_norm,
-    .add_norm_diff = add_norm_diff, .project = project, .place = place, .attend = attend, .act = act,
+    .add_norm_diff = add_norm_diff, .project = dk_cuda_project, .place = place, .attend = attend, .act = act,
     .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head
 };

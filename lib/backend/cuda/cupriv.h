@@ -14,7 +14,7 @@ struct dk_cuda_pin { void *p; size_t room; cudaEvent_t done; bool queued; };
 /* Memory of the card that grows with what is asked for and is kept. */
 enum dk_cuda_room {
     DK_CUDA_RAG, DK_CUDA_ROWS, DK_CUDA_VECTOR, DK_CUDA_NEXT, DK_CUDA_TAP, DK_CUDA_LOGITS, DK_CUDA_RESULTS,
-    DK_CUDA_TOPK, DK_CUDA_N_ROOMS
+    DK_CUDA_TOPK, DK_CUDA_ATTENDED, DK_CUDA_N_ROOMS
 };
 struct dk_cuda_buf { void *p; size_t room; };
 
@@ -41,6 +41,8 @@ typedef struct dk_cuda {
     bool bf16;                          /* a weight in bf16 has been packed */
     /* of a pass */
     dk_cu_rag rag;
+    dk_dtype pass_dtype;
+    size_t side_room;                   /* columns of packed rows for side paths */
 } dk_cuda;
 
 static inline dk_cuda *dk_cuda_of(dk_dev *dev) { return (dk_cuda *)(void *)dev; }
@@ -77,15 +79,30 @@ int dk_cuda_send(dk_cuda *c, void *d, const void *host, size_t bytes, dk_err *er
 /* cuproduct.c, cuweight.c */
 void dk_cuda_products_begin(dk_cuda *c, dk_buf *text);
 void dk_cuda_products_end(dk_cuda *c);
-/* y [m, ldy] = x [m, ldx] W^T, x in the dtype of W. */
+/* y [m, ldy] = x [m, ldx] W^T over cols columns, x in the dtype of W. */
 int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
-                     dk_err *err);
+                     size_t cols, dk_err *err);
+/* A side path that a weight has columns for (cuproject.c): whose, and A [rp, k] in bf16. */
+struct dk_cuda_side {
+    const float *at, *bt[DK_LOWRANK_PARTS];
+    float scale[DK_LOWRANK_PARTS];
+    size_t n_parts;
+    void *a;
+};
 struct dk_weight {
     size_t n, k;                        /* first */
-    size_t ld;                          /* values from row to row, zeros behind k */
+    size_t ld;                          /* values from row to row; bf16: zeros or side paths behind k */
     dk_dtype dtype;
     void *d;
+    struct dk_cuda_side *side;
+    size_t n_sides, side_at;            /* side_at: their first column */
 };
+void dk_cuda_weight_drop_sides(dk_dev *dev, dk_weight *w);
+int dk_cuda_project(dk_dev *dev, const dk_project_args *a, dk_err *err);
+/* Packed rows of k values: bf16, so many from row to row, zeros behind k; 0: they
+ * are f32 as ever. */
+size_t dk_cuda_packed_ld(const dk_cuda *c, size_t k);
+size_t dk_cuda_side_room(size_t width);
 struct dk_lhs {
     size_t m, k, ld, max_rows, max_k;
     dk_dtype dtype;

@@ -58,17 +58,17 @@ static void shape_free(const struct dk_lt *lt, struct shape *s)
 }
 
 /* Status of the library, 0: made. */
-static int shape_make(const struct dk_lt *lt, struct shape *s, const dk_weight *w, size_t m, size_t ldx, size_t ldy)
+static int shape_make(const struct dk_lt *lt, struct shape *s, const dk_weight *w, size_t cols, size_t m, size_t ldx,
+                      size_t ldy)
 {
     const int type = w->dtype == DK_BF16 ? DK_LT_R_16BF : DK_LT_R_32F, turned = DK_LT_OP_T;
-    const size_t k = w->ld;
     int st;
 
     *s = (struct shape){0};
     st = lt->cublasLtMatmulDescCreate(&s->desc, DK_LT_COMPUTE_32F, DK_LT_R_32F);
     if (!st) st = lt->cublasLtMatmulDescSetAttribute(s->desc, DK_LT_DESC_TRANSA, &turned, sizeof turned);
-    if (!st) st = lt->cublasLtMatrixLayoutCreate(&s->w, type, k, w->n, (int64_t)w->ld);
-    if (!st) st = lt->cublasLtMatrixLayoutCreate(&s->x, type, k, m, (int64_t)ldx);
+    if (!st) st = lt->cublasLtMatrixLayoutCreate(&s->w, type, cols, w->n, (int64_t)w->ld);
+    if (!st) st = lt->cublasLtMatrixLayoutCreate(&s->x, type, cols, m, (int64_t)ldx);
     if (!st) st = lt->cublasLtMatrixLayoutCreate(&s->y, DK_LT_R_32F, w->n, m, (int64_t)ldy);
     return st;
 }
@@ -103,10 +103,9 @@ static int preference(const struct dk_lt *lt, void **pref, const struct dk_cuda_
 static int candidates(dk_cuda *c, dk_lt_found *found, int wanted, const struct dk_cuda_plan *p, const dk_weight *w,
                       size_t m)
 {
-    const size_t ldx = p->dtype == DK_BF16 ? w->ld : w->k;
     struct shape s;
     void *pref = NULL;
-    int n = 0, st = shape_make(&c->lt, &s, w, m, ldx, w->n), good = 0;
+    int n = 0, st = shape_make(&c->lt, &s, w, p->k, m, p->k, w->n), good = 0;
 
     if (!st)
         st = preference(&c->lt, &pref, p);
@@ -121,12 +120,12 @@ static int candidates(dk_cuda *c, dk_lt_found *found, int wanted, const struct d
     return good;
 }
 
-static int run(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
+static int run(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w, size_t cols,
                const dk_lt_algo *algo)
 {
     const float one = 1, zero = 0;
     struct shape s;
-    int st = shape_make(&c->lt, &s, w, m, ldx, ldy);
+    int st = shape_make(&c->lt, &s, w, cols, m, ldx, ldy);
 
     if (!st)
         st = c->lt.cublasLtMatmul(c->lt_handle, s.desc, &one, w->d, s.w, x, s.x, &zero, y, s.y, y, s.y, algo,
@@ -190,9 +189,9 @@ static void choose_small(dk_cuda *c, struct dk_cuda_plan *p, const dk_lt_algo *l
     p->algo = *large;
     if (rc == 0) rc = dk_cuda_alloc(&c->dev, &y, values * sizeof(float), "comparing algorithms", &err);
     if (rc == 0) rc = dk_cuda_alloc(&c->dev, &z, values * sizeof(float), "comparing algorithms", &err);
-    if (rc == 0 && run(c, y, w->n, x, w->ld, TRIAL_ROWS, w, large) == 0)
+    if (rc == 0 && run(c, y, w->n, x, w->ld, TRIAL_ROWS, w, p->k, large) == 0)
         for (int i = 0; i < n; i++)
-            if (run(c, z, w->n, x, w->ld, TRIAL_ROWS, w, &found[i].algo) == 0 && same(c, y, z, values)) {
+            if (run(c, z, w->n, x, w->ld, TRIAL_ROWS, w, p->k, &found[i].algo) == 0 && same(c, y, z, values)) {
                 p->algo = found[i].algo;
                 break;
             }
@@ -237,10 +236,10 @@ static const struct dk_cuda_plan *plan_of(dk_cuda *c, const struct dk_cuda_plan 
 }
 
 int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
-                     dk_err *err)
+                     size_t cols, dk_err *err)
 {
     const size_t each = w->dtype == DK_BF16 ? 2 : 4;
-    struct dk_cuda_plan like = { .n = w->n, .k = w->k, .align_x = alignment(ldx * each),
+    struct dk_cuda_plan like = { .n = w->n, .k = cols, .align_x = alignment(ldx * each),
                                  .align_y = alignment(ldy * sizeof(float)), .dtype = w->dtype, .small = m <= SMALL };
     const struct dk_cuda_plan *p;
     int rc = dk_cuda_ready(c, err);
@@ -254,21 +253,21 @@ int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx
         like.align_y /= 2;
     p = c->lt_handle ? plan_of(c, &like, w) : NULL;
     if (p && p->found) {
-        const int st = run(c, y, ldy, x, ldx, m, w, &p->algo);
+        const int st = run(c, y, ldy, x, ldx, m, w, cols, &p->algo);
 
         if (st == 0)
             return 0;
         if (st != 7 && st != 15)        /* invalid value, not supported: then as without the library */
             return dk_fail(err, DK_EIO, "a product of %zu x %zu x %zu failed (cuBLASLt status %d)", m, w->n, w->k, st);
     }
-    return dk_cuda_check(c, dk_cu_product(c->stream, y, ldy, x, ldx, w->d, w->ld, m, w->n, w->k, w->dtype == DK_BF16),
+    return dk_cuda_check(c, dk_cu_product(c->stream, y, ldy, x, ldx, w->d, w->ld, m, w->n, cols, w->dtype == DK_BF16),
                          "a product", err);
 }
 
 int dk_cuda_product(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err)
 {
     DK_ASSERT(lhs->k == w->k && lhs->dtype == w->dtype);
-    return dk_cuda_multiply(dk_cuda_of(dev), y, ldy, lhs->x, lhs->ld, lhs->m, w, err);
+    return dk_cuda_multiply(dk_cuda_of(dev), y, ldy, lhs->x, lhs->ld, lhs->m, w, lhs->dtype == DK_BF16 ? lhs->ld : lhs->k, err);
 }
 
 const char *dk_cuda_kernel(dk_dev *dev, const dk_weight *w)

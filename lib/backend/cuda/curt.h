@@ -36,6 +36,7 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, cudaStre
 int cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t pitch, size_t width, size_t height, int kind,
                       cudaStream_t s);
 int cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s);
+int cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, size_t height, cudaStream_t s);
 int cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags);
 int cudaStreamDestroy(cudaStream_t s);
 int cudaStreamSynchronize(cudaStream_t s);

@@ -103,6 +103,7 @@ int dk_cuda_weight_pack(dk_dev *dev, dk_weight **out, size_t n, size_t k, dk_dty
 void dk_cuda_weight_free(dk_dev *dev, dk_weight **w)
 {
     if (*w) {
+        dk_cuda_weight_drop_sides(dev, *w);
         dk_cuda_release(dev, (*w)->d);
         dk_free(*w);
         *w = NULL;

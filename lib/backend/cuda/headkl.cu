@@ -125,7 +125,7 @@ int dk_cu_less_lse(dk_cu_stream s, float *value, size_t k, const float *p, size_
 struct kl_sums {
     lse p, q;
     double x, phi, d0;      /* d0 = p - q at the id of p's maximum */
-    double lo, hi;          /* the range of p - q */
+    float lo, hi;           /* the range of p - q, nearly */
     unsigned flags;
 };
 
@@ -168,8 +168,9 @@ DK_DEVICE unsigned what_is(float a, float b)
     return b_inf ? (a_inf ? 0 : BASE_INF) : a_inf ? FT_INF : 0;
 }
 
-/* The next EACH values of a lane; raw = a - b, n of them are there. */
-DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const double (&raw)[EACH])
+/* The next EACH values of a lane; raw = a - b, and gap the same in f32. */
+DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const double (&raw)[EACH],
+                      const float (&gap)[EACH])
 {
     float m = -dk_inf();
     double at = 0;
@@ -201,8 +202,8 @@ DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const doub
         s.p.z += w;
         s.x += w * d;
         s.phi += w * phi(d);
-        s.lo = in ? dk_min(s.lo, raw[u]) : s.lo;
-        s.hi = in ? dk_max(s.hi, raw[u]) : s.hi;
+        s.lo = in ? dk_min(s.lo, gap[u]) : s.lo;
+        s.hi = in ? dk_max(s.hi, gap[u]) : s.hi;
     }
 }
 
@@ -260,7 +261,7 @@ DK_DEVICE float kl_end(const kl_sums &s)
         return dk_nan();
     if (s.flags & BASE_INF)
         return dk_inf();
-    if (s.flags & FT_INF || s.hi - s.d0 > 20 || s.d0 - s.lo > 20)
+    if (s.flags & FT_INF || (double)s.hi - s.d0 > 20 || s.d0 - (double)s.lo > 20)
         return (float)(mean + s.d0 - lse_end(s.p) + lse_end(s.q));      /* phi overflows its use */
     return (float)(mean + log1p(s.phi / s.p.z - mean));
 }
@@ -277,7 +278,7 @@ kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q,
     kl_sums s = kl_begin();
 
     for (size_t base = 0; base < vocab; base += THREADS * EACH) {
-        float a[EACH], b[EACH];
+        float a[EACH], b[EACH], gap[EACH];
         double raw[EACH];
 
         DK_UNROLL
@@ -297,16 +298,18 @@ kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q,
             if (KNOWN) {
                 const bool in = base + 4 * (u / 4 * THREADS + threadIdx.x) + u % 4 < vocab;
 
+                gap[u] = a[u] * inv_t;
                 raw[u] = (double)a[u] * (double)inv_t;
                 a[u] = (float)((double)b[u] + raw[u]);
                 if (in && (!dk_finite(a[u]) || !dk_finite(b[u])))
                     s.flags |= BAD;
             } else {
                 a[u] *= inv_t;
+                gap[u] = a[u] - b[u];
                 raw[u] = (double)a[u] - (double)b[u];
             }
         }
-        kl_add(s, a, b, raw);
+        kl_add(s, a, b, raw, gap);
     }
     kl_warp_sums(s);
     if (threadIdx.x % 32 == 0)

@@ -109,6 +109,9 @@ int dk_cu_logp(dk_cu_stream s, float *logp, const float *p, const uint32_t *next
 size_t dk_cu_topk_work(size_t rows, size_t vocab, size_t k);
 int dk_cu_topk(dk_cu_stream s, uint32_t *id, float *value, const float *p, const float *q, int end, size_t k,
                size_t rows, size_t vocab, void *work);
+/* Both ends from one reading. */
+int dk_cu_topk_both(dk_cu_stream s, uint32_t *top_id, float *top, uint32_t *bottom_id, float *bottom, const float *p,
+                    const float *q, size_t k, size_t rows, size_t vocab);
 /* Adds to [vocab]: sums of p - q over the rows in units of 2^-30, how many are
  * above 0; sets *bad where one is NaN or not below 2^20.  q NULL: of p. */
 int dk_cu_vocab_sums(dk_cu_stream s, int64_t *sum, int32_t *positive, int *bad, const float *p, const float *q,

@@ -69,7 +69,7 @@ int dk_cu_product(dk_cu_stream s, float *c, size_t ldc, const void *a, size_t ld
 /* 64 x 64 of the lower triangle of x^T x a block: its products are exact in double. */
 static __global__ void __launch_bounds__(256) scatter(double *c, const float *x, size_t n, size_t d, unsigned tiles)
 {
-    __shared__ float as[DEPTH][TILE], bs[DEPTH][TILE];
+    __shared__ double as[DEPTH][TILE], bs[DEPTH][TILE];
     const unsigned bi = blockIdx.x / tiles, bj = blockIdx.x % tiles, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     double acc[4][4] = { { 0 } };
 
@@ -81,8 +81,8 @@ static __global__ void __launch_bounds__(256) scatter(double *c, const float *x,
             const unsigned t = i / TILE, col = i % TILE;
             const float *row = x + (r0 + t) * d;
 
-            as[t][col] = r0 + t < n && (size_t)bi * TILE + col < d ? row[(size_t)bi * TILE + col] : 0;
-            bs[t][col] = r0 + t < n && (size_t)bj * TILE + col < d ? row[(size_t)bj * TILE + col] : 0;
+            as[t][col] = r0 + t < n && (size_t)bi * TILE + col < d ? (double)row[(size_t)bi * TILE + col] : 0;
+            bs[t][col] = r0 + t < n && (size_t)bj * TILE + col < d ? (double)row[(size_t)bj * TILE + col] : 0;
         }
         __syncthreads();
         for (int t = 0; t < DEPTH; t++) {
@@ -90,8 +90,8 @@ static __global__ void __launch_bounds__(256) scatter(double *c, const float *x,
 
             DK_UNROLL
             for (int i = 0; i < 4; i++) {
-                xv[i] = (double)as[t][ty + 16 * i];
-                yv[i] = (double)bs[t][tx + 16 * i];
+                xv[i] = as[t][ty + 16 * i];
+                yv[i] = bs[t][tx + 16 * i];
             }
             DK_UNROLL
             for (int i = 0; i < 4; i++)
