@@ -180,7 +180,7 @@ deps:
 
 check test:
 	@.ci/deps check
-	@$(MAKE) --no-print-directory all helpers
+	@$(MAKE) --no-print-directory all helpers libdk_cuda_emu
 	@B=$B tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
@@ -217,10 +217,10 @@ check-man: man
 	@mandoc -T lint -W warning $(MAN) man/dk-formats.5
 
 
-unit-tests: $(UNIT)
+unit-tests: $(UNIT) $B/tests/test_cuda_kernels
 slow-tests: $B/tests/slow_forward
 
-$(RUN_PARTS:%=check-%): check-%: all helpers
+$(RUN_PARTS:%=check-%): check-%: all helpers $(CUDA_EMU)
 	@B=$B tests/run.sh $*
 
 check-fresh:
@@ -293,6 +293,8 @@ help:
 	@echo 'make plan [ORGANISM=]    what would run, and why'
 	@echo 'make pictures            the pictures of the README, from what the demo found'
 	@echo 'make bench               measure speed and agreement'
+	@echo 'make check-gpu bench-gpu the CUDA backend on a card; CUDA= builds without it'
+	@echo 'make cuda-toolkit        fetch a CUDA compiler into build/cuda-toolkit'
 	@echo 'make deps                install the Debian packages'
 	@echo 'make install uninstall   prefix=/usr/local DESTDIR='
 	@echo 'make clean               remove what was built (results stay)'

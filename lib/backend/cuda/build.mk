@@ -61,6 +61,29 @@ $(CUDA_EMU): $(EMU_OBJ)
 	@echo "  LINK  $@"
 	@g++ -shared $(if $(SAN),-fsanitize=address$(comma)undefined) -fopenmp -o $@.tmp $^ -Wl,--as-needed -ldl && mv $@.tmp $@
 
+# The kernels by themselves, run on the CPU.
+KERNEL_TEST := $(patsubst %.cpp,$B/emu/%.o,$(wildcard tests/cuemu/*.cpp))
+$B/emu/%.o: %.cpp $B/flags
+	@mkdir -p $(@D)
+	@echo "  CXX   $< (emulation)"
+	@g++ -std=c++17 -D_GNU_SOURCE '-D_Noreturn=[[noreturn]]' -Wall -Wextra -Werror -Wno-unknown-pragmas $(OPT) -DDK_CUEMU \
+	    -Ilib -Itests/cuemu $(CFLAGS) -MMD -MP -c -o $@ $<
+$B/tests/test_cuda_kernels: $(KERNEL_TEST) $(filter %.cu.o,$(EMU_OBJ)) $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@g++ $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# On a card.
+$B/bench/bench_gpu: $B/tests/gpu/bench_gpu.o $B/libdk.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+.PHONY: check-gpu bench-gpu
+check-gpu: all helpers $B/tests/test_cuda_ops
+	@B=$B tests/gpu/check-gpu.sh
+bench-gpu: all helpers $B/bench/bench_gpu
+	@B=$B tests/gpu/bench-gpu.sh
+
 # The compiler alone, from Python wheels, 100 MB; no card and no driver is needed.
 CUDA_WHEELS := nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 \
                nvidia-cuda-cccl==13.0.85
