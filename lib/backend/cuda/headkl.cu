@@ -268,7 +268,7 @@ DK_DEVICE float kl_end(const kl_sums &s)
 
 /* KNOWN: the differences d are given; their logits exclude no id. */
 template <bool KNOWN>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 2)
 kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q, const float *d, const uint32_t *next,
         float inv_t, size_t vocab, bool vec)
 {
