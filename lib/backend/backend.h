@@ -6,6 +6,10 @@
  * unless a leading dimension is named.  Rows of lane l of a batch of R rows are
  * rows l R .. (l + 1) R - 1.
  *
+ * Packed: what an op writes for project alone may have the device's own form
+ * (rounded, with room for side paths), in memory meant for f32 rows of the same
+ * width and as many as were asked for with padded_rows.
+ *
  * Ops are done in call order.  Those that return nothing may fail later: the
  * error stays with the device, and the next op that returns int reports it.
  * get, tap, head and sync wait until what they give is there. */
@@ -30,6 +34,8 @@ typedef struct dk_rag {
     const size_t *pos;              /* [rows]: position in the sequence */
     const size_t *past;             /* [n_seq]: tokens of it that the cache holds; NULL: no cache */
     const size_t *slot;             /* [n_seq]: its slot in the cache */
+    dk_dtype dtype;                 /* of the weights */
+    size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
 } dk_rag;
 
 /* RMSNorm, or LayerNorm where b is there; w [width], b [width]: d. */
@@ -61,9 +67,11 @@ typedef struct dk_attend_args {
     size_t n_slots, capacity;
     bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv and in out; no cache,
                                      * no softcap then */
+    bool packed;                    /* out is for project */
 } dk_attend_args;
 
-/* y [m, ldy] += for each part: scale * (x At)[t0 .. t0 + r) bt, columns col0 .. col0 + n. */
+/* A low-rank side path: y [m, ldy] += for each part: scale * (x At)[t0 .. t0 + r) bt,
+ * columns col0 .. col0 + n. */
 enum { DK_LOWRANK_PARTS = 3 };
 typedef struct dk_lowrank_part { size_t r, t0, col0, n; float scale; const float *bt; } dk_lowrank_part;    /* bt: d [r, n] */
 typedef struct dk_lowrank_args {
@@ -72,6 +80,25 @@ typedef struct dk_lowrank_args {
     dk_lowrank_part part[DK_LOWRANK_PARTS];
     float *t;                       /* d [m, rp]: scratch */
 } dk_lowrank_args;
+
+/* y [m, n] = x [m, k] w^T + bias, then the side paths of some rows.  bias, plus may be
+ * NULL.  What a product writes beyond m rows: see padded_rows. */
+typedef struct dk_side_rows {
+    size_t row0;                    /* of x and y; low.m of them */
+    const float *plus;              /* d [low.m, k]: added to x for the side path */
+    dk_lowrank_args low;
+} dk_side_rows;
+typedef struct dk_project_args {
+    float *y;
+    const float *x;
+    size_t m, n, k, bias_rows, n_sides; /* the bias is for the first so many rows */
+    const dk_weight *w;
+    const float *bias;
+    const dk_side_rows *side;
+    dk_lhs *lhs;                    /* room for x */
+    float *whole;                   /* d: room for x + plus */
+    bool packed;                    /* x was written so */
+} dk_project_args;
 
 /* Logits of normed rows x, tile by tile, through the visitors. */
 typedef struct dk_head_args {
@@ -86,6 +113,7 @@ typedef struct dk_head_args {
 
 typedef struct dk_ops {
     const char *name;               /* "cpu", "cuda" */
+    bool host;                      /* d is memory of the host */
     /* One line for people: the card and its memory. */
     const char *(*describe)(dk_dev *dev);
     void (*close)(dk_dev *dev);
@@ -99,7 +127,7 @@ typedef struct dk_ops {
     /* Constants: what the device reads of host memory that does not change before
      * unshare (the CPU: the memory itself). */
     int (*share)(dk_dev *dev, const float **d, const float *host, size_t n, dk_err *err);
-    void (*unshare)(dk_dev *dev, const float *d);
+    void (*unshare)(dk_dev *dev, const float *d);   /* NULL is allowed */
     int (*sync)(dk_dev *dev, dk_err *err);
     /* Free and whole memory in bytes; 0: not known. */
     void (*memory)(dk_dev *dev, size_t *avail, size_t *total);
@@ -112,6 +140,7 @@ typedef struct dk_ops {
     void (*lhs_free)(dk_dev *dev, dk_lhs **x);
     void (*lhs_set)(dk_dev *dev, dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k);
     int (*product)(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
+    const char *(*kernel)(dk_dev *dev, const dk_weight *w);     /* what multiplies it, for people */
     size_t (*padded_rows)(dk_dev *dev, size_t m);   /* rows that y must have room for */
     size_t (*head_rows)(dk_dev *dev, size_t m);     /* stride of a head's lanes of m rows */
 
@@ -120,18 +149,18 @@ typedef struct dk_ops {
     void (*gather)(dk_dev *dev, float *y, const float *x, const size_t *rows, size_t n, size_t width);  /* rows: host */
     /* x += add (where it is there), then y = norm(x) (where y is there). */
     void (*add_norm)(dk_dev *dev, float *y, float *x, const float *add, const dk_norm_args *norm, size_t rows,
-                     size_t width);
+                     size_t width, bool packed);
     /* dx += dadd, then dy = norm(x + dx) - norm(x), formed without subtracting (RMSNorm only). */
     void (*add_norm_diff)(dk_dev *dev, float *dy, const float *x, float *dx, const float *dadd,
                           const dk_norm_args *norm, size_t rows, size_t width);
-    void (*add_bias)(dk_dev *dev, float *y, const float *bias, size_t rows, size_t n);
+    int (*project)(dk_dev *dev, const dk_project_args *a, dk_err *err);
     /* n_lanes lanes of the batch from x on; base: NULL, or (x is differences) the
      * rows of lane 0, not yet placed. */
     void (*place)(dk_dev *dev, float *x, const float *base, size_t n_lanes, const dk_place_args *a);
     int (*attend)(dk_dev *dev, const dk_attend_args *a, dk_err *err);
     /* y [rows, n]; base NULL, or (x is differences, DK_ACT_SILU_GATE) what they are to, [rows, 2 n]. */
-    void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n);
-    void (*lowrank)(dk_dev *dev, float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a);
+    void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
+                bool packed);
     void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, size_t n);   /* y = a + b; y may be a */
     void (*softcap)(dk_dev *dev, float *x, size_t n, float cap);                    /* cap tanh(x / cap) */
     /* Adds strength * v (host, [d]) to n_rows rows of x. */

@@ -159,6 +159,51 @@ static void halves(size_t n, size_t ldx, size_t ldy)
             name("%zu values in bf16, strides %zu and %zu", n, ldx, ldy));
 }
 
+/* Packed rows are the f32 rows rounded, with zeros behind them. */
+static std::vector<uint16_t> rounded(const mem<float> &y, size_t n, size_t ld)
+{
+    std::vector<uint16_t> to(ROWS * ld, 0);
+
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t j = 0; j < n; j++)
+            to[i * ld + j] = dk_f32_bf16(y.p[i * n + j]);
+    return to;
+}
+
+static void packed(size_t n, size_t ld)
+{
+    mem<float> x(ROWS * n), w(n), y(ROWS * n), wide(ROWS * 2 * n);
+    mem<uint16_t> to(ROWS * ld, 7);
+    const dk_cu_norm norm = { w.p, NULL, 1e-5 };
+
+    randomize(x);
+    randomize(w);
+    randomize(wide, 3);
+    dk_cu_add_norm(NULL, y.p, x.p, NULL, norm, ROWS, n);
+    compare(orders(to, [&] { return dk_cu_add_norm_packed(NULL, to.p, ld, x.p, NULL, norm, ROWS, n); }), to,
+            rounded(y, n, ld), 0, 0, name("a packed norm of %zu in %zu", n, ld));
+    dk_cu_act(NULL, DK_CU_GELU_GATE, y.p, wide.p, NULL, ROWS, n);
+    compare(orders(to, [&] { return dk_cu_act_packed(NULL, DK_CU_GELU_GATE, to.p, ld, wide.p, ROWS, n); }), to,
+            rounded(y, n, ld), 0, 0, name("a packed activation of %zu in %zu", n, ld));
+    compare(orders(to, [&] { return dk_cu_pack(NULL, to.p, ld, x.p, n, ROWS, n); }), to, rounded(x, n, ld), 0, 0,
+            name("%zu values packed in %zu", n, ld));
+}
+
+static void packed_side()
+{
+    const size_t r = 5, rows = 67, row0 = 3, col0 = 9, ld = 16, n = 71;
+    mem<float> bt(r * rows);
+    mem<uint16_t> w(n * ld, 7);
+    std::vector<uint16_t> want = w.copy();
+
+    randomize(bt);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < r; j++)
+            want[(row0 + i) * ld + col0 + j] = dk_f32_bf16(0.3f * bt[j * rows + i]);
+    compare(orders(w, [&] { return dk_cu_pack_side(NULL, w.p, ld, bt.p, 0.3f, row0, rows, col0, r); }), w, want, 0, 0,
+            "a side path beside a weight");
+}
+
 /* A row's numbers do not depend on its neighbours: the same row alone. */
 static void row_alone()
 {
@@ -187,6 +232,12 @@ void test_rows()
     }
     halves(12, 20, 16);
     halves(12, 13, 15);
+    packed(1, 2);
+    packed(7, 12);
+    packed(64, 72);
+    packed(260, 260);
+    packed(261, 300);
+    packed_side();
     row_alone();
     check(dk_cu_act(NULL, 9, NULL, NULL, NULL, 1, 1) != 0, "an unknown activation is refused");
 }

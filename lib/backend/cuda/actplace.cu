@@ -4,7 +4,7 @@
 
 /* A kernel a form: fours of a row by threads along x, rows along y. */
 template <int FORM, bool DIFF>
-static __global__ void act(float *y, const float *x, const float *base, size_t rows, size_t n, bool vec)
+static __global__ void act(dk_rows_out out, const float *x, const float *base, size_t rows, size_t n, bool vec)
 {
     const bool gated = FORM == DK_CU_SILU_GATE || FORM == DK_CU_GELU_GATE;
     const bool silu = FORM == DK_CU_SILU_GATE || FORM == DK_CU_SILU_PLAIN;
@@ -28,13 +28,16 @@ static __global__ void act(float *y, const float *x, const float *base, size_t r
             for (int u = 0; u < 4; u++)
                 f.v[u] = (silu ? dk_silu1(g.v[u]) : dk_gelu1(g.v[u])) * up.v[u];
         }
-        dk_store4(y + i * n, c, n, vec, f);
+        dk_out4(out, i, c, n, vec, f);
+        for (size_t j = n + c; out.packed && j < n + c + 4 && j < out.ld; j++)
+            out.packed[i * out.ld + j] = 0;
     }
 }
 
-int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *base, size_t rows, size_t n)
+static int act_rows(dk_cu_stream s, int form, const dk_rows_out &y, const float *x, const float *base, size_t rows,
+                    size_t n)
 {
-    const bool vec = n % 4 == 0 && dk_fours(y) && dk_fours(x) && dk_fours(base);
+    const bool vec = n % 4 == 0 && dk_out_fours(y) && dk_fours(x) && dk_fours(base);
     const dim3 grid(dk_blocks(n, 4 * 64), dk_grid_y((rows + 3) / 4)), block(64, 4);
 
     if (rows == 0 || n == 0)
@@ -54,6 +57,17 @@ int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *b
     default:
         return DK_INVALID_VALUE;
     }
+}
+
+int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *base, size_t rows, size_t n)
+{
+    return act_rows(s, form, dk_rows_out{ y, NULL, 0 }, x, base, rows, n);
+}
+
+/* Each thread clears four values behind the row, so there may be n of them. */
+int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, size_t rows, size_t n)
+{
+    return ld > 2 * n ? DK_INVALID_VALUE : act_rows(s, form, dk_rows_out{ NULL, y, ld }, x, NULL, rows, n);
 }
 
 /* --- queries and keys: a warp a head ------------------------------------------------ */

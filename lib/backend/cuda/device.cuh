@@ -146,4 +146,34 @@ DK_DEVICE uint32_t dk_bf16_pair(float lo, float hi)
 #endif
 }
 
+/* Four values of a row of n, rounded; vec: the row is whole and aligned fours. */
+DK_DEVICE void dk_store4_bf16(uint16_t *p, size_t i, size_t n, bool vec, const dk_four &r)
+{
+    const uint2 two = make_uint2(dk_bf16_pair(r.v[0], r.v[1]), dk_bf16_pair(r.v[2], r.v[3]));
+
+    if (vec)
+        *reinterpret_cast<uint2 *>(p + i) = two;
+    else
+        for (int u = 0; u < 4 && i + u < n; u++)
+            p[i + u] = (uint16_t)((u < 2 ? two.x : two.y) >> (u % 2 * 16));
+}
+
+/* Where a kernel writes rows: f32, or (packed) bf16, ld values from row to row,
+ * zeros behind the row's own. */
+struct dk_rows_out { float *y; uint16_t *packed; size_t ld; };
+
+DK_DEVICE void dk_out4(const dk_rows_out &o, size_t row, size_t i, size_t n, bool vec, const dk_four &r)
+{
+    if (o.packed)
+        dk_store4_bf16(o.packed + row * o.ld, i, n, vec, r);
+    else
+        dk_store4(o.y + row * n, i, n, vec, r);
+}
+
+/* Fours of a row may be stored at once. */
+static inline bool dk_out_fours(const dk_rows_out &o)
+{
+    return o.packed ? o.ld % 4 == 0 && (uintptr_t)o.packed % 8 == 0 : dk_fours(o.y);
+}
+
 #endif

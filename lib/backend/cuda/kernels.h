@@ -32,6 +32,9 @@ typedef struct dk_cu_rag {
 typedef struct dk_cu_norm { const float *w, *b; double eps; } dk_cu_norm;
 
 int dk_cu_add_norm(dk_cu_stream s, float *y, float *x, const float *add, dk_cu_norm norm, size_t rows, size_t width);
+/* y in bf16, ld values from row to row, zeros behind width. */
+int dk_cu_add_norm_packed(dk_cu_stream s, uint16_t *y, size_t ld, float *x, const float *add, dk_cu_norm norm,
+                          size_t rows, size_t width);
 int dk_cu_add_norm_diff(dk_cu_stream s, float *dy, const float *x, float *dx, const float *dadd, dk_cu_norm norm,
                         size_t rows, size_t width);
 int dk_cu_add_bias(dk_cu_stream s, float *y, const float *bias, size_t rows, size_t n);
@@ -40,11 +43,19 @@ int dk_cu_sum(dk_cu_stream s, float *y, const float *a, const float *b, float si
 int dk_cu_softcap(dk_cu_stream s, float *x, size_t n, float cap);
 int dk_cu_edit(dk_cu_stream s, float *x, const float *v, float strength, size_t n_rows, size_t d);
 int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *base, size_t rows, size_t n);
+/* y likewise, ld <= 2 n. */
+int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, size_t rows, size_t n);
 /* form: dk_act_form, of the same values.  Rows of x are 2 n wide where gated. */
 enum { DK_CU_SILU_GATE, DK_CU_GELU_GATE, DK_CU_SILU_PLAIN, DK_CU_GELU_PLAIN };
 
 /* y [m, ldy], columns col0 .. col0 + k: x [m, ldx] rounded to bf16, to nearest even. */
 int dk_cu_to_bf16(dk_cu_stream s, uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t m, size_t k);
+/* The same, with zeros in the columns k .. ldy - 1. */
+int dk_cu_pack(dk_cu_stream s, uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t m, size_t k);
+/* Rows of w [n, ldw] in bf16: columns col0 + j, j < r: scale bt[j, row - row0] rounded, for
+ * row0 <= row < row0 + rows (bt [r, rows]). */
+int dk_cu_pack_side(dk_cu_stream s, uint16_t *w, size_t ldw, const float *bt, float scale, size_t row0, size_t rows,
+                    size_t col0, size_t r);
 /* c [m, ldc] = a [m, lda] b [n, ldb]^T summed in f32: what is used where there is
  * no product library.  bf16: a and b hold bf16, else f32. */
 int dk_cu_product(dk_cu_stream s, float *c, size_t ldc, const void *a, size_t lda, const void *b, size_t ldb,

@@ -24,7 +24,7 @@ DK_DEVICE dk_four add_four(float *x, const float *add, size_t i, size_t n, bool 
 }
 
 static __global__ void __launch_bounds__(256)
-add_norm(float *y, float *x, const float *add, const float *w, const float *b, double eps, size_t width, bool vec)
+add_norm(dk_rows_out out, float *x, const float *add, const float *w, const float *b, double eps, size_t width, bool vec)
 {
     const size_t at = (size_t)blockIdx.x * width, step = 4 * blockDim.x;
     double sum[1] = { 0 }, mean = 0;
@@ -39,7 +39,7 @@ add_norm(float *y, float *x, const float *add, const float *w, const float *b, d
         for (int u = 0; u < 4; u++)
             sum[0] += b ? (double)f.v[u] : (double)f.v[u] * f.v[u];
     }
-    if (!y)
+    if (!out.y && !out.packed)
         return;
     dk_block_sums(sum);
     if (b) {
@@ -70,19 +70,33 @@ add_norm(float *y, float *x, const float *add, const float *w, const float *b, d
             for (int u = 0; u < 4; u++)
                 f.v[u] += h.v[u];
         }
-        dk_store4(y + at, i, width, vec, f);
+        dk_out4(out, blockIdx.x, i, width, vec, f);
     }
+    for (size_t i = width + threadIdx.x; out.packed && i < out.ld; i += blockDim.x)
+        out.packed[blockIdx.x * out.ld + i] = 0;
 }
 
-int dk_cu_add_norm(dk_cu_stream s, float *y, float *x, const float *add, dk_cu_norm norm, size_t rows, size_t width)
+static int norm_rows(dk_cu_stream s, const dk_rows_out &out, float *x, const float *add, const dk_cu_norm &norm,
+                     size_t rows, size_t width)
 {
-    const bool vec = width % 4 == 0 && dk_fours(y) && dk_fours(x) && dk_fours(add) && dk_fours(norm.w) &&
+    const bool vec = width % 4 == 0 && dk_out_fours(out) && dk_fours(x) && dk_fours(add) && dk_fours(norm.w) &&
                      dk_fours(norm.b);
 
     if (rows == 0 || width == 0)
         return 0;
-    return DK_LAUNCH(add_norm, dim3((unsigned)rows), dim3(norm_threads(width)), 0, s, y, x, add, norm.w, norm.b,
+    return DK_LAUNCH(add_norm, dim3((unsigned)rows), dim3(norm_threads(width)), 0, s, out, x, add, norm.w, norm.b,
                      norm.eps, width, vec);
+}
+
+int dk_cu_add_norm(dk_cu_stream s, float *y, float *x, const float *add, dk_cu_norm norm, size_t rows, size_t width)
+{
+    return norm_rows(s, dk_rows_out{ y, NULL, 0 }, x, add, norm, rows, width);
+}
+
+int dk_cu_add_norm_packed(dk_cu_stream s, uint16_t *y, size_t ld, float *x, const float *add, dk_cu_norm norm,
+                          size_t rows, size_t width)
+{
+    return norm_rows(s, dk_rows_out{ NULL, y, ld }, x, add, norm, rows, width);
 }
 
 /* The formula: num/kernel_diff.c. */
@@ -205,19 +219,17 @@ int dk_cu_edit(dk_cu_stream s, float *x, const float *v, float strength, size_t 
     return n_rows && d ? DK_LAUNCH(edit, tiles(n_rows, d), DK_TILE, 0, s, x, v, strength, n_rows, d, vec) : 0;
 }
 
-static __global__ void to_bf16(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n, bool vec)
+/* Columns from n on become 0, to the last one that a four begins in. */
+static __global__ void to_bf16(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n, size_t end,
+                               bool vec)
 {
     const size_t c = my_column();
 
-    for (size_t i = my_row(); i < rows && c < n; i += row_step()) {
-        const dk_four f = dk_load4(x + i * ldx, c, n, vec, 0);
-        const uint2 two = make_uint2(dk_bf16_pair(f.v[0], f.v[1]), dk_bf16_pair(f.v[2], f.v[3]));
+    for (size_t i = my_row(); i < rows && c < end; i += row_step()) {
+        const bool whole = vec && c < n;
+        const dk_four f = dk_load4(x + i * ldx, c, n, whole, 0);
 
-        if (vec)
-            *reinterpret_cast<uint2 *>(y + i * ldy + c) = two;
-        else
-            for (int u = 0; u < 4 && c + u < n; u++)
-                y[i * ldy + c + u] = (uint16_t)((u < 2 ? two.x : two.y) >> (u % 2 * 16));
+        dk_store4_bf16(y + i * ldy, c, end, whole, f);
     }
 }
 
@@ -225,7 +237,31 @@ int dk_cu_to_bf16(dk_cu_stream s, uint16_t *y, size_t ldy, const float *x, size_
 {
     const bool vec = k % 4 == 0 && ldy % 4 == 0 && ldx % 4 == 0 && dk_fours(x) && (uintptr_t)y % 8 == 0;
 
-    return m && k ? DK_LAUNCH(to_bf16, tiles(m, k), DK_TILE, 0, s, y, ldy, x, ldx, m, k, vec) : 0;
+    return m && k ? DK_LAUNCH(to_bf16, tiles(m, k), DK_TILE, 0, s, y, ldy, x, ldx, m, k, k, vec) : 0;
+}
+
+int dk_cu_pack(dk_cu_stream s, uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t m, size_t k)
+{
+    const bool vec = k % 4 == 0 && ldy % 4 == 0 && ldx % 4 == 0 && dk_fours(x) && (uintptr_t)y % 8 == 0;
+
+    return m && k ? DK_LAUNCH(to_bf16, tiles(m, ldy), DK_TILE, 0, s, y, ldy, x, ldx, m, k, ldy, vec) : 0;
+}
+
+static __global__ void pack_side(uint16_t *w, size_t ldw, const float *bt, float scale, size_t row0, size_t rows,
+                                 size_t col0, size_t r)
+{
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+
+    if (i < rows)
+        for (size_t j = 0; j < r; j++)
+            w[(row0 + i) * ldw + col0 + j] = (uint16_t)dk_bf16_pair(scale * bt[j * rows + i], 0);
+}
+
+int dk_cu_pack_side(dk_cu_stream s, uint16_t *w, size_t ldw, const float *bt, float scale, size_t row0, size_t rows,
+                    size_t col0, size_t r)
+{
+    return rows && r ? DK_LAUNCH(pack_side, dim3(dk_blocks(rows, 256)), dim3(256), 0, s, w, ldw, bt, scale, row0, rows,
+                                 col0, r) : 0;
 }
 
 /* --- all values alike -------------------------------------------------------------- */
