@@ -1,6 +1,7 @@
 /* Tests of CUDA kernels on the CPU: buffers of exactly their size, each by itself,
  * so that a step beyond one is seen; every launch in three orders of threads,
- * which must give the same bytes; results against lib/num.
+ * which must give the same bytes; results against lib/num.  Without DK_CUEMU the
+ * same tests run on a card, in memory that it shares with the host.
  *
  * EPS is half a unit in the last place of f32, relative: each f32 operation and
  * each rounding of a double adds at most one. */
@@ -18,7 +19,11 @@
 #include <vector>
 
 #include "backend/cuda/kernels.h"
+#ifdef DK_CUEMU
 #include "cuemu.h"
+#else
+#include <cuda_runtime.h>
+#endif
 
 extern "C" {
 #include "num/half.h"
@@ -32,19 +37,40 @@ constexpr double EPS = 0x1p-24;
 /* tap() of the other tests, for all files of this one. */
 __attribute__((format(printf, 2, 3))) bool check(bool good, const char *fmt, ...);
 
+#ifdef DK_CUEMU
+inline void *device_alloc(size_t bytes) { return malloc(bytes); }
+inline void device_free(void *p) { free(p); }
+inline int finished(int launched) { return launched; }
+inline void set_order(unsigned order) { emu::order = order; }
+#else
+inline void *device_alloc(size_t bytes)
+{
+    void *p = NULL;
+
+    if (cudaMallocManaged(&p, bytes ? bytes : 1) != cudaSuccess) {
+        printf("Bail out! %s\n", cudaGetErrorString(cudaGetLastError()));
+        exit(1);
+    }
+    return p;
+}
+inline void device_free(void *p) { cudaFree(p); }
+inline int finished(int launched) { return launched ? launched : (int)cudaDeviceSynchronize(); }
+inline void set_order(unsigned) {}
+#endif
+
 /* Device memory of n values: random ones about 0, or all alike. */
 template <class T> struct mem {
     T *p;
     size_t n;
 
-    explicit mem(size_t count, T fill = T()) : p(static_cast<T *>(malloc(count * sizeof(T)))), n(count)
+    explicit mem(size_t count, T fill = T()) : p(static_cast<T *>(device_alloc(count * sizeof(T)))), n(count)
     {
         for (size_t i = 0; i < n; i++)
             p[i] = fill;
     }
     mem(const mem &) = delete;
     mem &operator=(const mem &) = delete;
-    ~mem() { free(p); }
+    ~mem() { device_free(p); }
     T &operator[](size_t i) { return p[i]; }
     std::vector<T> copy() const { return std::vector<T>(p, p + n); }
     void set(const std::vector<T> &v) { memcpy(p, v.data(), n * sizeof(T)); }
@@ -97,14 +123,14 @@ template <class T> bool orders(mem<T> &out, const std::function<int()> &run)
     bool same = true;
 
     for (unsigned order : { 0u, 1u, 77u }) {
-        emu::order = order;
+        set_order(order);
         out.set(before);
-        same = run() == 0 && same;
+        same = finished(run()) == 0 && same;
         if (order == 0)
             first = out.copy();
         same = same && memcmp(first.data(), out.p, out.n * sizeof(T)) == 0;
     }
-    emu::order = 0;
+    set_order(0);
     return same;
 }
 

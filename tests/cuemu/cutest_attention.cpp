@@ -190,7 +190,7 @@ static void alone(uint32_t hd, bool bf16)
 
     c.a.bf16 = d.a.bf16 = bf16;
     memcpy(d.qkv.p, c.qkv.p + 70 * c.wide, 33 * c.wide * sizeof(float));
-    check(dk_cu_attend_rows(NULL, &c.rag, &c.a) == 0 && dk_cu_attend_rows(NULL, &d.rag, &d.a) == 0 &&
+    check(finished(dk_cu_attend_rows(NULL, &c.rag, &c.a)) == 0 && finished(dk_cu_attend_rows(NULL, &d.rag, &d.a)) == 0 &&
           memcmp(d.out.p, c.out.p + 70 * c.ldo, d.out.n * sizeof(float)) == 0,
           "a sequence alone and in a batch, heads of %u, %s", hd, bf16 ? "bf16" : "f32");
 }

@@ -214,8 +214,8 @@ static void row_alone()
     randomize(x);
     randomize(w);
     memcpy(one.p, x.p + 3 * d, d * sizeof(float));
-    dk_cu_add_norm(NULL, y.p, x.p, NULL, norm, ROWS, d);
-    dk_cu_add_norm(NULL, alone.p, one.p, NULL, norm, 1, d);
+    finished(dk_cu_add_norm(NULL, y.p, x.p, NULL, norm, ROWS, d));
+    finished(dk_cu_add_norm(NULL, alone.p, one.p, NULL, norm, 1, d));
     check(memcmp(alone.p, y.p + 3 * d, d * sizeof(float)) == 0, "a norm is the same in a batch and alone");
 }
 

@@ -168,9 +168,8 @@ DK_DEVICE unsigned what_is(float a, float b)
     return b_inf ? (a_inf ? 0 : BASE_INF) : a_inf ? FT_INF : 0;
 }
 
-/* The next EACH values of a lane; raw = a - b, and gap the same in f32. */
-DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const double (&raw)[EACH],
-                      const float (&gap)[EACH])
+/* The next EACH values of a lane; raw = a - b. */
+DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const double (&raw)[EACH])
 {
     float m = -dk_inf();
     double at = 0;
@@ -202,8 +201,8 @@ DK_DEVICE void kl_add(kl_sums &s, float (&a)[EACH], float (&b)[EACH], const doub
         s.p.z += w;
         s.x += w * d;
         s.phi += w * phi(d);
-        s.lo = in ? dk_min(s.lo, gap[u]) : s.lo;
-        s.hi = in ? dk_max(s.hi, gap[u]) : s.hi;
+        s.lo = in ? dk_min(s.lo, a[u] - b[u]) : s.lo;
+        s.hi = in ? dk_max(s.hi, a[u] - b[u]) : s.hi;
     }
 }
 
@@ -268,7 +267,7 @@ DK_DEVICE float kl_end(const kl_sums &s)
 
 /* KNOWN: the differences d are given; their logits exclude no id. */
 template <bool KNOWN>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 2)
 kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q, const float *d, const uint32_t *next,
         float inv_t, size_t vocab, bool vec)
 {
@@ -278,7 +277,7 @@ kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q,
     kl_sums s = kl_begin();
 
     for (size_t base = 0; base < vocab; base += THREADS * EACH) {
-        float a[EACH], b[EACH], gap[EACH];
+        float a[EACH], b[EACH];
         double raw[EACH];
 
         DK_UNROLL
@@ -298,18 +297,16 @@ kl_rows(float *kl, float *logp_p, float *logp_q, const float *p, const float *q,
             if (KNOWN) {
                 const bool in = base + 4 * (u / 4 * THREADS + threadIdx.x) + u % 4 < vocab;
 
-                gap[u] = a[u] * inv_t;
                 raw[u] = (double)a[u] * (double)inv_t;
                 a[u] = (float)((double)b[u] + raw[u]);
                 if (in && (!dk_finite(a[u]) || !dk_finite(b[u])))
                     s.flags |= BAD;
             } else {
                 a[u] *= inv_t;
-                gap[u] = a[u] - b[u];
                 raw[u] = (double)a[u] - (double)b[u];
             }
         }
-        kl_add(s, a, b, raw, gap);
+        kl_add(s, a, b, raw);
     }
     kl_warp_sums(s);
     if (threadIdx.x % 32 == 0)
