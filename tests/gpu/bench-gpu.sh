@@ -11,6 +11,7 @@ tmp=${DK_BENCH_DIR:-$(mktemp -d)}
 shape=${DK_BENCH_SHAPE:-24 2048 8192 32 49152}
 work=${DK_BENCH_WORK:-64 512}
 
+"$B/gpu/bench_cuda_kernels"
 # shellcheck disable=SC2086
 [ -e "$tmp/m/model.safetensors" ] || "$B/helper/dk-random-model" "$tmp/m" $shape all || exit 1
 # shellcheck disable=SC2086

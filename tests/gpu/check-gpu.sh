@@ -87,6 +87,7 @@ rows() {
     alike 1e-4 "$tmp/cuda.act.h5" "$tmp/cpu.act.h5" /acts/L00/resid_post/diff /acts/L00/resid_post/base
 }
 
+ok "every kernel against the CPU's" "$B/gpu/test_cuda_kernels"
 ok "every op against the CPU" "$B/tests/test_cuda_ops"
 ok "the ops without the product library" env DK_CUBLASLT_LIB=/none "$B/tests/test_cuda_ops"
 ok "dk-kl in f32" scores f32 5e-5

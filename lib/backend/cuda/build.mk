@@ -78,10 +78,24 @@ $B/bench/bench_gpu: $B/tests/gpu/bench_gpu.o $B/libdk.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-.PHONY: check-gpu bench-gpu
-check-gpu: all helpers $B/tests/test_cuda_ops
+$B/cuda/%.o: %.cpp $B/flags
+	@mkdir -p $(@D)
+	@echo "  CXX   $< (cuda)"
+	@g++ -std=c++17 -D_GNU_SOURCE '-D_Noreturn=[[noreturn]]' -Wall -Wextra $(CUDA_OPT) -Ilib -Itests/cuemu \
+	    $(addprefix -isystem ,$(CUDA_INC)) $(CFLAGS) -MMD -MP -c -o $@ $<
+CARD_CU := $(filter %.cu.o,$(CUDA_OBJ))
+$B/gpu/test_cuda_kernels: $(patsubst %.cpp,$B/cuda/%.o,$(wildcard tests/cuemu/*.cpp)) $(CARD_CU) $B/libdk.a
+$B/gpu/bench_cuda_kernels: $B/cuda/tests/bench/bench_cuda_kernels.o $(CARD_CU)
+$B/gpu/%:
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(NVCC) -ccbin g++ -cudart static -o $@ $^ -Xcompiler -fopenmp -lm
+GPU_ALL := $B/tests/test_cuda_ops $B/gpu/test_cuda_kernels $B/gpu/bench_cuda_kernels $B/bench/bench_gpu
+.PHONY: check-gpu bench-gpu gpu-tests
+gpu-tests: $(GPU_ALL)
+check-gpu: all helpers $(if $(CUDA),$(GPU_ALL))
 	@B=$B tests/gpu/check-gpu.sh
-bench-gpu: all helpers $B/bench/bench_gpu
+bench-gpu: all helpers $(if $(CUDA),$(GPU_ALL))
 	@B=$B tests/gpu/bench-gpu.sh
 
 # The compiler alone, from Python wheels, 100 MB; no card and no driver is needed.
