@@ -5,7 +5,8 @@ NVCC_AT   := $(firstword $(wildcard $(addsuffix /bin/nvcc,$(CUDA_HOME)) $(addsuf
              build/cuda-toolkit/nvidia/cu13/bin/nvcc /usr/local/cuda/bin/nvcc))
 NVCC      ?= $(NVCC_AT)
 CUDA      ?= $(if $(NVCC),1)
-CUDA_INC  := $(addsuffix /include,$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
+# Asked for once, when it is wanted.
+CUDA_INC   = $(eval CUDA_INC := $$(shell $(NVCC) --dryrun -x cu -E /dev/null 2>&1 | sed -n 's/^#.. INCLUDES="-I\([^"]*\)".*/\1/p'))$(CUDA_INC)
 CUDA_SO   := $B/lib/libdk_cuda.so
 CUDA_EMU  := $B/lib/libdk_cuda_emu.so
 CUDA_ARCH ?= 80 90 100
@@ -34,7 +35,7 @@ $B/cuda/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $< (cuda)"
 	@$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) $(CUDA_OPT) -fopenmp -fPIC -fvisibility=hidden -Ilib \
-	    $(addprefix -isystem ,$(CUDA_INC)) $(CFLAGS) -MMD -MP -c -o $@ $<
+	    $(if $(NVCC),$(addprefix -isystem ,$(CUDA_INC))) $(CFLAGS) -MMD -MP -c -o $@ $<
 $B/cuda/%.cu.o: %.cu $B/cuda/flags
 	@mkdir -p $(@D)
 	@echo "  NVCC  $<"
@@ -82,7 +83,7 @@ $B/cuda/%.o: %.cpp $B/flags
 	@mkdir -p $(@D)
 	@echo "  CXX   $< (cuda)"
 	@g++ -std=c++17 -D_GNU_SOURCE '-D_Noreturn=[[noreturn]]' -Wall -Wextra $(CUDA_OPT) -Ilib -Itests/cuemu \
-	    $(addprefix -isystem ,$(CUDA_INC)) $(CFLAGS) -MMD -MP -c -o $@ $<
+	    $(if $(NVCC),$(addprefix -isystem ,$(CUDA_INC))) $(CFLAGS) -MMD -MP -c -o $@ $<
 CARD_CU := $(filter %.cu.o,$(CUDA_OBJ))
 $B/gpu/test_cuda_kernels: $(patsubst %.cpp,$B/cuda/%.o,$(wildcard tests/cuemu/*.cpp)) $(CARD_CU) $B/libdk.a
 $B/gpu/bench_cuda_kernels: $B/cuda/tests/bench/bench_cuda_kernels.o $(CARD_CU)
