@@ -86,18 +86,22 @@ static int see_kl(struct head *h, const struct eye *y, size_t r, size_t n, dk_er
             rc = dk_cuda_send(c, next, e->next + r, n * sizeof *next, err);
     }
     for (size_t l = 0; rc == 0 && l < h->a->n_lanes; l++) {
+        float *logp = next ? at(h, y->rows[l][LOGP], r, 1) : NULL;
+
+        /* The base's come with the first other lane's. */
         if (l > 0)
-            rc = dk_cuda_check(c, dk_cu_kl(c->stream, at(h, y->rows[l][KL], r, 1), lane_logits(h, l),
-                                           lane_logits(h, 0), lane_diff(h, l), e->inv_temperature, n, h->a->vocab),
-                               "divergences", err);
-        if (rc == 0 && next)
-            rc = dk_cuda_check(c, dk_cu_logp(c->stream, at(h, y->rows[l][LOGP], r, 1), lane_logits(h, l), next,
-                                             e->inv_temperature, n, h->a->vocab), "probabilities", err);
+            rc = dk_cuda_check(c, dk_cu_kl_logp(c->stream, at(h, y->rows[l][KL], r, 1), logp,
+                                                next && l == 1 ? at(h, y->rows[0][LOGP], r, 1) : NULL,
+                                                lane_logits(h, l), lane_logits(h, 0), lane_diff(h, l), next,
+                                                e->inv_temperature, n, h->a->vocab), "divergences", err);
+        else if (next && h->a->n_lanes == 1)
+            rc = dk_cuda_check(c, dk_cu_logp(c->stream, logp, lane_logits(h, l), next, e->inv_temperature, n,
+                                             h->a->vocab), "probabilities", err);
     }
     return rc;
 }
 
-static int see_topk(struct head *h, const struct eye *y, size_t r, size_t n, void *work, dk_err *err)
+static int see_topk(struct head *h, const struct eye *y, size_t r, size_t n, dk_err *err)
 {
     dk_cuda *c = h->c;
     const size_t v = h->a->vocab, k = y->e->k;
@@ -111,15 +115,14 @@ static int see_topk(struct head *h, const struct eye *y, size_t r, size_t n, voi
                                                (int32_t *)(void *)(h->results + y->vocab[l][POSITIVE]),
                                                (int *)(void *)(h->results + y->vocab[l][BAD]), p, q, n, v),
                            "vocabulary sums", err);
-        for (int end = 0; rc == 0 && end < 2; end++) {
-            uint32_t *id = at(h, y->rows[l][end ? BOTTOM_ID : TOP_ID], r, k);
-
-            rc = dk_cuda_check(c, dk_cu_topk(c->stream, id, at(h, y->rows[l][end ? BOTTOM : TOP], r, k), p, q, end, k,
-                                             n, v, work), "the largest differences", err);
-            if (rc == 0)
-                rc = dk_cuda_check(c, dk_cu_count(c->stream, (int64_t *)(void *)(h->results +
-                                   y->vocab[l][end ? BOTTOM_COUNT : TOP_COUNT]), id, n * k), "counting", err);
-        }
+        if (rc == 0)
+            rc = dk_cuda_check(c, dk_cu_topk_both(c->stream, at(h, y->rows[l][TOP_ID], r, k), at(h, y->rows[l][TOP], r, k),
+                                                  at(h, y->rows[l][BOTTOM_ID], r, k), at(h, y->rows[l][BOTTOM], r, k), p, q,
+                                                  k, n, v), "the largest differences", err);
+        for (int end = 0; rc == 0 && end < 2; end++)
+            rc = dk_cuda_check(c, dk_cu_count(c->stream, (int64_t *)(void *)(h->results +
+                               y->vocab[l][end ? BOTTOM_COUNT : TOP_COUNT]), at(h, y->rows[l][end ? BOTTOM_ID : TOP_ID], r, k),
+                               n * k), "counting", err);
     }
     return rc;
 }
@@ -149,11 +152,11 @@ static int see(struct head *h, size_t r, size_t n, dk_err *err)
     for (size_t i = 0; rc == 0 && i < h->n_eyes; i++) {
         const struct eye *y = &h->eye[i];
 
-        if (y->e->kind != DK_EYE_KL)
+        if (y->e->kind == DK_EYE_LENS)
             rc = dk_cuda_room(h->c, &work, DK_CUDA_TOPK, dk_cu_topk_work(n, h->a->vocab, y->e->k), "top-k lists", err);
         if (rc == 0)
             rc = y->e->kind == DK_EYE_KL ? see_kl(h, y, r, n, err) : y->e->kind == DK_EYE_TOPK
-               ? see_topk(h, y, r, n, work, err) : see_lens(h, y, r, n, work, err);
+               ? see_topk(h, y, r, n, err) : see_lens(h, y, r, n, work, err);
     }
     return rc;
 }
