@@ -150,7 +150,7 @@ void dk_panels_rows(float *out, const float *x, size_t ldx, size_t m, size_t k, 
 {
     const size_t each = dk_panel_tile();
 
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (m > 2 * each)     /* few: done before a thread wakes up */
     for (size_t i = 0; i < m; i += each)
         dk_panel_rows(out + i * k, x + i * ldx, ldx, m - i < each ? m - i : each, k, dtype == DK_BF16);
 }
