@@ -32,8 +32,9 @@ typedef struct dk_pair_opts {
 
 /* Behind it, for tools that compare lanes. */
 #define DK_ARITH_OPT(T) \
-    DK_CHOICE(T, 0, "arith", pair.arith, "plain", "plain|diff", \
-              "diff: carry adapters' lanes as differences to the base, which keeps the digits of small ones")
+    DK_CHOICE(T, 0, "arith", pair.arith, "auto", "auto|difference|plain|diff", \
+              "difference (or diff): carry adapters' lanes as differences to the base, which keeps the digits of " \
+              "small ones; auto: where all lanes are adapters it can be done with")
 
 /* A dk_pair_spec of them. */
 #define DK_PAIR_SPEC(P, HEAD) \

@@ -386,11 +386,14 @@ static int room(struct gen *g, size_t longest, dk_err *err)
     const size_t context = g->pair->model->config.max_positions;
     const size_t capacity = g->plan->max_new < context - longest ? longest + g->plan->max_new : context;
     const size_t threads = (size_t)dk_threads();
-    size_t n = 0;
+    size_t n = 0, all = 0;
     int rc;
 
+    for (size_t i = 0; i < g->n_prompts; i++)
+        all += g->prompt[i].n;
     g->n_slots = g->out->parallel = slots_for(g, capacity);
     g->batch = g->plan->batch_rows < g->pair->most_rows / 2 ? g->plan->batch_rows : g->pair->most_rows / 2;
+    g->batch = g->batch < all ? g->batch : all;     /* room that no prompt fills would only be cleared */
     g->max_rows = g->batch > g->n_slots ? g->batch : g->n_slots;
     g->slot = dk_xcalloc(g->n_slots, sizeof *g->slot);
     g->map = dk_xcalloc(g->n_slots, sizeof *g->map);
