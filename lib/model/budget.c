@@ -63,8 +63,14 @@ int dk_pair_budget(dk_pair *p, const dk_pair_spec *s, const dk_model_config *c, 
     return 0;
 }
 
+size_t dk_pair_wish(size_t wished)
+{
+    return wished ? wished : dk_device()->ops->host ? 1152 : 16384;
+}
+
 int dk_pair_rows(size_t *rows, const dk_pair *p, size_t wished, size_t longest, dk_err *err)
 {
+    wished = dk_pair_wish(wished);
     *rows = wished < p->most_rows ? wished : p->most_rows;
     if (*rows < wished)
         dk_log(DK_INFO, "%zu tokens of a lane in one pass instead of %zu: memory", *rows, wished);

@@ -261,7 +261,7 @@ static void test_norms(size_t rows, size_t width)
     for (int i = 0; i < 2; i++) {
         const dk_norm_args n = { dw[i], NULL, 1e-5 };
 
-        device(i)->ops->add_norm_diff(device(i), y[i], base[i], dx[i], dadd[i], &n, rows, width);
+        device(i)->ops->add_norm_diff(device(i), y[i], base[i], dx[i], dadd[i], &n, rows, width, false);
     }
     same(y, rows * width, 1e-5, "difference of norms");
     drop(base);

@@ -65,9 +65,10 @@ int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *b
 }
 
 /* Each thread clears four values behind the row, so there may be n of them. */
-int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, size_t rows, size_t n)
+int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, const float *base, size_t rows,
+                     size_t n)
 {
-    return ld > 2 * n ? DK_INVALID_VALUE : act_rows(s, form, dk_rows_out{ NULL, y, ld }, x, NULL, rows, n);
+    return ld > 2 * n ? DK_INVALID_VALUE : act_rows(s, form, dk_rows_out{ NULL, y, ld }, x, base, rows, n);
 }
 
 /* --- queries and keys: a warp a head ------------------------------------------------ */

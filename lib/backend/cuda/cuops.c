@@ -105,12 +105,16 @@ static void add_norm(dk_dev *dev, float *y, float *x, const float *more, const d
 }
 
 static void add_norm_diff(dk_dev *dev, float *dy, const float *x, float *dx, const float *dadd,
-                          const dk_norm_args *norm, size_t rows, size_t width)
+                          const dk_norm_args *norm, size_t rows, size_t width, bool packed)
 {
     dk_cuda *c = dk_cuda_of(dev);
     const dk_cu_norm none = {0};
+    const size_t ld = packed && dy ? dk_cuda_packed_ld(c, width) : 0;
 
-    if (rows)
+    if (rows && ld)
+        dk_cuda_note(c, dk_cu_add_norm_diff_packed(c->stream, (uint16_t *)(void *)dy, ld, x, dx, dadd, norm_of(norm),
+                                                   rows, width), "a norm");
+    else if (rows)
         dk_cuda_note(c, dk_cu_add_norm_diff(c->stream, dy, x, dx, dadd, norm ? norm_of(norm) : none, rows, width),
                      "a norm");
 }
@@ -128,7 +132,7 @@ static void place(dk_dev *dev, float *x, const float *base, size_t n_lanes, cons
 static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
 {
     dk_cuda *c = dk_cuda_of(dev);
-    const size_t width = a->n_heads * a->hd, ld = a->packed && !a->diff ? dk_cuda_packed_ld(c, width) : 0;
+    const size_t width = a->n_heads * a->hd, ld = a->packed ? dk_cuda_packed_ld(c, width) : 0;
     dk_cu_attend p = {
         .n_heads = (uint32_t)a->n_heads, .n_kv = (uint32_t)a->n_kv, .hd = (uint32_t)a->hd, .scale = a->scale,
         .softcap = a->softcap, .window = (uint32_t)(a->window < UINT32_MAX ? a->window : 0), .qkv = a->qkv,
@@ -164,10 +168,11 @@ static void act(dk_dev *dev, dk_act_form form, float *y, const float *x, const f
                 bool packed)
 {
     dk_cuda *c = dk_cuda_of(dev);
-    const size_t ld = packed && !base ? dk_cuda_packed_ld(c, n) : 0;
+    const size_t ld = packed ? dk_cuda_packed_ld(c, n) : 0;
 
     if (rows && ld)
-        dk_cuda_note(c, dk_cu_act_packed(c->stream, (int)form, (uint16_t *)(void *)y, ld, x, rows, n), "an activation");
+        dk_cuda_note(c, dk_cu_act_packed(c->stream, (int)form, (uint16_t *)(void *)y, ld, x, base, rows, n),
+                     "an activation");
     else if (rows)
         dk_cuda_note(c, dk_cu_act(c->stream, (int)form, y, x, base, rows, n), "an activation");
 }

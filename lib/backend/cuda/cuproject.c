@@ -129,9 +129,18 @@ static int fill_side(dk_cuda *c, uint16_t *x, size_t ld, const dk_project_args *
     const dk_weight narrow = { .n = side->low.rp, .k = a->k, .ld = (a->k + 7) / 8 * 8, .dtype = DK_BF16,
                                .d = a->w->side[i].a };
     uint16_t *rows = x + side->row0 * ld;
-    int rc = dk_cuda_multiply(c, side->low.t, side->low.rp, rows, ld, side->low.m, &narrow, narrow.ld, err);
+    const size_t n = side->low.m * side->low.rp;
+    float *t = side->low.t, *more = NULL;
+    int rc = dk_cuda_multiply(c, t, side->low.rp, rows, ld, side->low.m, &narrow, narrow.ld, err);
 
-    return rc < 0 ? rc : dk_cuda_check(c, dk_cu_to_bf16(c->stream, rows + col, ld, side->low.t, side->low.rp,
+    if (rc == 0 && side->plus) {
+        rc = dk_cuda_room(c, &more, DK_CUDA_VECTOR, n * sizeof *more, "an adapter", err);
+        if (rc == 0)
+            rc = dk_cuda_multiply(c, more, side->low.rp, side->plus, ld, side->low.m, &narrow, narrow.ld, err);
+        if (rc == 0)
+            rc = dk_cuda_check(c, dk_cu_sum(c->stream, t, t, more, 1.0f, n), "an adapter", err);
+    }
+    return rc < 0 ? rc : dk_cuda_check(c, dk_cu_to_bf16(c->stream, rows + col, ld, t, side->low.rp,
                                                        side->low.m, side->low.rp), "an adapter", err);
 }
 

@@ -37,6 +37,8 @@ int dk_cu_add_norm_packed(dk_cu_stream s, uint16_t *y, size_t ld, float *x, cons
                           size_t rows, size_t width);
 int dk_cu_add_norm_diff(dk_cu_stream s, float *dy, const float *x, float *dx, const float *dadd, dk_cu_norm norm,
                         size_t rows, size_t width);
+int dk_cu_add_norm_diff_packed(dk_cu_stream s, uint16_t *dy, size_t ld, const float *x, float *dx, const float *dadd,
+                               dk_cu_norm norm, size_t rows, size_t width);
 int dk_cu_add_bias(dk_cu_stream s, float *y, const float *bias, size_t rows, size_t n);
 int dk_cu_gather(dk_cu_stream s, float *y, const float *x, const uint32_t *rows, size_t n, size_t width);
 int dk_cu_sum(dk_cu_stream s, float *y, const float *a, const float *b, float sign, size_t n);  /* a + sign b */
@@ -44,7 +46,8 @@ int dk_cu_softcap(dk_cu_stream s, float *x, size_t n, float cap);
 int dk_cu_edit(dk_cu_stream s, float *x, const float *v, float strength, size_t n_rows, size_t d);
 int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *base, size_t rows, size_t n);
 /* y likewise, ld <= 2 n. */
-int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, size_t rows, size_t n);
+int dk_cu_act_packed(dk_cu_stream s, int form, uint16_t *y, size_t ld, const float *x, const float *base, size_t rows,
+                     size_t n);
 /* form: dk_act_form, of the same values.  Rows of x are 2 n wide where gated. */
 enum { DK_CU_SILU_GATE, DK_CU_GELU_GATE, DK_CU_SILU_PLAIN, DK_CU_GELU_PLAIN };
 

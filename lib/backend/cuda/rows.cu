@@ -101,7 +101,7 @@ int dk_cu_add_norm_packed(dk_cu_stream s, uint16_t *y, size_t ld, float *x, cons
 
 /* The formula: num/kernel_diff.c. */
 static __global__ void __launch_bounds__(256)
-add_norm_diff(float *dy, const float *x, float *dx, const float *dadd, const float *w, double eps, size_t width,
+add_norm_diff(dk_rows_out out, const float *x, float *dx, const float *dadd, const float *w, double eps, size_t width,
               bool vec)
 {
     const size_t at = (size_t)blockIdx.x * width, step = 4 * blockDim.x;
@@ -120,7 +120,7 @@ add_norm_diff(float *dy, const float *x, float *dx, const float *dadd, const flo
             sum[1] += (double)d.v[u] * (2.0 * (double)f.v[u] + (double)d.v[u]);
         }
     }
-    if (!dy)
+    if (!out.y && !out.packed)
         return;
     dk_block_sums(sum);
     r = dk_rms_diff(sum[0], sum[1], width, eps);
@@ -131,20 +131,34 @@ add_norm_diff(float *dy, const float *x, float *dx, const float *dadd, const flo
         DK_UNROLL
         for (int u = 0; u < 4; u++)
             d.v[u] = (d.v[u] * r.inv + f.v[u] * r.dinv) * g.v[u];
-        dk_store4(dy + at, i, width, vec, d);
+        dk_out4(out, blockIdx.x, i, width, vec, d);
     }
+    for (size_t i = width + threadIdx.x; out.packed && i < out.ld; i += blockDim.x)
+        out.packed[blockIdx.x * out.ld + i] = 0;
+}
+
+static int diff_rows(dk_cu_stream s, const dk_rows_out &out, const float *x, float *dx, const float *dadd,
+                     const dk_cu_norm &norm, size_t rows, size_t width)
+{
+    const bool vec = width % 4 == 0 && dk_out_fours(out) && dk_fours(x) && dk_fours(dx) && dk_fours(dadd) &&
+                     dk_fours(norm.w);
+
+    if (rows == 0 || width == 0)
+        return 0;
+    return DK_LAUNCH(add_norm_diff, dim3((unsigned)rows), dim3(norm_threads(width)), 0, s, out, x, dx, dadd, norm.w,
+                     norm.eps, width, vec);
 }
 
 int dk_cu_add_norm_diff(dk_cu_stream s, float *dy, const float *x, float *dx, const float *dadd, dk_cu_norm norm,
                         size_t rows, size_t width)
 {
-    const bool vec = width % 4 == 0 && dk_fours(dy) && dk_fours(x) && dk_fours(dx) && dk_fours(dadd) &&
-                     dk_fours(norm.w);
+    return diff_rows(s, dk_rows_out{ dy, NULL, 0 }, x, dx, dadd, norm, rows, width);
+}
 
-    if (rows == 0 || width == 0)
-        return 0;
-    return DK_LAUNCH(add_norm_diff, dim3((unsigned)rows), dim3(norm_threads(width)), 0, s, dy, x, dx, dadd, norm.w,
-                     norm.eps, width, vec);
+int dk_cu_add_norm_diff_packed(dk_cu_stream s, uint16_t *dy, size_t ld, const float *x, float *dx, const float *dadd,
+                               dk_cu_norm norm, size_t rows, size_t width)
+{
+    return diff_rows(s, dk_rows_out{ NULL, dy, ld }, x, dx, dadd, norm, rows, width);
 }
 
 /* --- value by value: fours of a row by threads along x, rows along y --------------- */
