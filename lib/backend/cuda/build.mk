@@ -6,7 +6,7 @@ NVCC_AT   := $(firstword $(wildcard $(addsuffix /bin/nvcc,$(CUDA_HOME)) $(addsuf
 NVCC      ?= $(NVCC_AT)
 CUDA      ?= $(if $(NVCC),1)
 # Asked for once, when it is wanted.
-CUDA_INC   = $(eval CUDA_INC := $$(shell $(NVCC) --dryrun -x cu -E /dev/null 2>&1 | sed -n 's/^#.. INCLUDES="-I\([^"]*\)".*/\1/p'))$(CUDA_INC)
+CUDA_INC   = $(eval CUDA_INC := $$(shell $(NVCC) --dryrun -x cu -E /dev/null 2>&1 | sed -n 's/^.. *INCLUDES="-I\([^"]*\)".*/\1/p'))$(CUDA_INC)
 CUDA_SO   := $B/lib/libdk_cuda.so
 CUDA_EMU  := $B/lib/libdk_cuda_emu.so
 CUDA_ARCH ?= 80 90 100
