@@ -144,6 +144,11 @@ typedef struct dk_ops {
     size_t (*padded_rows)(dk_dev *dev, size_t m);   /* rows that y must have room for */
     size_t (*head_rows)(dk_dev *dev, size_t m);     /* stride of a head's lanes of m rows */
 
+    /* y [n, k] = rows of a weight (with its rounding): false where they cannot be had. */
+    bool (*rows_of)(dk_dev *dev, float *y, const dk_weight *w, const uint32_t *rows, size_t n);     /* rows: host */
+    /* Where packed rows of a width have row number row. */
+    float *(*packed_row)(dk_dev *dev, float *y, size_t row, size_t width);
+
     /* Of a pass; what follows means its batch. */
     int (*begin)(dk_dev *dev, const dk_rag *rag, dk_err *err);
     void (*gather)(dk_dev *dev, float *y, const float *x, const size_t *rows, size_t n, size_t width);  /* rows: host */

@@ -104,6 +104,18 @@ static int cpu_product(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, con
 static const char *cpu_kernel(dk_dev *dev, const dk_weight *w) { (void)dev; return dk_weight_kernel(w); }
 static size_t cpu_padded_rows(dk_dev *dev, size_t m) { (void)dev; return dk_padded_rows(m); }
 
+static bool cpu_rows_of(dk_dev *dev, float *y, const dk_weight *w, const uint32_t *rows, size_t n)
+{
+    (void)dev;
+    (void)y;
+    (void)w;
+    (void)rows;
+    (void)n;
+    return false;
+}
+
+static float *cpu_packed_row(dk_dev *dev, float *y, size_t row, size_t width) { (void)dev; return y + row * width; }
+
 static size_t cpu_head_rows(dk_dev *dev, size_t m)
 {
     (void)dev;
@@ -390,7 +402,7 @@ dk_dev *dk_cpu_device(void)
         .share = cpu_share, .unshare = cpu_unshare, .sync = cpu_sync, .memory = cpu_memory,
         .weight_pack = cpu_pack, .weight_free = cpu_weight_free, .lhs_new = cpu_lhs_new,
         .lhs_free = cpu_lhs_free, .lhs_set = cpu_lhs_set, .product = cpu_product, .kernel = cpu_kernel,
-        .padded_rows = cpu_padded_rows, .head_rows = cpu_head_rows, .begin = cpu_begin, .gather = cpu_gather,
+        .padded_rows = cpu_padded_rows, .head_rows = cpu_head_rows, .rows_of = cpu_rows_of, .packed_row = cpu_packed_row, .begin = cpu_begin, .gather = cpu_gather,
         .add_norm = cpu_add_norm, .add_norm_diff = cpu_add_norm_diff,
         .place = cpu_place, .attend = cpu_attend, .act = cpu_act, .project = cpu_project, .sum = cpu_sum,
         .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head

@@ -21,12 +21,13 @@ void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const
     for (size_t l = 0, end; l < r->n_lanes; l = end) {
         const dk_norm_args *norm = norm_of(r->model[l], at, layer);
         const float *a = add ? add + l * lane : NULL;
+        float *to = r->diff && packed ? ops->packed_row(r->dev, y, l * n, d) : y + l * stride * d;
 
         end = stride == n && !r->diff ? dk_runner_set_end(r, l) : l + 1;
         if (l >= first_diff(r))
-            ops->add_norm_diff(r->dev, y + l * stride * d, x, x + l * lane, a, norm, n, d, packed);
+            ops->add_norm_diff(r->dev, to, x, x + l * lane, a, norm, n, d, packed);
         else
-            ops->add_norm(r->dev, y + l * stride * d, x + l * lane, a, norm, (end - l) * n, d, packed);
+            ops->add_norm(r->dev, to, x + l * lane, a, norm, (end - l) * n, d, packed);
     }
 }
 
@@ -170,11 +171,16 @@ static void activate(const dk_runner *r, const dk_pass *p)
     const dk_model_config *c = &r->m->config;
     const dk_act_form form = c->act == DK_ACT_SILU ? (c->gated ? DK_ACT_SILU_GATE : DK_ACT_SILU_PLAIN)
                                                    : (c->gated ? DK_ACT_GELU_GATE : DK_ACT_GELU_PLAIN);
-    const size_t lane = r->rows * dk_site_width(c, DK_SITE_GATE_UP), to = r->rows * c->d_ff;
+    const size_t lane = r->rows * dk_site_width(c, DK_SITE_GATE_UP);
+    const bool own_form = packed(p);
 
-    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, packed(p));
-    for (size_t l = first_diff(r); l < r->n_lanes; l++)
-        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, packed(p));
+    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, own_form);
+    for (size_t l = first_diff(r); l < r->n_lanes; l++) {
+        float *to = own_form ? r->dev->ops->packed_row(r->dev, r->act, l * r->rows, c->d_ff)
+                             : r->act + l * r->rows * c->d_ff;
+
+        r->dev->ops->act(r->dev, form, to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, own_form);
+    }
 }
 
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)

@@ -251,6 +251,20 @@ static int embed_lane(dk_runner *r, float *out, size_t l, const uint32_t *ids, d
     return rc;
 }
 
+/* The rows of a lane from its unembedding, which is its embedding too. */
+static bool embed_tied(dk_runner *r, float *to, size_t l, const uint32_t *ids)
+{
+    const dk_model *m = r->model[l];
+    const dk_adapter *a = r->lane[l].adapter;
+
+    if (!m->head || strcmp(m->head_name, m->embed_name) != 0 || m->config.embed_scaled || m->positions || (a && dk_adapter_changes_embed(a)))
+        return false;
+    for (size_t i = 0; i < r->rows; i++)
+        if (ids[i] >= m->config.vocab)
+            return false;
+    return r->dev->ops->rows_of(r->dev, to, m->head, ids, r->rows);
+}
+
 /* What enters the first block.  Lanes that read the same ids from the same
  * weights share the work. */
 static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
@@ -272,6 +286,8 @@ static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
             ops->copy(r->dev, to, to - each, each * sizeof(float));
             continue;
         }
+        if (embed_tied(r, to, l, p->lane_ids ? p->lane_ids[l] : p->batch.ids))
+            continue;
         rc = embed_lane(r, from, l, p->lane_ids ? p->lane_ids[l] : p->batch.ids, err);
         if (rc == 0 && !ops->host)
             rc = ops->put(r->dev, to, from, each * sizeof(float), err);

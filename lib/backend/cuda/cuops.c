@@ -68,6 +68,31 @@ static int begin(dk_dev *dev, const dk_rag *rag, dk_err *err)
     return rc;
 }
 
+static bool rows_of(dk_dev *dev, float *y, const dk_weight *w, const uint32_t *rows, size_t n)
+{
+    dk_cuda *c = dk_cuda_of(dev);
+    uint32_t *d = NULL;
+    dk_err err = {0};
+    int rc = dk_cuda_room(c, &d, DK_CUDA_ROWS, n * sizeof *d, "row numbers", &err);
+
+    if (rc == 0)
+        rc = dk_cuda_send(c, d, rows, n * sizeof *d, &err);
+    if (rc < 0)
+        dk_fail(&c->failed, err.code, "%s", err.msg);
+    else if (n && w->dtype == DK_BF16)
+        dk_cuda_note(c, dk_cu_gather_bf16(c->stream, y, w->d, w->ld, d, n, w->k), "gathering rows");
+    else if (n)
+        dk_cuda_note(c, dk_cu_gather(c->stream, y, w->d, d, n, w->k), "gathering rows");
+    return true;
+}
+
+static float *packed_row(dk_dev *dev, float *y, size_t row, size_t width)
+{
+    const size_t ld = dk_cuda_packed_ld(dk_cuda_of(dev), width);
+
+    return ld ? (float *)(void *)((uint16_t *)(void *)y + row * ld) : y + row * width;
+}
+
 static void gather(dk_dev *dev, float *y, const float *x, const size_t *rows, size_t n, size_t width)
 {
     dk_cuda *c = dk_cuda_of(dev);
@@ -229,7 +254,8 @@ const dk_ops dk_cuda_ops = {
     .memory = dk_cuda_memory, .weight_pack = dk_cuda_weight_pack, .weight_free = dk_cuda_weight_free,
     .lhs_new = dk_cuda_lhs_new, .lhs_free = dk_cuda_lhs_free, .lhs_set = dk_cuda_lhs_set, .product = dk_cuda_product,
     .kernel = dk_cuda_kernel,
-    .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .gather = gather, .add_norm = add_norm,
+    .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .rows_of = rows_of,
+    .packed_row = packed_row, .gather = gather, .add_norm = add_norm,
     .add_norm_diff = add_norm_diff, .project = dk_cuda_project, .place = place, .attend = attend, .act = act,
     .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head
 };

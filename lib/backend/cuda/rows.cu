@@ -209,6 +209,30 @@ int dk_cu_gather(dk_cu_stream s, float *y, const float *x, const uint32_t *rows,
     return n && width ? DK_LAUNCH(gather, tiles(n, width), DK_TILE, 0, s, y, x, rows, n, width, vec) : 0;
 }
 
+static __global__ void gather_bf16(float *y, const uint16_t *x, size_t ldx, const uint32_t *from, size_t rows, size_t n,
+                                   bool vec)
+{
+    const size_t c = my_column();
+
+    for (size_t i = my_row(); i < rows && c < n; i += row_step()) {
+        const uint16_t *row = x + from[i] * ldx;
+        dk_four f;
+
+        DK_UNROLL
+        for (int u = 0; u < 4; u++)
+            f.v[u] = c + u < n ? dk_bf16_up(row[c + u]) : 0;
+        dk_store4(y + i * n, c, n, vec, f);
+    }
+}
+
+int dk_cu_gather_bf16(dk_cu_stream s, float *y, const uint16_t *x, size_t ldx, const uint32_t *rows, size_t n,
+                      size_t width)
+{
+    const bool vec = width % 4 == 0 && dk_fours(y);
+
+    return n && width ? DK_LAUNCH(gather_bf16, tiles(n, width), DK_TILE, 0, s, y, x, ldx, rows, n, width, vec) : 0;
+}
+
 static __global__ void edit(float *x, const float *v, float strength, size_t rows, size_t n, bool vec)
 {
     const size_t c = my_column();
@@ -267,14 +291,14 @@ static __global__ void pack_side(uint16_t *w, size_t ldw, const float *bt, float
     const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
 
     if (i < rows)
-        for (size_t j = 0; j < r; j++)
+        for (size_t j = blockIdx.y; j < r; j += gridDim.y)
             w[(row0 + i) * ldw + col0 + j] = (uint16_t)dk_bf16_pair(scale * bt[j * rows + i], 0);
 }
 
 int dk_cu_pack_side(dk_cu_stream s, uint16_t *w, size_t ldw, const float *bt, float scale, size_t row0, size_t rows,
                     size_t col0, size_t r)
 {
-    return rows && r ? DK_LAUNCH(pack_side, dim3(dk_blocks(rows, 256)), dim3(256), 0, s, w, ldw, bt, scale, row0, rows,
+    return rows && r ? DK_LAUNCH(pack_side, dim3(dk_blocks(rows, 64), dk_grid_y(r)), dim3(64), 0, s, w, ldw, bt, scale, row0, rows,
                                  col0, r) : 0;
 }
 
