@@ -159,6 +159,32 @@ place_rows(float *x, const float *base, size_t heads, const uint32_t *pos, uint3
     }
 }
 
+/* Without norms: a thread turns four pairs. */
+static __global__ void __launch_bounds__(256)
+turn_rows(float *x, size_t fours, const uint32_t *pos, uint32_t rows, dk_cu_place a)
+{
+    const size_t i = (size_t)blockIdx.x * 256 + threadIdx.x;
+    const unsigned nh = a.n_heads + a.n_kv, half = a.hd / 2, each = half / 4;
+
+    if (i >= fours)
+        return;
+    const size_t head = i / each, t = i % each * 4, row = head / nh;
+    float *own = x + row * (size_t)(a.n_heads + 2 * a.n_kv) * a.hd + head % nh * a.hd + t;
+    const size_t turn = (size_t)pos[row % rows] * half + t;
+    const dk_four co = dk_load4(a.cosines, turn, 0, true, 0), si = dk_load4(a.sines, turn, 0, true, 0);
+    dk_four u = dk_load4(own, 0, 0, true, 0), v = dk_load4(own, half, 0, true, 0);
+
+    DK_UNROLL
+    for (int k = 0; k < 4; k++) {
+        const float f = u.v[k], g = v.v[k];
+
+        u.v[k] = f * co.v[k] - g * si.v[k];
+        v.v[k] = g * co.v[k] + f * si.v[k];
+    }
+    dk_store4(own, 0, 0, true, u);
+    dk_store4(own, half, 0, true, v);
+}
+
 int dk_cu_place_rows(dk_cu_stream s, float *x, const float *base, size_t n_lanes, const dk_cu_rag *rag,
                      const dk_cu_place *a)
 {
@@ -166,6 +192,9 @@ int dk_cu_place_rows(dk_cu_stream s, float *x, const float *base, size_t n_lanes
 
     if (heads == 0 || (!a->q_norm.w && !a->cosines))
         return 0;
+    if (!a->q_norm.w && a->hd % 8 == 0 && dk_fours(x) && dk_fours(a->cosines) && dk_fours(a->sines))
+        return DK_LAUNCH(turn_rows, dim3(dk_blocks(heads * (a->hd / 8), 256)), dim3(256), 0, s, x, heads * (a->hd / 8),
+                         rag->pos, rag->rows, *a);
     return DK_LAUNCH(place_rows, dim3(dk_blocks(heads, PLACE_WARPS)), dim3(32 * PLACE_WARPS), 0, s, x, base, heads,
                      rag->pos, rag->rows, *a);
 }
