@@ -42,7 +42,7 @@ alike() {
 
 @test "dk-kl: divergences, probabilities, lists and sums, both dtypes" {
     for t in f32 bf16; do
-        both $t.score.h5 dk-kl "${P[@]}" --dtype $t -k 5 --top-tokens 4 --null pattern="$PATTERN" "$T"
+        both $t.score.h5 dk-kl "${P[@]}" --dtype $t --arith plain -k 5 --top-tokens 4 --null pattern="$PATTERN" "$T"
         alike $t.score.h5 "$([ $t = f32 ] && echo 2e-5 || echo 2e-2)" logp/base logp/ft kl/ft kl/pattern
     done
     alike f32.score.h5 2e-4 topk/ft/top/value lens/base/logp vocab/ft/sum_logit_diff
@@ -57,13 +57,13 @@ alike() {
 }
 
 @test "batches of any size give the same bytes on a card, and so do two runs" {
-    dk-kl "${P[@]}" --backend cuda --dtype bf16 -k 5 -o a.score.h5 "$T"
-    dk-kl "${P[@]}" --backend cuda --dtype bf16 -k 5 -o b.score.h5 "$T"
+    dk-kl "${P[@]}" --backend cuda --dtype bf16 --arith plain -k 5 -o a.score.h5 "$T"
+    dk-kl "${P[@]}" --backend cuda --dtype bf16 --arith plain -k 5 -o b.score.h5 "$T"
     cmp a.score.h5 b.score.h5
-    dk-kl "${P[@]}" --backend cuda --dtype bf16 -k 5 --batch-tokens 20 -o c.score.h5 "$T"
+    dk-kl "${P[@]}" --backend cuda --dtype bf16 --arith plain -k 5 --batch-tokens 20 -o c.score.h5 "$T"
     cmp a.score.h5 c.score.h5
     # without the product library too
-    DK_CUBLASLT_LIB=/none dk-kl "${P[@]}" --backend cuda --dtype bf16 -k 5 -o d.score.h5 "$T"
+    DK_CUBLASLT_LIB=/none dk-kl "${P[@]}" --backend cuda --dtype bf16 --arith plain -k 5 -o d.score.h5 "$T"
     for n in kl/ft logp/ft; do
         paste <(dk-values d.score.h5 $n) <(dk-values a.score.h5 $n) | grep -v nan | near 2e-2
     done

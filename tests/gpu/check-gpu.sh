@@ -49,7 +49,8 @@ alike() {
     done
 }
 
-# scores DTYPE TOLERANCE OPTIONS...: card against CPU, twice, and in small batches.
+# scores DTYPE TOLERANCE OPTIONS...: card against CPU.  The adapter is a strong one (KL of several
+# nats): in bf16 it is the rounding of its side paths, bf16 on a card and f32 on a CPU, that is seen.
 scores() {
     local t=$1 tol=$2 b
     shift 2
@@ -58,11 +59,14 @@ scores() {
     done
     alike "$tol" "$tmp/cuda.score.h5" "$tmp/cpu.score.h5" kl/ft logp/ft logp/base
 }
+# repeats DTYPE OPTIONS...: twice, and in small batches.
 repeats() {
-    dk-kl "${pair[@]}" --dtype "$1" --backend cuda -k 20 -o "$tmp/a.score.h5" "$tmp/t.tok.h5" &&
-        dk-kl "${pair[@]}" --dtype "$1" --backend cuda -k 20 -o "$tmp/b.score.h5" "$tmp/t.tok.h5" &&
-        dk-kl "${pair[@]}" --dtype "$1" --backend cuda -k 20 --batch-tokens 90 -o "$tmp/c.score.h5" "$tmp/t.tok.h5" &&
-        cmp "$tmp/a.score.h5" "$tmp/b.score.h5" && cmp "$tmp/a.score.h5" "$tmp/c.score.h5"
+    local run
+    for run in "a --batch-tokens 1152" "b --batch-tokens 1152" "c --batch-tokens 90"; do
+        # shellcheck disable=SC2086
+        dk-kl "${pair[@]}" --dtype "$@" --backend cuda -k 20 -o "$tmp/${run%% *}.score.h5" ${run#* } "$tmp/t.tok.h5" || return 1
+    done
+    cmp "$tmp/a.score.h5" "$tmp/b.score.h5" && cmp "$tmp/a.score.h5" "$tmp/c.score.h5"
 }
 lists() {
     local b
@@ -90,11 +94,12 @@ rows() {
 ok "every kernel against the CPU's" "$B/gpu/test_cuda_kernels"
 ok "every op against the CPU" "$B/tests/test_cuda_ops"
 ok "the ops without the product library" env DK_CUBLASLT_LIB=/none "$B/tests/test_cuda_ops"
-ok "dk-kl in f32" scores f32 5e-5
-ok "dk-kl in bf16" scores bf16 2e-2
+ok "dk-kl in f32" scores f32 5e-5 --arith plain
+ok "dk-kl in bf16" scores bf16 8e-2 --arith plain
 ok "dk-kl of differences" scores f32 5e-5 --arith diff
-ok "two runs and small batches, the same bytes, f32" repeats f32
-ok "two runs and small batches, the same bytes, bf16" repeats bf16
+ok "two runs and small batches, the same bytes, f32" repeats f32 --arith plain
+ok "two runs and small batches, the same bytes, differences" repeats f32 --arith diff
+ok "two runs and small batches, the same bytes, bf16" repeats bf16 --arith plain
 ok "dk-topk" lists
 ok "dk-generate" answers
 ok "dk-extract" rows
