@@ -188,8 +188,9 @@ void dk_device_close(void);
 dk_dev *dk_cpu_device(void);
 
 /* What the shared object of a device exports as "dk_backend_open": fills *out or
- * gives the reason.  abi: DK_BACKEND_ABI of the program that loads it. */
-enum { DK_BACKEND_ABI = 1 };
+ * gives the reason.  abi: DK_BACKEND_ABI of the program that loads it, which changes
+ * when the table grows; what changes in any other way needs another number here. */
+enum { DK_BACKEND_ABI = 1000 * 1 + (int)(sizeof(dk_ops) / sizeof(void *)) };
 typedef int dk_backend_open_fn(dk_dev **out, int abi, dk_err *err);
 
 #endif

@@ -180,18 +180,18 @@ static void packed(size_t n, size_t ld)
     randomize(w);
     randomize(wide, 3);
     randomize(base, 3);
-    dk_cu_add_norm(NULL, y.p, x.p, NULL, norm, ROWS, n);
+    finished(dk_cu_add_norm(NULL, y.p, x.p, NULL, norm, ROWS, n));
     compare(orders(to, [&] { return dk_cu_add_norm_packed(NULL, to.p, ld, x.p, NULL, norm, ROWS, n); }), to,
             rounded(y, n, ld), 0, 0, name("a packed norm of %zu in %zu", n, ld));
-    dk_cu_act(NULL, DK_CU_GELU_GATE, y.p, wide.p, NULL, ROWS, n);
+    finished(dk_cu_act(NULL, DK_CU_GELU_GATE, y.p, wide.p, NULL, ROWS, n));
     compare(orders(to, [&] { return dk_cu_act_packed(NULL, DK_CU_GELU_GATE, to.p, ld, wide.p, NULL, ROWS, n); }), to,
             rounded(y, n, ld), 0, 0, name("a packed activation of %zu in %zu", n, ld));
     compare(orders(to, [&] { return dk_cu_pack(NULL, to.p, ld, x.p, n, ROWS, n); }), to, rounded(x, n, ld), 0, 0,
             name("%zu values packed in %zu", n, ld));
-    dk_cu_add_norm_diff(NULL, y.p, x.p, wide.p, NULL, norm, ROWS, n);
+    finished(dk_cu_add_norm_diff(NULL, y.p, x.p, wide.p, NULL, norm, ROWS, n));
     compare(orders(to, [&] { return dk_cu_add_norm_diff_packed(NULL, to.p, ld, x.p, wide.p, NULL, norm, ROWS, n); }), to,
             rounded(y, n, ld), 0, 0, name("a packed difference of norms of %zu in %zu", n, ld));
-    dk_cu_act(NULL, DK_CU_SILU_GATE, y.p, wide.p, base.p, ROWS, n);
+    finished(dk_cu_act(NULL, DK_CU_SILU_GATE, y.p, wide.p, base.p, ROWS, n));
     compare(orders(to, [&] { return dk_cu_act_packed(NULL, DK_CU_SILU_GATE, to.p, ld, wide.p, base.p, ROWS, n); }), to,
             rounded(y, n, ld), 0, 0, name("a packed difference of activations of %zu in %zu", n, ld));
 }
