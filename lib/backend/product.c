@@ -82,6 +82,8 @@ static struct {
     float *wide;            /* a strip of bf16 as f32: whose, and room */
     size_t wide_room;
     uint64_t wide_serial;
+    float *tile;            /* a piece on its way to rows that lie farther apart */
+    size_t tile_room;
 } per_thread[MAX_THREADS];
 
 static int check(dnnl_status_t s, const char *what, dk_err *err)
@@ -229,7 +231,7 @@ static int widen(const void **out, const struct kernel *kern, const struct strip
 }
 
 /* One piece: y = x W, all pointers to whole blocks. */
-static int execute(const struct kernel *kern, float *y, const void *x, const struct strip *strip, dk_err *err)
+static int run_kernel(const struct kernel *kern, float *y, const void *x, const struct strip *strip, dk_err *err)
 {
     const int id = omp_get_thread_num();
     dnnl_memory_t mx = NULL, my = NULL, ms = NULL, mw = NULL;
@@ -273,6 +275,29 @@ static int execute(const struct kernel *kern, float *y, const void *x, const str
     return rc;
 }
 
+/* The same to rows ldy apart, where the kernel writes them n apart. */
+static int execute(const struct kernel *kern, float *y, size_t ldy, const void *x, const struct strip *strip, dk_err *err)
+{
+    const int id = omp_get_thread_num();
+    const size_t n = kern->m * kern->n;
+    int rc = 0;
+
+    if (kern->ldy == ldy)
+        return run_kernel(kern, y, x, strip, err);
+    DK_ASSERT(id < MAX_THREADS && kern->ldy == kern->n);
+    if (per_thread[id].tile_room < n) {
+        dk_free(per_thread[id].tile);
+        per_thread[id].tile_room = 0;
+        rc = dk_alloc(&per_thread[id].tile, n, sizeof(float), "a tile of a product", err);
+        per_thread[id].tile_room = rc == 0 ? n : 0;
+    }
+    if (rc == 0)
+        rc = run_kernel(kern, per_thread[id].tile, x, strip, err);
+    for (size_t i = 0; rc == 0 && i < kern->m; i++)
+        memcpy(y + i * ldy, per_thread[id].tile + i * kern->n, kern->n * sizeof *y);
+    return rc;
+}
+
 /* The large and the small block must give the same bits, or only the large
  * one is used: random inputs, every row compared. */
 static int compare_heights(struct kernel *small, const struct kernel *big, const struct strip *w,
@@ -302,9 +327,9 @@ static int compare_heights(struct kernel *small, const struct kernel *big, const
         }
     }
     if (rc == 0)
-        rc = execute(big, y, x, w, err);
+        rc = execute(big, y, big->ldy, x, w, err);
     for (size_t i = 0; rc == 0 && i + small->m <= big->m; i += small->m)
-        rc = execute(small, z + i * big->ldy, (const char *)x + i * k * in, w, err);
+        rc = execute(small, z + i * big->ldy, big->ldy, (const char *)x + i * k * in, w, err);
     small->usable = rc == 0;
     for (size_t i = 0; rc == 0 && i < big->m / small->m * small->m; i++)
         if (memcmp(y + i * big->ldy, z + i * big->ldy, big->n * sizeof *y) != 0)
@@ -347,6 +372,20 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     if (rc == 0)
         *out = &kernels[n_kernels++];
     return rc;
+}
+
+/* The library takes any shape and any layout of W, some with loops that nobody
+ * should wait for. */
+static bool slow(const struct kernel *kern) { return !kern->info || strncmp(kern->info, "ref", 3) == 0; }
+
+/* A kernel for rows of y that lie ldy apart; where there is only a slow one, that
+ * for rows without gaps. */
+static int get_for_stride(struct kernel **out, size_t m, const struct strip *s, size_t k, size_t ldy, dk_dtype dtype,
+                          const_md_t layout, dk_err *err)
+{
+    const int rc = get_kernel(out, m, s->n, k, ldy, dtype, layout, err);
+
+    return rc == 0 && slow(*out) && ldy != s->n ? get_kernel(out, m, s->n, k, s->n, dtype, layout, err) : rc;
 }
 
 static void drop_kernel(struct kernel *kern)
@@ -686,13 +725,20 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
         const struct strip *s = &w->strip[e ? last : 0];
         const const_md_t layout = weight_layout(find_kernel(big_rows, s->n, w->k, w->strip_max, w->dtype));
 
-        rc = get_kernel(&kern[e][0], big_rows, s->n, w->k, ldy, w->dtype, layout, err);
+        rc = get_for_stride(&kern[e][0], big_rows, s, w->k, ldy, w->dtype, layout, err);
         if (rc == 0) {
-            const bool fresh = !find_kernel(small_rows, s->n, w->k, ldy, w->dtype);
+            const size_t ld = kern[e][0]->ldy;
+            const bool fresh = !find_kernel(small_rows, s->n, w->k, ld, w->dtype);
 
-            rc = get_kernel(&kern[e][1], small_rows, s->n, w->k, ldy, w->dtype, layout, err);
-            if (rc == 0 && fresh)
+            rc = get_kernel(&kern[e][1], small_rows, s->n, w->k, ld, w->dtype, layout, err);
+            if (rc == 0 && fresh && slow(kern[e][1]))
+                kern[e][1]->usable = false;
+            else if (rc == 0 && fresh)
                 rc = compare_heights(kern[e][1], kern[e][0], s, err);
+            if (rc == 0 && fresh)
+                dk_log(DK_DEBUG, "product %zu x %zu, rows %zu apart: %s%s; few rows: %s%s", s->n, w->k, ldy,
+                       kern[e][0]->info, ld != ldy ? ", copied" : "", kern[e][1]->info,
+                       kern[e][1]->usable ? "" : ", not used");
         }
         small_ok = small_ok && rc == 0 && kern[e][1]->usable;
     }
@@ -707,7 +753,7 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
             const size_t row = small ? r.big * big_rows + (b - r.big) * small_rows : b * big_rows;
             dk_err local = {0};
 
-            failed |= execute(kern[j == last][small], y + row * ldy + w->strip[j].first,
+            failed |= execute(kern[j == last][small], y + row * ldy + w->strip[j].first, ldy,
                               lhs_row(lhs, row), &w->strip[j], &local) < 0;
         }
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product failed") : 0;
@@ -727,5 +773,5 @@ int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, cons
         return 0;
     }
     DK_ASSERT(kern);        /* ldy is dk_weight_strip_max: made when packing */
-    return execute(kern, y, lhs_row(lhs, row), s, err);
+    return execute(kern, y, ldy, lhs_row(lhs, row), s, err);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
@@ -204,9 +205,10 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
     dk_model_how how = { .with_blocks = true, .with_head = s->with_head != 0 };
     dk_model_config cfg;
-    int rc;
+    int rc = dk_pair_name(p, s, err);
 
-    rc = dk_pair_name(p, s, err);
+    if (rc == 0)
+        rc = dk_device_select(s->backend ? s->backend : "cpu", err);
     /* Adapters before weights: what does not fit is said within a second. */
     if (rc == 0)
         rc = peek(&cfg, s->base, err);

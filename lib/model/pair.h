@@ -33,6 +33,7 @@ typedef struct dk_pair_spec {
     size_t n_wanted;
     const char *dtype;                  /* "auto", "f32", "bf16" */
     const char *arith;                  /* "plain" (or NULL), "difference" or "diff"; "auto": where it is done */
+    const char *backend;                /* "cpu" (or NULL), "cuda", "auto" */
     double memory;                      /* bytes that may be used; 0: what is free */
     int with_head;
 } dk_pair_spec;
