@@ -10,7 +10,10 @@
 #include "base/thread.h"
 #include "num/kernels.h"
 
-enum { MAX_HEAD = 4096 };       /* of a head: dk_model_config_check */
+enum {
+    MAX_HEAD = 4096,        /* of a head: dk_model_config_check */
+    FEW = 8                 /* rows with which one thread is done before another has woken up */
+};
 
 /* --- memory -------------------------------------------------------------------- */
 static const char *cpu_describe(dk_dev *dev) { (void)dev; return "cpu"; }
@@ -141,7 +144,7 @@ static int cpu_begin(dk_dev *dev, const dk_rag *rag, dk_err *err)
 static void cpu_gather(dk_dev *dev, float *y, const float *x, const size_t *rows, size_t n, size_t width)
 {
     (void)dev;
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (n > FEW)
     for (size_t i = 0; i < n; i++)
         memcpy(y + i * width, x + rows[i] * width, width * sizeof *y);
 }
@@ -159,7 +162,7 @@ static void cpu_add_norm(dk_dev *dev, float *y, float *x, const float *add, cons
 {
     (void)dev;
     (void)packed;
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (rows > FEW)
     for (size_t i = 0; i < rows; i++) {
         if (add)
             dk_add(x + i * width, add + i * width, width);
@@ -173,7 +176,7 @@ static void cpu_add_norm_diff(dk_dev *dev, float *dy, const float *x, float *dx,
 {
     (void)dev;
     (void)packed;
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (rows > FEW)
     for (size_t i = 0; i < rows; i++) {
         if (dadd)
             dk_add(dx + i * width, dadd + i * width, width);
@@ -205,7 +208,7 @@ static void cpu_place(dk_dev *dev, float *x, const float *base, size_t n_lanes, 
     const size_t rows = c->rag->rows, ld = (a->n_heads + 2 * a->n_kv) * a->hd;
 
     DK_ASSERT(a->hd <= MAX_HEAD);
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (n_lanes * rows > FEW)
     for (size_t i = 0; i < n_lanes * rows; i++)
         place_row(x + i * ld, base ? base + i % rows * ld : NULL, c->rag->pos[i % rows], a);
 }
@@ -217,7 +220,7 @@ static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, con
 
     (void)dev;
     (void)packed;
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (rows > FEW)
     for (size_t i = 0; i < rows; i++) {
         const float *from = x + i * wide, *of = base ? base + i * wide : NULL;
         float *to = y + i * n;
@@ -239,7 +242,7 @@ static void lowrank(float *y, size_t ldy, const float *x, size_t ldx, const dk_l
 {
     enum { ROWS = 16 };
 
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (a->m > ROWS)
     for (size_t i = 0; i < a->m; i += ROWS) {
         const size_t rows = a->m - i < ROWS ? a->m - i : ROWS;
         float *t = a->t + i * a->rp;
@@ -270,7 +273,7 @@ static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
     rc = dk_product(a->y, a->n, a->lhs, a->w, err);
     if (rc < 0)
         return rc;
-    #pragma omp parallel for schedule(static) if (a->bias)
+    #pragma omp parallel for schedule(static) if (a->bias && a->m > FEW)
     for (size_t i = 0; i < (a->bias ? a->bias_rows : 0); i++)
         dk_add(a->y + i * a->n, a->bias, a->n);
     for (size_t s = 0; s < a->n_sides; s++) {
@@ -386,7 +389,7 @@ static int cpu_attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
         return rc;
     if (a->k_cache)
         cache_put(c, a);
-    #pragma omp parallel for schedule(dynamic) collapse(3)
+    #pragma omp parallel for schedule(dynamic) collapse(3) if (c->rag->n_lanes * c->rag->rows > 1)
     for (size_t l = 0; l < c->rag->n_lanes; l++)
         for (size_t s = 0; s < c->rag->n_seq; s++)
             for (size_t h = 0; h < a->n_heads; h++)

@@ -14,7 +14,7 @@ enum { ROWS = 96, PIECES = 4 };        /* rows of x that stay in a core's cache;
 /* Large pages that the panels of several weights share, kept until the last of
  * them is freed. */
 struct dk_panel_store { char *data; size_t used, size, users; };
-static const size_t store_size = (size_t)64 << 20;
+static const size_t store_size = (size_t)32 << 20;
 static struct dk_panel_store *open_store;
 
 /* AVX and SSE41, and nothing that is unknown, are below AVX2. */

@@ -1,7 +1,8 @@
 #!/bin/bash
-# What `make bench` prints: start-up, passes beside the products alone, decoding,
-# tokenizing, and the same pair in PyTorch where python3 (or $DK_PEER_PYTHON)
-# has torch, transformers, peft and gguf.  Shared machines are noisy: minimum of
+# What `make bench` prints: start-up, tokenizing, passes and decoding beside the
+# products alone, beside oneDNN's own rate and beside the same in PyTorch, PEFT and
+# llama.cpp, where python3 (or $DK_PEER_PYTHON) and node have them.  $DK_BENCH_SHARE:
+# how long passes are, 1 for 4096 tokens.  Shared machines are noisy: minimum of
 # several runs, ratios within one run; nothing here passes or fails.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -44,9 +45,36 @@ awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
     { printf "tokenizer: %s first pass %.1f MB/s, then %.1f", $1, $4, $5
       if ($1 in first) printf " (HuggingFace tokenizers %.1f, %.1f: %.0f and %.0f times)", first[$1], best[$1],
                               $4 / first[$1], $5 / best[$1]
+      t = "tiktoken:" $1
+      if (t in first) printf " (tiktoken %.1f, %.1f: %.1f and %.1f times)", first[t], best[t], $4 / first[t], $5 / best[t]
       print "" }' "$tmp/peer" "$tmp/tok"
 
-"$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
+# Passes and decoding: ours, then each peer, at the same shapes; then all as ratios.
+share=${DK_BENCH_SHARE:-.25}
+"$B/bench/bench_roof" > "$tmp/roof" || : > "$tmp/roof"
+"$B/bench/bench_pass" -s "$share" "$model" "$ft" "$null" > "$tmp/ours" || exit 1
+: > "$tmp/peers"
+if "$python" -c 'import torch, transformers, peft, gguf' 2> /dev/null; then
+    OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer.py "$model" "$ft" "$share" 2> /dev/null >> "$tmp/peers"
+else
+    echo "peer:    no PyTorch: torch, transformers, peft or gguf is missing in $python (set DK_PEER_PYTHON)"
+fi
+llama=${DK_PEER_LLAMA:-$(npm root -g 2> /dev/null)/@node-llama-cpp/linux-x64/bins/linux-x64}
+if ! [ -e "$llama/llama-addon.node" ] || ! command -v node > /dev/null; then
+    echo "peer:    no llama.cpp: npm package @node-llama-cpp/linux-x64 is not installed (set DK_PEER_LLAMA to the folder of llama-addon.node)"
+elif ! "$python" -c 'import gguf' 2> /dev/null; then
+    echo "peer:    no llama.cpp: $python lacks gguf, which writes its model"
+else
+    for type in BF16 F16; do
+        kept=${XDG_CACHE_HOME:-$HOME/.cache}/dk/bench-$type.gguf
+        if [ ! -e "$kept" ] && "$python" tests/bench/peer_gguf.py "$model" $type "$tmp/x.gguf"; then mv "$tmp/x.gguf" "$kept"; fi
+        node tests/bench/peer_llama.cjs "$llama" "llama-${type,,}" "$kept" "$share" >> "$tmp/peers" 2> /dev/null
+    done
+fi
+cat "$tmp/roof" "$tmp/ours" "$tmp/peers" | awk -f tests/bench/ratios.awk
+
+# From a cold process and a warm page cache to the first token.
+echo "first token: $(start "$B/bin/dk-generate" -m "$model" --dtype bf16 --format text --max-new-tokens 1 "The river")"
 "$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
 "$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
@@ -58,9 +86,3 @@ echo "components: 200000 rows of 576, all: $ours (seconds, of all cores, first v
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
     sed -n 's/^dk-generate: \(.*sequences at once.*\)/generate: \1/p'
-
-if "$python" -c 'import torch, transformers, peft, gguf' 2> /dev/null; then
-    OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer.py "$model" "$ft" 16 64 2> /dev/null
-else
-    echo "peer:    no PyTorch in $python (set DK_PEER_PYTHON)"
-fi

@@ -113,7 +113,7 @@ static int pass(const dk_pair *p, const struct job *job, size_t n_seq, size_t le
     dk_runner *r = NULL;
     dk_kl *kl = NULL;
     dk_topk *topk = NULL;
-    dk_visitor vis[2] = { { NULL, nothing, look, nothing } };
+    dk_visitor vis[2] = { { .begin = nothing, .tile = look, .end = nothing } };
     size_t n_vis = job->what == LOGITS;
     double best = 1e9, alone;
     const dk_pass run = { .batch = { n_seq, offset, ids }, .last_layer = job->what == MIDDLE ? middle : -1 };

@@ -367,18 +367,24 @@ static void as_differences(const char *name, const char *from, int layers)
     dk_free(base);
 }
 
-/* What it cannot do yet is said by name. */
+/* What it cannot do yet is said by name, before weights are read; "auto" does without. */
 static void refused(const char *name, const char *word)
 {
     char *base = dk_xasprintf("%s/%s", root, name), *lora = dk_xasprintf("%s/%s/lora", root, name);
     dk_pair_spec spec = { .base = base, .ft = lora, .dtype = "f32", .arith = "diff", .with_head = 1 };
     dk_pair p;
-    dk_err err = {0};
-    const int rc = dk_pair_open(&p, &spec, &err);
+    dk_runner *r = NULL;
+    dk_err err = {0}, none = {0};
+    int rc = dk_pair_open(&p, &spec, &err);
 
     tap(rc == DK_EUSAGE && strstr(err.msg, "--arith diff") && strstr(err.msg, word), "%s: %s", name, err.msg);
+    spec.arith = "auto";
+    rc = dk_pair_open(&p, &spec, &none);
     if (rc == 0)
-        dk_pair_close(&p);
+        rc = dk_pair_runner(&r, &p, ROWS, &none);
+    tap(rc == 0 && !p.diff && r, "... and plain where it may be %s", none.msg);
+    dk_runner_free(&r);
+    dk_pair_close(&p);
     dk_free(lora);
     dk_free(base);
 }
