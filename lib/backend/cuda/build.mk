@@ -16,6 +16,8 @@ CUDA_CU   := $(wildcard lib/backend/cuda/*.cu)
 EMU_C     := $(CUDA_C) $(wildcard tests/cuemu/*.c)
 CUDA_OBJ  := $(CUDA_C:%.c=$B/cuda/%.o) $(CUDA_CU:%.cu=$B/cuda/%.cu.o)
 EMU_OBJ   := $(EMU_C:%.c=$B/emu/%.o) $(CUDA_CU:%.cu=$B/emu/%.cu.o)
+# Optimising the unrolled attention under the sanitizers takes minutes.
+EMU_OPT   := $(if $(SAN),$(subst -O1,-O0,$(OPT)),$(OPT))
 # The sanitizers are for what runs on the CPU.
 CUDA_OPT  := -O3 -g -fno-math-errno
 NVCCFLAGS ?=
@@ -55,7 +57,8 @@ $B/emu/%.o: %.c $B/flags
 $B/emu/%.cu.o: %.cu $B/flags
 	@mkdir -p $(@D)
 	@echo "  CXX   $< (emulation)"
-	@g++ -x c++ -std=c++17 '-D_Noreturn=[[noreturn]]' -Wall -Wextra -Werror -Wno-unknown-pragmas $(OPT) -DDK_CUEMU -fPIC -fvisibility=hidden -Ilib \
+	@g++ -x c++ -std=c++17 '-D_Noreturn=[[noreturn]]' -Wall -Wextra -Werror -Wno-unknown-pragmas $(EMU_OPT) -DDK_CUEMU -fPIC \
+	    -fvisibility=hidden -Ilib \
 	    -Itests/cuemu $(CFLAGS) -MMD -MP -c -o $@ $<
 $(CUDA_EMU): $(EMU_OBJ)
 	@mkdir -p $(@D)
