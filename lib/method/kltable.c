@@ -2,6 +2,7 @@
 #include "method/kltable.h"
 
 #include "io/jsonstats.h"
+#include "num/resample.h"
 
 int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t,
                     const float *kl, uint64_t seed, dk_err *err)

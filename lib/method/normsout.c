@@ -7,6 +7,7 @@
 #include "io/dirfile.h"
 #include "io/jsonstats.h"
 #include "io/scorefile.h"
+#include "num/resample.h"
 
 /* --- scores ----------------------------------------------------------------------- */
 static int put_scores(dk_scores_writer *w, const dk_norm_lane *l, dk_err *err)
