@@ -148,6 +148,60 @@ int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, 
     return rc;
 }
 
+/* --- lengths of means --------------------------------------------------------- */
+/* The documents that have rows: sums along the direction of the mean, means of their own. */
+struct docs { double *along, *rows, *mean; uint64_t *id; size_t n; };
+
+static void gather(struct docs *g, const double *sum, const double *n, const uint64_t *doc, size_t docs, size_t dim,
+                   const double *u)
+{
+    for (size_t i = 0; i < docs; i++) {
+        if (n[i] <= 0)
+            continue;
+        g->along[g->n] = 0;
+        for (size_t j = 0; j < dim; j++) {
+            g->along[g->n] += sum[i * dim + j] * u[j];
+            g->mean[g->n * dim + j] = sum[i * dim + j] / n[i];
+        }
+        g->rows[g->n] = n[i];
+        g->id[g->n++] = doc[i];
+    }
+}
+
+int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const double *n, const uint64_t *doc,
+                   size_t docs, size_t dim, uint64_t seed, dk_err *err)
+{
+    struct docs g = {0};
+    double *u = NULL, length;
+    size_t all;
+    int rc = dk_mul_size(&all, docs, dim) ? 0 : dk_fail(err, DK_ENOMEM, "the documents' means do not fit in memory");
+
+    *lo = *hi = *p = NAN;
+    if (rc == 0) rc = dk_alloc(&u, dim, sizeof *u, "documents' means", err);
+    if (rc == 0) rc = dk_alloc(&g.along, docs, sizeof *g.along, "documents' means", err);
+    if (rc == 0) rc = dk_alloc(&g.rows, docs, sizeof *g.rows, "documents' means", err);
+    if (rc == 0) rc = dk_alloc(&g.id, docs, sizeof *g.id, "documents' means", err);
+    if (rc == 0) rc = dk_alloc(&g.mean, all, sizeof *g.mean, "documents' means", err);
+    for (size_t i = 0; rc == 0 && i < docs; i++)
+        for (size_t j = 0; n[i] > 0 && j < dim; j++)
+            u[j] += sum[i * dim + j];
+    if (rc == 0) {
+        length = sqrt(squared_length(u, dim));
+        for (size_t j = 0; length > 0 && j < dim; j++)
+            u[j] /= length;
+        gather(&g, sum, n, doc, docs, dim, u);
+        rc = dk_bootstrap_ratio(lo, hi, g.along, g.rows, g.id, g.n, seed, err);
+    }
+    if (rc == 0)
+        rc = dk_signflip_p(p, g.mean, g.id, g.n, dim, seed, err);
+    dk_free(u);
+    dk_free(g.along);
+    dk_free(g.rows);
+    dk_free(g.id);
+    dk_free(g.mean);
+    return rc;
+}
+
 /* --- rates -------------------------------------------------------------------- */
 double dk_rate(double *se, const dk_rate_sums *s)
 {

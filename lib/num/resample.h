@@ -29,6 +29,13 @@ int dk_poisson1(uint64_t u);
  * are too large for that.  Fewer than two documents: NaN. */
 int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, dk_err *err);
 
+/* The length of a mean of vectors, from sums over documents [docs, dim] of n[i]
+ * rows each: its interval (that of the mean's component along itself), and p of
+ * the sign-flip test of the documents' means.  Documents without rows are left
+ * out; fewer than two: NaN. */
+int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const double *n, const uint64_t *doc,
+                   size_t docs, size_t dim, uint64_t seed, dk_err *err);
+
 /* Sums over documents of a count x among n positions, and its rate with the
  * standard error of a ratio; fewer than two documents: NaN. */
 typedef struct dk_rate_sums { double x, xx, xn, n, nn; size_t docs; } dk_rate_sums;
