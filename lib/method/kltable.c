@@ -1,57 +1,21 @@
 /* KL tables. */
 #include "method/kltable.h"
 
-#include <math.h>
-
 #include "io/jsonstats.h"
 #include "num/resample.h"
 
 /* Base and finetune change places in the sign-flip test: this changes its sign
  * with them, where a divergence is positive either way. */
-static int put_change(dk_jw *w, const dk_tokens *t, const float *own, const float *other, uint64_t seed, dk_err *err)
+static void put_change(dk_jw *w, const dk_change *c)
 {
-    double *sum = NULL, *n = NULL, *mean = NULL, lo = NAN, hi = NAN, p = NAN, total = 0, rows = 0;
-    uint64_t *id = NULL;
-    size_t docs = 0;
-    int rc = dk_alloc(&sum, t->docs, sizeof *sum, "statistics", err);
-
-    if (rc == 0) rc = dk_alloc(&n, t->docs, sizeof *n, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&mean, t->docs, sizeof *mean, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&id, t->docs, sizeof *id, "statistics", err);
-    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
-        double s = 0, c = 0;
-
-        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
-            if (isfinite(own[i]) && isfinite(other[i])) {
-                s += (double)own[i] - other[i];
-                c++;
-            }
-        if (c > 0) {
-            sum[docs] = s;
-            n[docs] = c;
-            mean[docs] = s / c;
-            id[docs++] = t->id[d];
-        }
-        total += s;
-        rows += c;
-    }
-    if (rc == 0) rc = dk_bootstrap_ratio(&lo, &hi, sum, n, id, docs, seed, err);
-    if (rc == 0) rc = dk_signflip_p(&p, mean, id, docs, 1, seed, err);
-    if (rc == 0 && docs) {
-        dk_jw_key(w, "logp_change");
-        dk_jw_obj_begin(w);
-        dk_jw_key(w, "value"); dk_jw_num(w, total / rows);
-        dk_jw_key(w, "lo"); dk_jw_num(w, lo);
-        dk_jw_key(w, "hi"); dk_jw_num(w, hi);
-        dk_jw_key(w, "docs"); dk_jw_u64(w, docs);
-        dk_jw_key(w, "p_any"); dk_jw_num(w, p);
-        dk_jw_obj_end(w);
-    }
-    dk_free(sum);
-    dk_free(n);
-    dk_free(mean);
-    dk_free(id);
-    return rc;
+    dk_jw_key(w, "logp_change");
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "value"); dk_jw_num(w, c->value);
+    dk_jw_key(w, "lo"); dk_jw_num(w, c->lo);
+    dk_jw_key(w, "hi"); dk_jw_num(w, c->hi);
+    dk_jw_key(w, "docs"); dk_jw_u64(w, c->docs);
+    dk_jw_key(w, "p_any"); dk_jw_num(w, c->p);
+    dk_jw_obj_end(w);
 }
 
 int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t, const float *kl,
@@ -59,6 +23,7 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk
 {
     dk_jw w = { .out = out };
     dk_stats token, sample;
+    dk_change change = {0};
     double *sum = NULL, *count = NULL, lo, hi;
     float *mean = NULL;
     size_t docs = 0;
@@ -92,8 +57,10 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk
         dk_jw_key(&w, "total_sequences_processed"); dk_jw_u64(&w, docs);
     }
     if (rc == 0 && logp && logp_against)
-        rc = put_change(&w, t, logp, logp_against, seed, err);
+        rc = dk_mean_change(&change, logp, logp_against, t->offset, t->id, t->docs, seed, err);
     if (rc == 0) {
+        if (change.docs)
+            put_change(&w, &change);
         dk_jw_obj_end(&w);
         dk_jw_line(&w);
     }

@@ -202,6 +202,47 @@ int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const d
     return rc;
 }
 
+int dk_mean_change(dk_change *out, const float *own, const float *other, const uint64_t *offset, const uint64_t *doc,
+                   size_t docs, uint64_t seed, dk_err *err)
+{
+    double *sum = NULL, *n = NULL, *mean = NULL, total = 0, rows = 0;
+    uint64_t *id = NULL;
+    int rc = dk_alloc(&sum, docs, sizeof *sum, "a mean change", err);
+
+    *out = (dk_change){ NAN, NAN, NAN, NAN, 0 };
+    if (rc == 0) rc = dk_alloc(&n, docs, sizeof *n, "a mean change", err);
+    if (rc == 0) rc = dk_alloc(&mean, docs, sizeof *mean, "a mean change", err);
+    if (rc == 0) rc = dk_alloc(&id, docs, sizeof *id, "a mean change", err);
+    for (size_t d = 0; rc == 0 && d < docs; d++) {
+        double s = 0, k = 0;
+
+        for (size_t i = offset[d]; i < offset[d + 1]; i++)
+            if (isfinite(own[i]) && isfinite(other[i])) {
+                s += (double)own[i] - other[i];
+                k++;
+            }
+        if (k <= 0)
+            continue;
+        sum[out->docs] = s;
+        n[out->docs] = k;
+        mean[out->docs] = s / k;
+        id[out->docs++] = doc[d];
+        total += s;
+        rows += k;
+    }
+    if (rc == 0 && out->docs) {
+        out->value = total / rows;
+        rc = dk_bootstrap_ratio(&out->lo, &out->hi, sum, n, id, out->docs, seed, err);
+    }
+    if (rc == 0)
+        rc = dk_signflip_p(&out->p, mean, id, out->docs, 1, seed, err);
+    dk_free(sum);
+    dk_free(n);
+    dk_free(mean);
+    dk_free(id);
+    return rc;
+}
+
 /* --- rates -------------------------------------------------------------------- */
 double dk_rate(double *se, const dk_rate_sums *s)
 {

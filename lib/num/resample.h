@@ -36,6 +36,13 @@ int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, 
 int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const double *n, const uint64_t *doc,
                    size_t docs, size_t dim, uint64_t seed, dk_err *err);
 
+/* The mean of own - other over the rows of documents where both are finite: its
+ * interval, and p of the sign-flip test of the documents' means.  docs 0 with
+ * value NaN: there are none. */
+typedef struct dk_change { double value, lo, hi, p; size_t docs; } dk_change;
+int dk_mean_change(dk_change *out, const float *own, const float *other, const uint64_t *offset, const uint64_t *doc,
+                   size_t docs, uint64_t seed, dk_err *err);
+
 /* Sums over documents of a count x among n positions, and its rate with the
  * standard error of a ratio; fewer than two documents: NaN. */
 typedef struct dk_rate_sums { double x, xx, xn, n, nn; size_t docs; } dk_rate_sums;
