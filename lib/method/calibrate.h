@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "io/json.h"
 #include "text/lexicon.h"
 #include "text/tokenizer.h"
 
@@ -78,5 +79,20 @@ typedef struct dk_cal_words {
 
 /* Appends one line a statistic, list, entry (fields: dk-formats(5)). */
 int dk_cal_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_err *err);
+
+/* --- parts of the table ------------------------------------------------------ */
+enum { DK_CAL_FEW = 5 };            /* fewer nulls give no p */
+
+/* A lane's value and, where known, its interval. */
+typedef struct dk_cal_null { const char *lane; double value, lo, hi; } dk_cal_null;
+
+/* Members of an open object: null, p_null or ratio, visible, verdict. */
+void dk_cal_put_null(dk_jw *j, const dk_cal_null *own, const dk_cal_null *null, size_t m, bool two_sided);
+/* Opens an object and says what is measured where. */
+void dk_cal_put_place(dk_jw *j, const char *method, const char *statistic, const char *set, const char *site,
+                      int64_t layer, int64_t position);
+
+/* Lines of the lists (lexicon test), then of their entries. */
+int dk_cal_list_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_err *err);
 
 #endif

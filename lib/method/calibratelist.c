@@ -1,7 +1,7 @@
 /* Lists of tokens: which entries are raised beyond the nulls, and whether a list
  * has a theme.  A rate is no evidence of content: every adapter, a random one too,
  * has tokens of its own; what a null lacks is a theme. */
-#include "method/calibratelist.h"
+#include "method/calibrate.h"
 
 #include <math.h>
 #include <stdlib.h>

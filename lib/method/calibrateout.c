@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/json.h"
-#include "method/calibratelist.h"
+#include "method/calibrate.h"
 #include "num/infer.h"
 
 enum { MOST_NULLS = 1024 };

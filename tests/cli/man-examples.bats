@@ -86,6 +86,7 @@ page() {
 teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 
 @test "dk(1)" { page dk.1; }
+@test "dk-calibrate(1)" { page dk-calibrate.1; }
 @test "dk-check(1)" { page dk-check.1; }
 @test "dk-conf(1)" { page dk-conf.1; }
 @test "dk-diff(1)" { page dk-diff.1; }
