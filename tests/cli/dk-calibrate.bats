@@ -1,4 +1,5 @@
 load ../helper/pair
+load ../helper/nulls
 
 setup_file_more() {
     local i lanes=()
@@ -102,6 +103,21 @@ of() { jq -c "select(.statistic == \"$1\")" "${2:-t}"; }
     jq -s 'map(select(.position == 0 and .what == "diff" and .inverse == false and .rank <= 20)) | .[].token' "$F/a.lens.jsonl" | cmp - got
     jq -es 'all(.value == ([.tokens[] | gsub("^\\s+|\\s+$"; "") | ascii_downcase | select(. == "the" or . == "body")] | length))' lists
     jq -es 'all(.of == 20 and .null.m == 5 and .p_lexicon > 0 and .p_lexicon <= 1)' lists
+}
+
+# The shortened form of calibrate-slow.bats.
+@test "fresh nulls against nineteen: p is spread evenly, and few are at the limit" {
+    for i in $(seq 1 19) $(seq 100 119); do dk-null -m "$G" -f "$PLAIN" -i "$i" -o "n$i"; done
+    for set in a b; do
+        lanes=() first=$PLAIN
+        if [ $set = b ]; then first=n100; fi
+        for i in $(if [ $set = a ]; then seq 1 19; else seq 101 119; fi); do lanes+=(-n "rigid_$i=n$i"); done
+        dk-kl --dtype f32 -m "$G" -f "$first" "${lanes[@]}" -k 10 -o $set.score.h5 "$F/texts.tok.h5"
+    done
+    dk-calibrate -n rigid_100=b.score.h5 a.score.h5 > t
+    fresh_p < t > p
+    [ "$(jq length p | tr '\n' ' ')" = "20 20 20 20 20 20 20 " ]
+    spread_evenly .5 < p
 }
 
 @test "what cannot be calibrated is refused by name" {
