@@ -66,6 +66,15 @@ static const char *verdict(const dk_cal_null *own, const dk_cal_null *null, size
     return (isfinite(own->lo) ? own->lo : own->value) > hi && own->value > most ? "above null" : "within null";
 }
 
+/* The absolute value, and the ends of its interval. */
+static dk_cal_null size_of(const dk_cal_null *x)
+{
+    const double lo = fmin(fabs(x->lo), fabs(x->hi)), hi = fmax(fabs(x->lo), fabs(x->hi));
+    const bool spans = x->lo <= 0 && x->hi >= 0;
+
+    return (dk_cal_null){ x->lane, fabs(x->value), isfinite(x->lo) ? (spans ? 0 : lo) : NAN, isfinite(x->hi) ? hi : NAN };
+}
+
 void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null, size_t m, bool two_sided)
 {
     dk_cal_null own = *given, *far = dk_xcalloc(m + 1, sizeof *far);
@@ -93,11 +102,13 @@ void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null
         dk_jw_obj_end(j);
         dk_jw_obj_end(j);
     }
-    /* Either way: how far from the nulls' median. */
-    for (size_t i = 0; two_sided && i < m; i++)
-        far[i] = (dk_cal_null){ far[i].lane, v[i] = fabs(v[i] - median), NAN, NAN };
+    /* Either way: how far from the nulls' median, which few do not have: from 0. */
+    for (size_t i = 0; two_sided && i < m; i++) {
+        far[i] = m < DK_CAL_FEW ? size_of(&null[i]) : (dk_cal_null){ far[i].lane, fabs(v[i] - median), NAN, NAN };
+        v[i] = far[i].value;
+    }
     if (two_sided && m)
-        own = (dk_cal_null){ own.lane, fabs(own.value - median), NAN, NAN };
+        own = m < DK_CAL_FEW ? size_of(given) : (dk_cal_null){ own.lane, fabs(own.value - median), NAN, NAN };
     for (size_t i = 0; i < m; i++)
         above += v[i] >= own.value;
     if (m >= DK_CAL_FEW) {
@@ -110,7 +121,7 @@ void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null
             dk_jw_key(j, "note"); dk_jw_str(j, note.s);
             dk_buf_free(&note);
         }
-    } else if (m && !two_sided) {
+    } else if (m) {
         double most = -INFINITY;
 
         for (size_t i = 0; i < m; i++)

@@ -58,13 +58,20 @@ of() { jq -c "select(.statistic == \"$1\")" "${2:-t}"; }
     dk-calibrate "$F/one.score.h5" > t
     jq -es 'map(select(.null.m)) | length > 5 and all(.null.m == 1 and (has("p_null") | not))' t
     of mean | jq -e '(.ratio - .value / .null.values.rigid_1) | . < 1e-9 and . > -1e-9'
-    of logp_change | jq -e 'has("ratio") | not'
+    of logp_change | jq -e '(.ratio - (.value / .null.values.rigid_1 | if . < 0 then -. else . end)) | . < 1e-9 and . > -1e-9'
     jq -es 'map(select(.statistic == "rate")) | all(.against == "rigid_1" and .q_bh <= .05 and (has("fdr_td") | not))' t
     dk-calibrate -n mine="$F/apart.score.h5" "$F/one.score.h5" > u
     of mean u | jq -r '.null.values | keys | join(" ")' | grep -qx 'mine rigid_1'
     paste <(of mean u | jq .null.values.mine) <(dk-calibrate "$S" | jq 'select(.statistic == "mean") | .null.values.rigid_2') | near 1e-6
     dk-calibrate "$F/apart.score.h5" > v
     jq -es 'length == 7 and all(.verdict == "not calibrated" and (has("null") | not))' v
+}
+
+@test "what adds nothing has no size and is no finding" {
+    dk-calibrate -l same "$F/two.score.h5" > t
+    jq -es 'map(select(.method == "kl")) | length == 5 and all(.value == 0 and .verdict == "within null")' t
+    of logp_change | jq -e '.p_any == 1 and .lo == 0 and .hi == 0'
+    of mean_top_value | jq -e '.value == 0 and .verdict == "within null"'
 }
 
 @test "any lane can be the one, and then the finetune is a null" {

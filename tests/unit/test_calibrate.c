@@ -293,6 +293,13 @@ static void verdicts(void)
     tap(says("within null", .5, NAN, "rigid", 5, &c), "and near is near");
     dk_cal_free(&c);
     c = (dk_cal){ .lane = "ft" };
+    value(&c, "ft", -.5, -.6, -.4, true);
+    value(&c, "null", .2, .1, .3, true);
+    tap(says("above null", NAN, 2.5, "null", 1, &c), "of few nulls sizes are compared");
+    c.row[0].hi = .1;
+    tap(says("within null", NAN, 2.5, "null", 1, &c), "and an interval about 0 begins there");
+    dk_cal_free(&c);
+    c = (dk_cal){ .lane = "ft" };
     value(&c, "null", 1, NAN, NAN, false);
     tap(table(&(dk_jsonl){0}, &c, &(dk_cal_words){0}) == DK_EDATA, "nulls alone: %s", err.msg);
     err = (dk_err){0};
