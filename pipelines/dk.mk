@@ -39,7 +39,7 @@ files   = $(if $(wildcard $1/config.json $1/adapter_config.json),$(wildcard $1/*
 
 # KEY=VALUE words of the command line that belong to the configuration: those
 # with a dot, and the global keys.
-given   := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$(if $(or $(findstring .,$v),$(filter seed dtype,$v)),$v))))
+given   := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$(if $(or $(findstring .,$v),$(filter seed dtype arith,$v)),$v))))
 words   = $(foreach v,$(given),$(call quote,$v=$($v)))
 conf    = $(DK)/dk-conf $1 --configs $(CONFIGS) organism=$2 model=$(MODEL) organism_variant=$(VARIANT) $(words)
 
@@ -102,7 +102,7 @@ rigid = $(foreach n,$(RIGID),$(call stage,null $1 $n,$(call rigid_file,$2,$n),dk
 
 # --- one organism ----------------------------------------------------------------
 # Sets the variables C.* to its resolved configuration and defines its stages.
-# R is its folder; PAIR are the options that every tool of a pair takes.
+# R is its folder; PAIR are the options that every tool takes that compares a pair.
 define organism_vars
 $(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
 $$(foreach v,$$(C.hubs),$$(eval C.$$v := $$(call from_hub,$$(C.$$v))))
@@ -111,7 +111,7 @@ T      := $(OUT)/$$(C.model)/tokens
 $(if $(NULL),$$(eval C.nulls += $(call bare,$(NULL)))$$(eval C.null.$(call bare,$(NULL)) := $(NULL)))
 FINETUNES := -f $$(C.finetune) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
 TRAINED := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
-PAIR   := -m $$(C.model.path) $$(FINETUNES) $(foreach n,$(RIGID),-n $n=$$R/nulls/$n) --dtype $$(C.dtype) --seed $$(C.seed)
+PAIR   := -m $$(C.model.path) $$(FINETUNES) $(foreach n,$(RIGID),-n $n=$$R/nulls/$n) --dtype $$(C.dtype) --arith $$(C.arith) --seed $$(C.seed)
 PARTS  := $$(TRAINED) $(foreach n,$(RIGID),$$(call rigid_file,$$R,$n))
 C.nulls := $$(strip $$(C.nulls) $(RIGID))
 C.neutral := $$(firstword $$(filter-out $1,$$(C.kl.sets) $$(C.diff_mining.sets)) $$(C.kl.sets))
