@@ -6,7 +6,7 @@
 
 # --- the tools come first: they answer what the stages depend on -------------
 STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
-               dk-mean dk-norms dk-examples dk-pca dk-lens dk-generate dk-report
+               dk-mean dk-norms dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk
@@ -93,6 +93,13 @@ model_file = $(if $2,$(if $(args.$1),,$(eval $(call model_rule,$1,$2))))
 # question fetches nothing.
 from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $(call quote,$1))
 
+# --- nulls ---------------------------------------------------------------------
+# NULLS=N: so many nulls are made of the adapter (rigid_01, ...) and run beside it.
+RIGID := $(if $(filter-out 0,$(NULLS)),$(addprefix rigid_,$(call ask,LC_ALL=C seq -f %02g 1 $(call quote,$(NULLS)))))
+rigid_file = $1/nulls/$2/adapter_model.safetensors
+# $(call rigid,NAME,FOLDER,MODEL AND ADAPTER,OPTIONS,TOKENS,PREREQUISITES): matched to the effect on TOKENS.
+rigid = $(foreach n,$(RIGID),$(call stage,null $1 $n,$(call rigid_file,$2,$n),dk-null $3 -i $(patsubst 0%,%,$(n:rigid_%=%)) --match effect $4,$5,$6))
+
 # --- one organism ----------------------------------------------------------------
 # Sets the variables C.* to its resolved configuration and defines its stages.
 # R is its folder; PAIR are the options that every tool takes that compares a pair.
@@ -101,9 +108,13 @@ $(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
 $$(foreach v,$$(C.hubs),$$(eval C.$$v := $$(call from_hub,$$(C.$$v))))
 R      := $(OUT)/$$(C.model)/$1$(if $(filter-out default,$(VARIANT)),.$(VARIANT))
 T      := $(OUT)/$$(C.model)/tokens
+$(if $(NULL),$$(eval C.nulls += $(call bare,$(NULL)))$$(eval C.null.$(call bare,$(NULL)) := $(NULL)))
 FINETUNES := -f $$(C.finetune) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
-PAIR   := -m $$(C.model.path) $$(FINETUNES) --dtype $$(C.dtype) --arith $$(C.arith) --seed $$(C.seed)
-PARTS  := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
+TRAINED := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
+PAIR   := -m $$(C.model.path) $$(FINETUNES) $(foreach n,$(RIGID),-n $n=$$R/nulls/$n) --dtype $$(C.dtype) --arith $$(C.arith) --seed $$(C.seed)
+PARTS  := $$(TRAINED) $(foreach n,$(RIGID),$$(call rigid_file,$$R,$n))
+C.nulls := $$(strip $$(C.nulls) $(RIGID))
+C.neutral := $$(firstword $$(filter-out $1,$$(C.kl.sets) $$(C.diff_mining.sets)) $$(C.kl.sets))
 endef
 
 # Chats by a template of the configuration; where a model can think aloud, only
@@ -123,27 +134,38 @@ CALLED   = $(filter-out $(ON_CALL),$(METHODS)) $(foreach m,$(ON_CALL),$(if $(fin
 UNBUILT := $(filter-out $(METHODS),$(basename $(notdir $(wildcard $(CONFIGS)/method/*.yaml))))
 
 define organism_goals
-.PHONY: $1 $(METHODS:%=$1/%) $1/check $1/answers $1/summary
+.PHONY: $1 $(METHODS:%=$1/%) $1/check $1/answers $1/nulls $1/calibration $1/summary
 $1: $R/summary.txt
 $1/summary: $R/summary.txt
 $1/check: $R/check.jsonl
+$1/nulls: $(foreach n,$(RIGID),$(call rigid_file,$R,$n))
+$1/calibration: $R/calibration.jsonl
 $1/answers: $(if $(C.probes),$R/answers.jsonl)
 $(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
 $(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
 	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
 
-organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft $(TEMPLATE) $(if $(filter true,$(C.model.has_enable_thinking)),--no-thinking) --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(PARTS) $(CHAT),$R/check.jsonl)
-organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
+organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft $(TEMPLATE) $(if $(filter true,$(C.model.has_enable_thinking)),--no-thinking) --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(TRAINED) $(CHAT),$R/check.jsonl)
+organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(TRAINED))
+null_length = --max-tokens 64
+organism_nulls = $(if $(RIGID),$(call tokens_rule,$(C.neutral),32,$(null_length))$(call rigid,$1,$R,-m $(C.model.path) -f $(C.finetune),--dtype $(C.dtype) --seed $(C.seed),$(call tokens_file,$(C.neutral),32,$(null_length)),$(TRAINED)))
+# What the methods measured beside the nulls; with the finetuning texts the lexicon test.  The
+# statistics of means come with a direction file, which stands for them.
+cal_lens  = $(if $(filter true,$(C.activation_difference_lens.logit_lens.cache)),$(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.lens.jsonl))
+cal_words = $(if $(and $(C.set.$1.path),$(filter-out $1,$(C.neutral))),-m $(C.model.path) --texts $(C.set.$1.path) --column $(C.set.$1.column) --neutral $(C.set.$(C.neutral).path))
+organism_calibration = $(call stage,calibrate $1,$R/calibration.jsonl,dk-calibrate --seed $(C.seed) $(cal_words) $(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.means.jsonl),$(foreach s,$(C.kl.sets),$R/kl/$s.score.h5) $(foreach s,$(C.diff_mining.sets),$R/diff_mining/$s.topk.score.h5) $(cal_lens),$(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.dir.h5) $(if $(cal_words),$(C.set.$1.path) $(C.set.$(C.neutral).path) $(call files,$(C.model.path))))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
-organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
+organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $R/calibration.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
 
 define organism
 $(eval $(call organism_vars,$1))
 $(call model_file,$(C.model.path),$(C.model.fetch))
 $(call organism_check,$1)
+$(call organism_nulls,$1)
 $(foreach m,$(CALLED),$(call $m_stages,$1))
+$(call organism_calibration,$1)
 $(if $(C.probes),$(call organism_answers,$1))
 $(call organism_pair,$1)
 $(call organism_summary,$1)

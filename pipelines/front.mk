@@ -18,6 +18,9 @@ THREADS ?=
 SHOW    ?= yes
 ORGANISM ?= cake_bake
 DK_ALONE ?=
+# A finetune that taught nothing, to run beside the one; how many nulls to make of that one.
+NULL    ?=
+NULLS   ?=
 # The options of make that are one letter: "n" in `make -n`.
 short_flags = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 
@@ -34,6 +37,10 @@ plan:
 
 list: $(if $B,$B/bin/dk-conf)
 	@$(DK)/dk-conf --configs $(CONFIGS) list
+
+# What a model is called: the last part of its path or id, without what only says
+# how it is stored; its folder's where it is called "adapter".
+bare     = $(patsubst %.gguf,%,$(notdir $(patsubst %/adapter,%,$(abspath $(if $(wildcard $1),$1,$(firstword $(subst @, ,$1)))))))
 
 # `diff` compares any pair, by paths.
 DIFF := $(filter diff,$(MAKECMDGOALS))

@@ -11,12 +11,13 @@
 
 struct params {
     const char *null, *text, *out, *methods, *dtype, *arith, *format, *column, *prompts, *layers;
-    int64_t samples, tokens, top, positions;
+    int64_t n_nulls, samples, tokens, top, positions;
     bool plan;
 };
 
 static const dk_opt opts[] = {
     DK_PATH(struct params, 'n', "null", null, NULL, "a finetune that taught nothing, to stand beside"),
+    DK_INT(struct params, 0, "nulls", n_nulls, "0", 0, 28, "make N nulls of an adapter (dk-null), which run beside it"),
     DK_PATH(struct params, 0, "text", text, NULL, "texts to compare on, - for standard input (default: the shipped neutral ones)"),
     DK_CHOICE(struct params, 0, "format", format, "auto", "auto|text|chat", "what the texts are"),
     DK_STR(struct params, 0, "column", column, NULL, "their field (default: text, or messages)"),
@@ -98,6 +99,9 @@ static int run(dk_ctx *ctx, const void *vp, int n_args, char **args, dk_err *err
     }
     if (rc < 0)
         return rc;
+    unsetenv("NULLS");
+    if (p->n_nulls)
+        add_number(argv, &n, "NULLS", p->n_nulls);
     add_number(argv, &n, "SAMPLES", p->samples);
     add_number(argv, &n, "TOKENS", p->tokens);
     add_number(argv, &n, "TOP", p->top);

@@ -83,7 +83,8 @@ static int write_file(const struct params *p, dk_ctx *ctx, const struct input *i
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
-    const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before, .fewer = p->fewer };
+    const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before, .fewer = p->fewer,
+                                .seed = (uint64_t)ctx->seed };
     const char *table = p->table || p->out ? p->table : "-";
     struct input in = {0};
     dk_means *m = NULL;

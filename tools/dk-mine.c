@@ -28,14 +28,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     const dk_mine_plan plan = {
         .ordering = strcmp(p->ordering, "top_k_occurring") == 0 ? DK_ORDER_TOPK : DK_ORDER_POSITIVE,
-        .lane = p->lane, .n = (size_t)p->n, .snippets = (size_t)p->snippets, .context = (size_t)p->context
+        .lane = p->lane, .n = (size_t)p->n, .snippets = (size_t)p->snippets, .context = (size_t)p->context,
+        .seed = (uint64_t)ctx->seed
     };
     dk_tokenizer *tok = NULL;
     dk_scores *s = NULL;
     dk_buf table = {0};
     int rc;
 
-    (void)ctx;
     (void)n;
     if (!p->model)
         return dk_fail(err, DK_EUSAGE, "name the model with --model");

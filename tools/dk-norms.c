@@ -124,7 +124,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         rc = template_ids(&ids, p, dk_acts_tokens(a), args[0], err);
     if (rc == 0) {
         const dk_norm_plan plan = { .skip = (size_t)p->skip, .positions = (size_t)p->positions,
-                                    .token = ids.id, .n_tokens = ids.n };
+                                    .token = ids.id, .n_tokens = ids.n, .seed = (uint64_t)ctx->seed };
 
         rc = dk_norms_of(&m, a, &plan, err);
     }

@@ -2,12 +2,28 @@
 #include "method/kltable.h"
 
 #include "io/jsonstats.h"
+#include "num/resample.h"
 
-int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t,
-                    const float *kl, uint64_t seed, dk_err *err)
+/* Base and finetune change places in the sign-flip test: this changes its sign
+ * with them, where a divergence is positive either way. */
+static void put_change(dk_jw *w, const dk_change *c)
+{
+    dk_jw_key(w, "logp_change");
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "value"); dk_jw_num(w, c->value);
+    dk_jw_key(w, "lo"); dk_jw_num(w, c->lo);
+    dk_jw_key(w, "hi"); dk_jw_num(w, c->hi);
+    dk_jw_key(w, "docs"); dk_jw_u64(w, c->docs);
+    dk_jw_key(w, "p_any"); dk_jw_num(w, c->p);
+    dk_jw_obj_end(w);
+}
+
+int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t, const float *kl,
+                    const float *logp, const float *logp_against, uint64_t seed, dk_err *err)
 {
     dk_jw w = { .out = out };
     dk_stats token, sample;
+    dk_change change = {0};
     double *sum = NULL, *count = NULL, lo, hi;
     float *mean = NULL;
     size_t docs = 0;
@@ -39,6 +55,12 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk
         dk_jw_stats(&w, "mean_per_sample_statistics", &sample, false);
         dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, t->rows);
         dk_jw_key(&w, "total_sequences_processed"); dk_jw_u64(&w, docs);
+    }
+    if (rc == 0 && logp && logp_against)
+        rc = dk_mean_change(&change, logp, logp_against, t->offset, t->id, t->docs, seed, err);
+    if (rc == 0) {
+        if (change.docs)
+            put_change(&w, &change);
         dk_jw_obj_end(&w);
         dk_jw_line(&w);
     }

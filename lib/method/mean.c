@@ -3,12 +3,11 @@
 #include "method/mean.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "io/json.h"
 #include "method/lane.h"
+#include "num/docmeans.h"
 
 enum { MAX_START = 512 };           /* a longer question than this is left out */
 
@@ -156,10 +155,41 @@ static int add(struct list *l, dk_acts *f, const char *what, const dk_lane_rows 
     return room(&l->m[l->n - 1], r, err);
 }
 
+static bool is_diff(const char *what) { return strcmp(what, "diff") == 0 || strncmp(what, "diff.", 5) == 0; }
+
+/* Of differences also what each document adds; the memory for it has a bound. */
+static int keep_documents(const struct list *l, dk_doc_means **docs, const dk_tokens *t, const char *path, dk_err *err)
+{
+    double bytes = 0;
+    int rc = 0;
+
+    for (size_t k = 0; k < l->n; k++)
+        bytes += is_diff(l->m[k].what) ? (double)dk_doc_means_bytes(t->docs, l->m[k].n_pos, l->m[k].d) : 0;
+    if (bytes > DK_DOC_MEANS_MOST) {
+        dk_log(DK_WARN, "%s: too many documents and positions for intervals: there are none", path);
+        return 0;
+    }
+    for (size_t k = 0; rc == 0 && k < l->n; k++)
+        if (is_diff(l->m[k].what))
+            rc = dk_doc_means_new(&docs[k], t->docs, l->m[k].n_pos, l->m[k].d, err);
+    return rc;
+}
+
+static int intervals(dk_means *m, const dk_doc_means *docs, uint64_t seed, dk_err *err)
+{
+    int rc = dk_alloc(&m->lo, m->n_pos + 1, sizeof *m->lo, "intervals", err);
+
+    if (rc == 0) rc = dk_alloc(&m->hi, m->n_pos + 1, sizeof *m->hi, "intervals", err);
+    if (rc == 0) rc = dk_alloc(&m->p, m->n_pos + 1, sizeof *m->p, "intervals", err);
+    if (rc == 0) rc = dk_doc_means_end(docs, m->lo, m->hi, m->p, seed, err);
+    return rc < 0 ? dk_err_prefix(err, "L%02d/%s/%s", m->layer, m->site, m->what) : 0;
+}
+
 /* All lanes at once, document by document: so a stream can be read, too. */
-static int sum(struct list *l, dk_acts *f, const struct rows *r, dk_err *err)
+static int sum(struct list *l, dk_acts *f, const struct rows *r, uint64_t seed, dk_err *err)
 {
     const dk_tokens *t = dk_acts_tokens(f);
+    dk_doc_means **docs = dk_xcalloc(l->n, sizeof *docs);
     float *x = NULL, *work = NULL;
     size_t d = 1;
     int rc;
@@ -169,19 +199,33 @@ static int sum(struct list *l, dk_acts *f, const struct rows *r, dk_err *err)
     rc = dk_alloc(&x, r->longest * d, sizeof *x, "rows of a document", err);
     if (rc == 0)
         rc = dk_alloc(&work, r->longest * d, sizeof *work, "rows of a document", err);
+    if (rc == 0)
+        rc = keep_documents(l, docs, t, dk_h5_path(dk_acts_file(f)), err);
     for (size_t i = 0; rc == 0 && i < t->docs; i++) {
         const size_t n = t->offset[i + 1] - t->offset[i];
 
-        for (size_t k = 0; rc == 0 && n && k < l->n; k++)
-            if ((rc = dk_lane_read(f, &l->s[k], t->offset[i], n, x, work, err)) == 0)
-                add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
+        for (size_t k = 0; rc == 0 && n && k < l->n; k++) {
+            if ((rc = dk_lane_read(f, &l->s[k], t->offset[i], n, x, work, err)) < 0)
+                break;
+            add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
+            if (docs[k])
+                dk_doc_means_add(docs[k], t->id[i], x, n, r->start[i]);
+        }
         dk_acts_done(f, t->offset[i + 1]);
     }
     dk_free(x);
     dk_free(work);
     for (size_t k = 0; rc == 0 && k < l->n; k++)
         divide(&l->m[k]);
-    return rc == 0 ? dk_acts_finish(f, err) : rc;
+    if (rc == 0)
+        rc = dk_acts_finish(f, err);
+    for (size_t k = 0; k < l->n; k++) {
+        if (rc == 0 && docs[k])
+            rc = intervals(&l->m[k], docs[k], seed, err);
+        dk_doc_means_free(&docs[k]);
+    }
+    dk_free(docs);
+    return rc;
 }
 
 /* A lane and its difference to the base, stored or worked out from the other.
@@ -231,7 +275,7 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
             rc = add_layer(&l, f, x, lanes, &r, err);
     }
     if (rc == 0)
-        rc = sum(&l, f, &r, err);
+        rc = sum(&l, f, &r, plan->seed, err);
     dk_free(l.s);
     dk_free(lanes);
     dk_free(r.start);
@@ -369,122 +413,9 @@ void dk_means_free(dk_means *m, size_t n)
         dk_free(m[i].pos);
         dk_free(m[i].whole);
         dk_free(m[i].pos_norm);
+        dk_free(m[i].lo);
+        dk_free(m[i].hi);
+        dk_free(m[i].p);
     }
     dk_free(m);
-}
-
-/* --- output ------------------------------------------------------------------------ */
-static double length(const double *x, size_t d)
-{
-    double sq = 0;
-
-    for (size_t j = 0; j < d; j++)
-        sq += x[j] * x[j];
-    return sqrt(sq);
-}
-
-/* Entry i of a lane's list: its positions, then the whole. */
-static const double *entry(const dk_means *m, size_t i) { return i < m->n_pos ? m->pos + i * m->d : m->whole; }
-static size_t behind(const dk_means *m, size_t i) { return i < m->n_pos ? m->docs : m->rows; }
-
-static char *name_of(const dk_means *m, size_t i)
-{
-    return i < m->n_pos ? dk_xasprintf("mean_pos_%d", m->first + (int)i) : dk_xstrdup("mean_all");
-}
-
-/* What scales are relative to: of the finetune, at the same layer and site. */
-static double scale_of(const dk_means *m, size_t n, const dk_means *x)
-{
-    for (size_t i = 0; i < n; i++)
-        if (m[i].layer == x->layer && strcmp(m[i].site, x->site) == 0 && strcmp(m[i].what, "ft") == 0)
-            return m[i].act_norm;
-    return NAN;
-}
-
-static int put_set(dk_h5 *f, const dk_means *m, double act_norm, dk_err *err)
-{
-    const size_t n = m->n_pos + 1;
-    char **name = dk_xcalloc(n, sizeof *name);
-    float *v = NULL;
-    int32_t *position = dk_xcalloc(n, sizeof *position);
-    double *norm = dk_xcalloc(n, sizeof *norm);
-    uint64_t *count = dk_xcalloc(n, sizeof *count);
-    int rc = dk_alloc(&v, n * m->d, sizeof *v, "directions", err);
-
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        name[i] = name_of(m, i);
-        position[i] = i < m->n_pos ? m->first + (int32_t)i : DK_NO_POSITION;
-        norm[i] = length(entry(m, i), m->d);
-        count[i] = behind(m, i);
-        for (size_t j = 0; j < m->d; j++)
-            v[i * m->d + j] = (float)entry(m, i)[j];
-    }
-    if (rc == 0) {
-        const dk_dir_set s = {
-            .layer = m->layer, .site = m->site, .what = m->what, .source = "mean", .unit = "model",
-            .act_norm = act_norm, .n = n, .d = m->d, .vector = v, .name = (const char *const *)name,
-            .position = position, .norm = norm, .count = count
-        };
-
-        rc = dk_dirs_put(f, &s, err);
-    }
-    for (size_t i = 0; i < n; i++)
-        dk_free(name[i]);
-    dk_free(name);
-    dk_free(v);
-    dk_free(position);
-    dk_free(norm);
-    dk_free(count);
-    return rc;
-}
-
-int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *corpus, const char *path,
-                   const dk_provenance *prov, dk_err *err)
-{
-    size_t all = 0;
-    dk_h5 *f = NULL;
-    int rc = dk_dirs_create(&f, path, corpus, prov, err);
-
-    if (rc == 0)
-        rc = dk_h5_copy_models(f, from, err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = put_set(f, &m[i], scale_of(m, n, &m[i]), err);
-        all += m[i].n_pos + 1;
-    }
-    if (rc == 0)
-        return dk_dirs_commit(&f, all, err);
-    dk_h5_close(&f);
-    return rc;
-}
-
-static void put_row(dk_buf *out, const dk_means *m, size_t i, const char *dataset)
-{
-    dk_jw j = { .out = out };
-    char *name = name_of(m, i);
-
-    dk_jw_obj_begin(&j);
-    dk_jw_key(&j, "layer"); dk_jw_int(&j, m->layer);
-    dk_jw_key(&j, "site"); dk_jw_str(&j, m->site);
-    dk_jw_key(&j, "what"); dk_jw_str(&j, m->what);
-    dk_jw_key(&j, "name"); dk_jw_str(&j, name);
-    dk_jw_key(&j, "position");
-    if (i < m->n_pos)
-        dk_jw_int(&j, m->first + (int)i);
-    else
-        dk_jw_null(&j);
-    dk_jw_key(&j, "count"); dk_jw_u64(&j, behind(m, i));
-    dk_jw_key(&j, "norm"); dk_jw_num(&j, length(entry(m, i), m->d));
-    dk_jw_key(&j, "mean_norm"); dk_jw_num(&j, i < m->n_pos ? m->pos_norm[i] : m->whole_norm);
-    dk_jw_key(&j, "act_norm"); dk_jw_num(&j, m->act_norm);
-    dk_jw_key(&j, "dataset_id"); dk_jw_str(&j, dataset);
-    dk_jw_obj_end(&j);
-    dk_jw_line(&j);
-    dk_free(name);
-}
-
-void dk_means_table(dk_buf *out, const dk_means *m, size_t n, const char *dataset)
-{
-    for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i <= m[k].n_pos; i++)
-            put_row(out, &m[k], i, dataset);
 }

@@ -22,6 +22,7 @@
 typedef struct dk_mean_plan {
     size_t n, before;
     bool fewer;
+    uint64_t seed;              /* of the intervals */
 } dk_mean_plan;
 
 enum { DK_MEAN_SKIP = 5 };          /* positions that norms leave out */
@@ -36,6 +37,8 @@ typedef struct dk_means {
     double *pos, *whole;            /* [n_pos, d] and [d] means */
     double *pos_norm, whole_norm;   /* [n_pos] mean norms of the rows */
     double act_norm;                /* mean norm from the sixth position on; NaN: fewer */
+    double *lo, *hi, *p;            /* [n_pos + 1] of differences: interval of the norm, p of the sign-flip
+                                     * test; the last: of the whole.  NULL: not known */
 } dk_means;
 
 /* Of every layer and site, in the file's order; of each base, ft, diff, then

@@ -1,11 +1,13 @@
 /* The table of diff mining. */
 #include "method/minetable.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/json.h"
+#include "num/resample.h"
 
 enum { MAX_LANES = 64 };
 
@@ -25,6 +27,7 @@ struct work {
     float *value;
     struct place *places;               /* [n, snippets], diff descending */
     size_t *n_places;
+    struct spread { double lo, hi, p; } *spread;    /* [n] of the ordering's value; NULL: not known */
 };
 
 static int read_sums(struct work *w, struct lane *l, dk_err *err)
@@ -94,6 +97,98 @@ static int read_lists(struct work *w, const char *path, dk_err *err)
         rc = dk_scores_read_index(w->s, index, 0, info->rows, w->id, err);
     if (rc == 0)
         rc = dk_scores_read(w->s, value, 0, info->rows, w->value, err);
+    return rc;
+}
+
+/* In how many rows of each document the listed tokens stand in a list: [n, docs]. */
+static int count_by_document(struct work *w, const dk_mined *list, const char *end, double *count, dk_err *err)
+{
+    uint32_t *slot = NULL, *id = NULL;  /* [vocab]: index in the list + 1 */
+    char name[256];
+    const dk_score_info *info;
+    size_t n;
+    int rc;
+
+    snprintf(name, sizeof name, "topk/%s/%s/index", w->plan->lane, end);
+    info = dk_scores_find(w->s, name, false);
+    if (!info || !dk_mul_size(&n, info->rows, info->k))
+        return dk_fail(err, DK_EDATA, "the lists %s are missing", name);
+    rc = dk_alloc(&slot, w->vocab, sizeof *slot, "counts", err);
+    if (rc == 0) rc = dk_alloc(&id, n, sizeof *id, "lists", err);
+    if (rc == 0) rc = dk_scores_read_index(w->s, name, 0, info->rows, id, err);
+    for (size_t i = 0; rc == 0 && i < w->plan->n; i++)
+        slot[list[i].id] = (uint32_t)i + 1;
+    for (size_t d = 0; rc == 0 && d < w->t->docs; d++)
+        for (size_t j = w->t->offset[d] * info->k; j < w->t->offset[d + 1] * info->k; j++)
+            if (id[j] < w->vocab && slot[id[j]])
+                count[(slot[id[j]] - 1) * w->t->docs + d]++;
+    dk_free(slot);
+    dk_free(id);
+    return rc;
+}
+
+/* The interval of a rate, and p of the sign-flip test.  Where base and finetune
+ * change places, so do top and bottom lists: the test is of their difference. */
+static int spread_of(struct spread *out, const dk_tokens *t, const double *top, const double *bottom, double *mean,
+                     uint64_t seed, dk_err *err)
+{
+    dk_rate_sums s = {0};
+    double r, se;
+    uint64_t *id = NULL;
+    size_t used = 0;
+    int rc = dk_alloc(&id, t->docs, sizeof *id, "documents", err);
+
+    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
+        const double n = (double)(t->offset[d + 1] - t->offset[d]);
+
+        if (n <= 0)
+            continue;
+        s.x += top[d];
+        s.xx += top[d] * top[d];
+        s.xn += top[d] * n;
+        s.n += n;
+        s.nn += n * n;
+        s.docs++;
+        mean[used] = (top[d] - bottom[d]) / n;
+        id[used++] = t->id[d];
+    }
+    if (rc == 0) {
+        r = dk_rate(&se, &s);
+        out->lo = 100 * fmax(r - 1.959963984540054 * se, 0);
+        out->hi = 100 * fmin(r + 1.959963984540054 * se, 1);
+        rc = dk_signflip_p(&out->p, mean, id, used, 1, seed, err);
+    }
+    dk_free(id);
+    return rc;
+}
+
+static bool has_lists(const struct work *w)
+{
+    char top[256], bottom[256];
+
+    snprintf(top, sizeof top, "topk/%s/top/index", w->plan->lane);
+    snprintf(bottom, sizeof bottom, "topk/%s/bottom/index", w->plan->lane);
+    return dk_scores_find(w->s, top, false) && dk_scores_find(w->s, bottom, false);
+}
+
+static int find_spread(struct work *w, const dk_mined *list, dk_err *err)
+{
+    const size_t docs = w->t->docs;
+    double *top = NULL, *bottom = NULL, *mean = NULL;
+    size_t n;
+    int rc = dk_mul_size(&n, w->plan->n, docs) ? 0 : dk_fail(err, DK_ENOMEM, "counts do not fit in memory");
+
+    if (rc == 0) rc = dk_alloc(&top, n, sizeof *top, "counts", err);
+    if (rc == 0) rc = dk_alloc(&bottom, n, sizeof *bottom, "counts", err);
+    if (rc == 0) rc = dk_alloc(&mean, docs, sizeof *mean, "counts", err);
+    if (rc == 0) rc = dk_alloc(&w->spread, w->plan->n, sizeof *w->spread, "intervals", err);
+    if (rc == 0) rc = count_by_document(w, list, "top", top, err);
+    if (rc == 0) rc = count_by_document(w, list, "bottom", bottom, err);
+    for (size_t i = 0; rc == 0 && i < w->plan->n; i++)
+        rc = spread_of(&w->spread[i], w->t, top + i * docs, bottom + i * docs, mean, w->plan->seed, err);
+    dk_free(top);
+    dk_free(bottom);
+    dk_free(mean);
     return rc;
 }
 
@@ -196,6 +291,11 @@ static void put_row(dk_buf *out, const struct work *w, size_t i, const dk_mined 
     dk_tokenizer_put(w->tok, &j, "token", &m->id, 1);
     dk_jw_key(&j, "piece"); dk_jw_strn(&j, piece.n ? piece.s : "", piece.n);
     dk_jw_key(&j, "value"); dk_jw_f32(&j, m->value);
+    if (w->spread && isfinite(w->spread[i].p)) {
+        dk_jw_key(&j, "lo"); dk_jw_num(&j, w->spread[i].lo);
+        dk_jw_key(&j, "hi"); dk_jw_num(&j, w->spread[i].hi);
+        dk_jw_key(&j, "p_any"); dk_jw_num(&j, w->spread[i].p);
+    }
     dk_jw_key(&j, "avg_logit_diff"); dk_jw_f32(&j, m->avg_diff);
     dk_jw_key(&j, "count_positive"); dk_jw_int(&j, m->count_positive);
     dk_jw_key(&j, "count_negative"); dk_jw_int(&j, m->count_negative);
@@ -230,6 +330,8 @@ int dk_mine_table(dk_buf *out, dk_scores *s, const dk_tokenizer *tok, const dk_m
         rc = dk_alloc(&list, plan.n, sizeof *list, "an ordering", err);
     if (rc == 0)
         rc = dk_mine_rank(list, plan.n, &w.lane[0].sums, w.vocab, w.t->rows, plan.ordering, err);
+    if (rc == 0 && plan.ordering == DK_ORDER_TOPK && has_lists(&w))
+        rc = find_spread(&w, list, err);
     if (rc == 0 && plan.snippets)
         rc = read_lists(&w, path, err);
     if (rc == 0 && plan.snippets)
@@ -247,5 +349,6 @@ int dk_mine_table(dk_buf *out, dk_scores *s, const dk_tokenizer *tok, const dk_m
     dk_free(w.value);
     dk_free(w.places);
     dk_free(w.n_places);
+    dk_free(w.spread);
     return rc;
 }

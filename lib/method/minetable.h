@@ -13,6 +13,7 @@ typedef struct dk_mine_plan {
     size_t n;                   /* list length */
     size_t snippets;            /* places in the texts shown for each token */
     size_t context;             /* tokens before and after such a place */
+    uint64_t seed;              /* of the sign-flip test */
 } dk_mine_plan;
 
 /* Appends one line a token (fields: dk-formats(5)). */

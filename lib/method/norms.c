@@ -5,7 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "io/dirfile.h"
+#include "num/docmeans.h"
 
 enum { LATE = 5 };                 /* scales are of rows from this position on, as dk-mean has them */
 
@@ -17,7 +19,7 @@ const char *dk_norm_metric_name(size_t m) { return metric[m]; }
 /* Where the rows of a lane come from: two of them, or one alone; the base has only own. */
 struct source { const dk_act_info *base, *own, *diff; };
 
-struct list { dk_norms *n; struct source *s; size_t rows; };
+struct list { dk_norms *n; struct source *s; size_t rows; dk_doc_means **docs; };
 
 static int room(dk_norm_lane *l, const struct source *s, size_t rows, dk_err *err)
 {
@@ -37,7 +39,7 @@ static int room(dk_norm_lane *l, const struct source *s, size_t rows, dk_err *er
 static int add_mean(dk_norm_lane *l, char *name, int32_t position, int64_t token, dk_err *err)
 {
     l->mean = dk_xrealloc(l->mean, (l->n_means + 1) * sizeof *l->mean);
-    l->mean[l->n_means] = (dk_norm_mean){ .name = name, .position = position, .token = token };
+    l->mean[l->n_means] = (dk_norm_mean){ .name = name, .position = position, .token = token, .lo = NAN, .hi = NAN, .p = NAN };
     return dk_alloc(&l->mean[l->n_means++].sum, l->d, sizeof(double), "mean differences", err);
 }
 
@@ -172,6 +174,8 @@ static int document(struct list *l, dk_acts *a, struct work *w, size_t doc, cons
         dk_norm_lane *lane = &l->n->lane[k];
 
         rc = read_rows(w, a, &l->s[k], lane->d, first, n, err);
+        if (rc == 0 && l->docs[k])
+            dk_doc_means_add(l->docs[k], t->id[doc], w->diff, n, SIZE_MAX);
         for (size_t i = 0; rc == 0 && i < n; i++) {
             add_row(lane, w, i, t->pos[first + i], t->token[first + i]);
             if (t->pos[first + i] >= plan->skip)
@@ -183,6 +187,23 @@ static int document(struct list *l, dk_acts *a, struct work *w, size_t doc, cons
     l->n->rows += used;
     l->n->docs += used > 0;
     l->n->too_short += used == 0;
+    return rc;
+}
+
+/* Of mean_all also what each document adds. */
+static int keep_documents(struct list *l, const dk_tokens *t, const char *path, dk_err *err)
+{
+    double bytes = 0;
+    int rc = 0;
+
+    l->docs = dk_xcalloc(l->n->n, sizeof *l->docs);
+    for (size_t k = 0; k < l->n->n; k++)
+        bytes += l->n->lane[k].n_means ? (double)dk_doc_means_bytes(t->docs, 0, l->n->lane[k].d) : 0;
+    if (bytes > DK_DOC_MEANS_MOST)
+        dk_log(DK_WARN, "%s: too many documents and lanes for intervals of mean differences: there are none", path);
+    for (size_t k = 0; rc == 0 && bytes <= DK_DOC_MEANS_MOST && k < l->n->n; k++)
+        if (l->n->lane[k].n_means)
+            rc = dk_doc_means_new(&l->docs[k], t->docs, 0, l->n->lane[k].d, err);
     return rc;
 }
 
@@ -201,6 +222,7 @@ static int all_rows(struct list *l, dk_acts *a, const dk_norm_plan *plan, dk_err
                                      : dk_fail(err, DK_ENOMEM, "the rows of a document do not fit in memory");
     if (rc == 0) rc = dk_alloc(&w.own, n, sizeof(float), "rows of a document", err);
     if (rc == 0) rc = dk_alloc(&w.diff, n, sizeof(float), "rows of a document", err);
+    if (rc == 0) rc = keep_documents(l, t, dk_h5_path(dk_acts_file(a)), err);
     for (size_t i = 0; rc == 0 && i < t->docs; i++) {
         rc = document(l, a, &w, i, plan, err);
         dk_acts_done(a, t->offset[i + 1]);
@@ -208,7 +230,17 @@ static int all_rows(struct list *l, dk_acts *a, const dk_norm_plan *plan, dk_err
     dk_free(w.base);
     dk_free(w.own);
     dk_free(w.diff);
-    return rc == 0 ? dk_acts_finish(a, err) : rc;
+    if (rc == 0)
+        rc = dk_acts_finish(a, err);
+    for (size_t k = 0; l->docs && k < l->n->n; k++) {
+        dk_norm_mean *all = l->n->lane[k].mean;         /* mean_all is the first */
+
+        if (rc == 0 && l->docs[k])
+            rc = dk_doc_means_end(l->docs[k], &all->lo, &all->hi, &all->p, plan->seed, err);
+        dk_doc_means_free(&l->docs[k]);
+    }
+    dk_free(l->docs);
+    return rc;
 }
 
 int dk_norms_of(dk_norms *out, dk_acts *a, const dk_norm_plan *plan, dk_err *err)

@@ -15,6 +15,7 @@ typedef struct dk_norm_plan {
     size_t positions;               /* mean differences at so many first positions */
     const uint32_t *token;          /* [n_tokens] and at these tokens, wherever they stand */
     size_t n_tokens;
+    uint64_t seed;                  /* of the intervals */
 } dk_norm_plan;
 
 /* Sums of the difference over the tokens chosen, skipped ones included. */
@@ -24,6 +25,7 @@ typedef struct dk_norm_mean {
     int64_t token;                  /* -1: of any */
     uint64_t count;
     double *sum;                    /* [d] */
+    double lo, hi, p;               /* interval of its length, p of the sign-flip test; NaN: not known */
 } dk_norm_mean;
 
 /* What is measured, in the order of dk_norm_metric_name. */

@@ -176,6 +176,7 @@ static void head(const dk_page *p)
     if (p->n_ranked) link_to(h, "tokens", "Tokens");
     if (s->answers.n) link_to(h, "answers", "Answers");
     if (s->n_adl) link_to(h, "lens", "Lens");
+    if (dk_summary_calibrated(s)) link_to(h, "nulls", "Nulls");
     if (p->n_lanes) link_to(h, "divergence", "Divergence");
     if (p->has_texts) link_to(h, "texts", "Texts");
     if (s->check.n) link_to(h, "checks", "Checks");
@@ -214,6 +215,7 @@ static int parts(dk_page *p, dk_err *err)
     dk_page_tokens(p);
     dk_page_answers(p);
     dk_page_lens(p);
+    dk_page_calibration(p);
     rc = dk_page_kl(p, err);
     if (rc == 0)
         rc = dk_page_texts(p, err);

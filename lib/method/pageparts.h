@@ -48,6 +48,7 @@ int dk_page_texts(dk_page *p, dk_err *err);
 void dk_page_tokens(const dk_page *p);
 void dk_page_lens(const dk_page *p);
 void dk_page_answers(const dk_page *p);
+void dk_page_calibration(const dk_page *p);
 void dk_page_checks(const dk_page *p);
 int dk_page_files(const dk_page *p, dk_err *err);
 

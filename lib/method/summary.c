@@ -116,6 +116,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
         rc = dk_fail(err, DK_EFORMAT, "%s is no JSON object", pair);
     if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
+    if (rc == 0) rc = load_if_there(&s->calibration, results, "calibration.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
@@ -136,6 +137,7 @@ void dk_summary_free(dk_summary **sp)
     dk_json_free(&s->pair);
     dk_jsonl_free(&s->check);
     dk_jsonl_free(&s->answers);
+    dk_jsonl_free(&s->calibration);
     dk_sets_free(s->kl, s->n_kl);
     dk_sets_free(s->mined, s->n_mined);
     dk_adl_free(s->adl, s->n_adl);
@@ -173,7 +175,7 @@ size_t dk_summary_lanes(const dk_summary *s, const char **lane)
     for (size_t k = 0; k < s->n_kl; k++)
         for (size_t i = 0; i < s->kl[k].rows.n; i++) {
             const char *name = dk_row_str(s->kl[k].rows.row[i], "lane");
-            size_t j = 0;
+            size_t j = strncmp(name, "rigid_", 6) == 0 ? n + 1 : 0;
 
             while (j < n && strcmp(lane[j], name) != 0)
                 j++;

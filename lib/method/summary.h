@@ -1,7 +1,7 @@
 /* The summary of one organism's results: what was compared, how far the
  * finetune is from the base beside its null, what it raises, what it answers.
  *
- * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl,
+ * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl, calibration.jsonl,
  * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h names and the .time
  * notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
@@ -22,7 +22,7 @@ typedef struct dk_summary {
     char *results;
     const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
     dk_json *pair;
-    dk_jsonl check, answers;
+    dk_jsonl check, answers, calibration;
     dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];
     size_t n_kl, n_mined;
     dk_adl *adl;            /* by data set, layer and site */
@@ -51,8 +51,8 @@ double dk_row_num(const dk_json *row, const char *key);
 const char *dk_summary_lane(const dk_summary *s, const char *lane);
 /* A lane's row of divergence, or NULL. */
 const dk_json *dk_set_lane(const dk_set *set, const char *lane);
-/* The lanes that have KL rows, the finetune first; at most DK_SUMMARY_LANES,
- * names are borrowed. */
+/* The lanes that have KL rows, the finetune first, nulls made of it (rigid_NN)
+ * left out; at most DK_SUMMARY_LANES, names are borrowed. */
 size_t dk_summary_lanes(const dk_summary *s, const char **lane);
 /* The highest rate of a ranked token among the nulls; -1 if there is none. */
 double dk_row_null(const dk_json *row);
@@ -60,6 +60,11 @@ double dk_row_null(const dk_json *row);
  * and half of them are positive. */
 double dk_row_chance(const dk_json *row);
 bool dk_row_finding(const dk_json *row);
+/* A row of the calibration that is a statistic, and no entry of a list; whether there is one. */
+bool dk_row_statistic(const dk_json *row);
+bool dk_summary_calibrated(const dk_summary *s);
+/* Its part of the text. */
+void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out);
 /* Checks that passed, warned, failed, were skipped. */
 void dk_summary_checks(const dk_summary *s, size_t count[4]);
 /* What the finetune is, as the checks say: its kind ("adapter", "full weights",

@@ -155,6 +155,12 @@ void dk_summary_json(const dk_summary *s, dk_buf *out)
     dk_jw_key(&w, "kl"); json_kl(s, &w);
     dk_jw_key(&w, "tokens"); json_tokens(s, &w);
     dk_jw_key(&w, "activation_difference_lens"); json_adl(s, &w);
+    dk_jw_key(&w, "calibration");
+    dk_jw_arr_begin(&w);
+    for (size_t i = 0; i < s->calibration.n; i++)
+        if (dk_row_statistic(s->calibration.row[i]))
+            dk_jw_value(&w, s->calibration.row[i]);
+    dk_jw_arr_end(&w);
     dk_jw_key(&w, "answers");
     dk_jw_arr_begin(&w);
     for (size_t i = 0; i < s->answers.n; i++)

@@ -388,6 +388,7 @@ void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out)
     kl_text(s, width, out);
     mined_text(s, width, out);
     lens_text(s, width, out);
+    dk_summary_calibration(s, width, out);
     answers_text(s, width, out);
     tail(s, width, out);
 }

@@ -3,7 +3,6 @@
 #define DK_NUM_STATS_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/err.h"
 
@@ -18,14 +17,5 @@ typedef struct dk_stats {
 
 /* x is copied; n > 0 finite values. */
 int dk_stats_of(dk_stats *s, const float *x, size_t n, dk_err *err);
-
-/* Interval of sum x / sum n over documents: 1000 replicates with Poisson(1)
- * weights that depend on (seed, replicate, document) alone; the 2.5% and
- * 97.5% order statistics.  Fewer than two documents: NaN. */
-int dk_bootstrap_ratio(double *lo, double *hi, const double *x, const double *n,
-                       const uint64_t *doc, size_t docs, uint64_t seed, dk_err *err);
-
-/* The weight of a document in a replicate: 0 .. 14. */
-int dk_poisson1(uint64_t u);
 
 #endif

@@ -239,6 +239,11 @@ with open(sys.argv[1], 'r+b') as f:
     hdf5 b.score.h5 x.score.h5 /scores/kl/ft dk-examples -m "$F/base" -o out.jsonl b.score.h5
 }
 
+@test "score files, to dk-calibrate" {
+    cp "$F/x.score.h5" b.score.h5
+    hdf5 b.score.h5 x.score.h5 /scores/topk/ft/top/index dk-calibrate -o out.jsonl b.score.h5
+}
+
 @test "direction files" {
     cp "$F/x.dir.h5" b.dir.h5
     hdf5 b.dir.h5 x.dir.h5 /dirs/L00/resid_post/diff/vector dk-lens -m "$F/base" -o out.jsonl b.dir.h5

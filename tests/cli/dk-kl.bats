@@ -112,8 +112,19 @@ golden_logp() {
     cmp a.jsonl b.jsonl
     cmp a.jsonl c.jsonl
     kl --seed 7 "$T" > d.jsonl
-    [ "$(jq -c 'del(.lo, .hi)' d.jsonl)" = "$(jq -c 'del(.lo, .hi)' a.jsonl)" ]
+    drawn='del(.lo, .hi, .logp_change.lo, .logp_change.hi, .logp_change.p_any)'
+    [ "$(jq -c "$drawn" d.jsonl)" = "$(jq -c "$drawn" a.jsonl)" ]
     [ "$(jq .lo d.jsonl)" != "$(jq .lo a.jsonl)" ]
+}
+
+@test "the change of the log-probability: its mean over what has a next token, its test over documents" {
+    kl -o x.score.h5 --table t.jsonl "$T"
+    paste -d' ' <(dk-values x.score.h5 logp/ft) <(dk-values x.score.h5 logp/base) |
+        awk '$1 != "nan" && $1 != "-nan" { s += $1 - $2; n++ } END { printf "%.9g %d\n", s / n, n }' > want
+    [ "$(cut -d' ' -f2 want)" = 234 ]
+    paste <(jq .logp_change.value t.jsonl) <(cut -d' ' -f1 want) | near 1e-6
+    jq -e '.logp_change | .docs == 6 and .lo <= .value and .value <= .hi and .p_any >= .01 and .p_any <= 1' t.jsonl
+    dk-kl --dtype f32 -m "$G" -f "$G" "$T" | jq -e '.logp_change | .value == 0 and .lo == 0 and .hi == 0 and .p_any == 1'
 }
 
 @test "lanes: several nulls, chosen and ordered by name, the first is compared against" {

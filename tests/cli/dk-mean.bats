@@ -81,14 +81,36 @@ each() { tr ' ' '\n'; }
     [ "$(dk-info --json d.dir.h5 | jq -c '[.objects[] | select(.path | test("^/dirs/.*post/[a-z]+$")) | [.path, .attributes.act_norm]]')" = '[["/dirs/L01/resid_post/diff",null]]' ]
 }
 
+@test "intervals and the sign-flip test: of differences, over documents" {
+    dk-mean -n 3 "$A" > t.jsonl
+    [ "$(jq -r 'select(.p_any) | .what' t.jsonl | sort | uniq -c | tr -s ' ' | tr '\n' ' ')" = " 8 diff  8 diff.null " ]
+    jq -es 'map(select(.p_any)) | all(.lo <= .hi and .p_any > 0 and .p_any <= 1 and (.lo <= .norm or .norm == 0))' t.jsonl
+    # six documents: at most 64 patterns of signs, and all of one sign is among them
+    jq -es 'map(select(.p_any)) | all(.p_any >= .01)' t.jsonl
+    # along the mean's own direction, documents with equal counts: between the least and the most of them
+    rows "$A" L01/resid_post/diff | awk 'function p(k) { return (k - 1) % 40 } p(NR) == 0 { n++; for (i = 1; i <= NF; i++) { x[n, i] = $i; m[i] += $i / 6 } d = NF }
+        END { for (i = 1; i <= d; i++) l += m[i] ^ 2; l = sqrt(l)
+              for (k = 1; k <= n; k++) { s = 0; for (i = 1; i <= d; i++) s += x[k, i] * m[i] / l; if (k == 1 || s < lo) lo = s; if (k == 1 || s > hi) hi = s }
+              print lo - 1e-6, hi + 1e-6 }' > ends
+    read -r lo hi < ends
+    jq -es --argjson lo "$lo" --argjson hi "$hi" '.[] | select(.layer == 1 and .what == "diff" and .position == 0) | $lo <= .lo and .lo < .norm and .norm < .hi and .hi <= $hi' t.jsonl
+    dk-mean -t 1 -n 3 "$A" | cmp - t.jsonl
+    [ "$(dk-mean --seed 7 -n 3 "$A" | jq -c 'del(.lo, .hi, .p_any)')" = "$(jq -c 'del(.lo, .hi, .p_any)' t.jsonl)" ]
+    [ "$(dk-mean --seed 7 -n 3 "$A" | jq -c .lo)" != "$(jq -c .lo t.jsonl)" ]
+    # the finetune twice: no difference at all
+    dk-extract --dtype f32 -m "$G" -f "$G" --layers 1 --store f32 --what diff -o same.act.h5 "$T"
+    dk-mean -n 2 same.act.h5 | jq -es 'all(.norm == 0 and .lo == 0 and .hi == 0 and .p_any == 1)'
+}
+
 @test "statistics give the same means" {
     E="dk-extract --dtype f32 -m $G -f $PLAIN -n null=$PATTERN --layers 0,1 --kind stats"
     $E --what base,ft,diff -o all.stats.h5 "$T"
     $E -o pair.stats.h5 "$T"
     dk-mean -n 9 --table rows -o a.dir.h5 "$A"
-    dk-mean -n 9 all.stats.h5 | cmp - rows
+    # they know no documents, and so no intervals
+    dk-mean -n 9 all.stats.h5 | cmp - <(jq -c 'del(.lo, .hi, .p_any)' rows)
     dk-mean all.stats.h5 > whole
-    dk-mean "$A" | cmp - whole
+    dk-mean "$A" | jq -c 'del(.lo, .hi, .p_any)' | cmp - whole
     # ft is the sum of two: its norms are not known
     dk-mean -n 9 --table t -o b.dir.h5 pair.stats.h5
     paste <(vectors a.dir.h5 L01/resid_post/ft | each) <(vectors b.dir.h5 L01/resid_post/ft | each) | near 1e-6

@@ -37,6 +37,23 @@ mine() { dk-mine -m "$G" "$@"; }
     [ "$(jq .rank x.jsonl)" = "$(seq 512)" ]
 }
 
+@test "rates: their intervals and sign-flip test over documents" {
+    mine -n 40 --snippets 0 "$S" > x.jsonl
+    for end in top bottom; do
+        dk-values "$S" topk/ft/$end/index > $end
+    done
+    id=$(jq -s '.[3].id' x.jsonl)
+    # six documents of 40 rows
+    awk -v id="$id" '{ for (i = 1; i <= NF; i++) if ($i == id) c[int((NR - 1) / 40)]++ }
+        END { for (d = 0; d < 6; d++) { x += c[d]; xx += c[d] ^ 2; xn += 40 * c[d] } n = 240; nn = 6 * 1600; r = x / n
+              se = sqrt(6 / 5 * (xx - 2 * r * xn + r * r * nn)) / n; lo = r - 1.959963985 * se; hi = r + 1.959963985 * se
+              printf "%.9g\n%.9g\n", 100 * (lo > 0 ? lo : 0), 100 * (hi < 1 ? hi : 1) }' top > want
+    jq -s '.[3] | .lo, .hi' x.jsonl | paste - want | near 1e-6
+    jq -es 'all(.lo <= .value + 1e-4 and .value <= .hi + 1e-4 and .p_any >= .01 and .p_any <= 1)' x.jsonl
+    mine -t 1 -n 40 --snippets 0 "$S" | cmp - x.jsonl
+    mine -n 5 --snippets 0 --ordering fraction_positive_diff "$S" | jq -es 'all(has("p_any") | not)'
+}
+
 @test "fraction_positive_diff: ranked by how often a token rises" {
     mine -n 512 --snippets 0 --ordering fraction_positive_diff "$S" > x.jsonl
     paste -d ' ' <(seq 0 511) <(dk-values "$S" vocab/ft/count_positive) | sort -k2,2nr -k1,1n > want

@@ -62,6 +62,13 @@ pairs() {
     [ "$(dk-norms -n 0 d.act.h5 | jq -r .metric | tr '\n' ' ')" = "norm_diff mean_diff " ]
 }
 
+@test "the mean difference of all tokens: interval and sign-flip test, as dk-mean has them" {
+    dk-norms -n 2 "$A" | jq -c 'select(.name == "mean_all" and .layer == 1) | [.lane, .norm, .lo, .hi, .p_any]' > got
+    dk-mean "$A" | jq -c 'select(.name == "mean_all" and .layer == 1 and .p_any) | [(if .what == "diff" then "ft" else "null" end), .norm, .lo, .hi, .p_any]' | cmp - got
+    [ "$(wc -l < got)" = 2 ]
+    dk-norms -n 2 "$A" | jq -es 'map(select(.metric == "mean_diff" and .p_any)) | all(.name == "mean_all")'
+}
+
 @test "the table: statistics over tokens, means and maxima of texts" {
     dk-norms -o x.score.h5 --table t "$A"
     scores x.score.h5 norm_diff/L00/resid_post/ft > v

@@ -198,8 +198,49 @@ what its mean difference speaks for
 "* ]]
 }
 
+# Statistics beside nulls, as dk-calibrate leaves them.
+calibration() {
+    cat > $R/calibration.jsonl <<- 'END'
+	{"method":"kl","statistic":"mean","dataset_id":"own","lane":"ft","kind":"size","value":0.5,"lo":0.4,"hi":0.6,"docs":9,"null":{"kind":"null_a,rigid","m":6,"median":0.125,"q95":0.25,"values":{"null_a":0.125}},"p_null":0.143,"visible":0.125,"verdict":"above null"}
+	{"method":"kl","statistic":"mean","dataset_id":"general","lane":"ft","kind":"size","value":0.3,"null":{"kind":"null_a","m":1,"median":0.2,"q95":0.2,"values":{"null_a":0.2}},"ratio":1.5,"verdict":"within null"}
+	{"method":"kl","statistic":"q95","dataset_id":"own","lane":"ft","kind":"size","value":2,"verdict":"not calibrated"}
+	{"method":"activation_difference_lens","statistic":"lexicon","dataset_id":"own","layer":3,"site":"resid_post","position":1,"lane":"ft","kind":"content","value":2,"of":20,"p_lexicon":0.01,"tokens":[],"null":{"m":1,"values":{"null_a":3},"p_lexicon":{"null_a":0.001}},"verdict":"within null"}
+	{"method":"activation_difference_lens","statistic":"lexicon","dataset_id":"own","layer":3,"site":"resid_post","position":2,"lane":"ft","kind":"content","value":5,"of":20,"p_lexicon":1e-5,"tokens":[],"verdict":"not calibrated"}
+	{"method":"diff_mining","statistic":"tokens","dataset_id":"own","lane":"ft","kind":"content","value":7,"of":100,"by":"q_bh","limit":0.05}
+	{"method":"diff_mining","statistic":"lexicon_beyond_null","dataset_id":"own","lane":"ft","kind":"content","value":14,"of":20,"p_lexicon":2.8e-18,"tokens":[" frost"],"null":{"m":2,"values":{"null_a":0,"null_b":1},"p_lexicon":{"null_a":1,"null_b":0.5}},"verdict":"above null"}
+	{"method":"diff_mining","statistic":"rate","dataset_id":"own","lane":"ft","rank":1,"id":7,"value":40,"q_bh":0.01}
+	END
+}
+
+@test "beside the nulls: lists by their lexicon, sizes with p or ratio, verdicts" {
+    calibration
+    dk-report $R > out
+    tr -s ' \n' ' ' < out > line
+    for said in 'beside 6 nulls (null_a,rigid)' \
+                "raised on own: 14 of 20 tokens in the texts' lexicon, p 3e-18, nulls <= 1: above null" \
+                "lens of own, layer 3, position 2: 5 of 20 tokens in the texts' lexicon, p 1e-05: not calibrated" \
+                "mean KL: own 0.5, nulls' median 0.125, 95% 0.25, p 0.14, above null; general 0.3, nulls' median 0.2, 95% 0.2, ratio 1.50, within null" \
+                '(and 2 more statistics on the page)'; do
+        grep -qF "$said" line
+    done
+    [ "$(jq -c '.calibration | map(.value)' $R/summary.json)" = '[0.5,0.3,2,2,5,14]' ]
+    grep -q 'id="nulls"' $R/index.html
+    for said in '14 of 20' '0.125 / 0.25' 'p 0.14' 'p 2.8e-18' 'ratio 1.5' 'null_a 0, null_b 1'; do grep -qF "$said" $R/index.html; done
+    if command -v xmllint > /dev/null; then xmllint --noout <(sed 1d $R/index.html); fi
+    # nulls made of the finetune are told of here, not as lanes of the table
+    echo '{"lane": "rigid_01", "against": "base", "value": 0.01, "lo": 0.01, "hi": 0.02}' >> $R/kl/own.jsonl
+    dk-report $R > again
+    cmp out again
+    echo '{"statistic": 1}' > $R/calibration.jsonl
+    dk-report $R | grep -q beside && return 1
+    echo '{' > $R/calibration.jsonl
+    run -1 --separate-stderr dk-report $R
+    [[ "$stderr" == *calibration.jsonl* ]]
+}
+
 @test "all of it fits a screen, however much there is" {
     lenses
+    calibration
     long=$(printf 'word %.0s' $(seq 100))
     for l in 4 5 6 7 8; do for p in 0 1 2; do lens $l $p 1 7 " $l$p" 0.5 0; done; done
     for i in $(seq 5 90); do token "$i" "$i" " token$i" 9 $((i % 2 * 5)) "$long" ' next' "$long" "$i"; done
@@ -211,7 +252,7 @@ what its mean difference speaks for
     for i in $(seq 20); do echo '{"check": "A3", "lane": "ft", "status": "warn", "detail": "is small"}'; done >> $R/check.jsonl
     for i in $(seq 12); do echo "{\"stage\": \"stage$i x\", \"seconds\": $i, \"peak_bytes\": 1}" > $R/$i.time; done
     dk-report $R > out
-    [ "$(wc -l < out)" -le 60 ]
+    [ "$(wc -l < out)" -le 68 ]
     [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ]
     for said in 'and 18 more' 'more data sets on the page' 'more layers on the page' 'more questions on the page'; do grep -q "$said" out; done
     grep -q '^time    .*stage12 12.0, stage11 11.0, .*, ...), ' out

@@ -86,6 +86,7 @@ page() {
 teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 
 @test "dk(1)" { page dk.1; }
+@test "dk-calibrate(1)" { page dk-calibrate.1; }
 @test "dk-check(1)" { page dk-check.1; }
 @test "dk-conf(1)" { page dk-conf.1; }
 @test "dk-diff(1)" { page dk-diff.1; }
@@ -98,6 +99,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-lens(1)" { page dk-lens.1; }
 @test "dk-mean(1)" { page dk-mean.1; }
 @test "dk-mine(1)" { page dk-mine.1; }
+@test "dk-null(1)" { page dk-null.1; }
 @test "dk-pca(1)" { page dk-pca.1; }
 @test "dk-report(1)" { page dk-report.1; }
 @test "dk-norms(1)" { page dk-norms.1; }

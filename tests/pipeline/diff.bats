@@ -25,12 +25,24 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     [ "$(jq -s 'map(select(.what == "diff")) | length' r/activation_difference_lens/t.means.jsonl)" = 12 ]
     [ "$(compare --null other/adapter 2> /dev/null)" = "$(cat r/summary.txt)" ]
     [ -z "$(did compare --null other/adapter)" ]
-    [ "$(did compare --null other/adapter -k 7)" = "kl t lens t mine t summary mine " ]
-    [ "$(did compare --null other/adapter -k 7 --positions 3)" = "lens t mean t summary mine " ]
-    [ "$(did compare --null other/adapter -k 7 --positions 3 --layers 0,1)" = "extract t lens t mean t summary mine " ]
+    [ "$(did compare --null other/adapter -k 7)" = "calibrate t kl t lens t mine t summary mine " ]
+    [ "$(did compare --null other/adapter -k 7 --positions 3)" = "calibrate t lens t mean t summary mine " ]
+    [ "$(did compare --null other/adapter -k 7 --positions 3 --layers 0,1)" = "calibrate t extract t lens t mean t summary mine " ]
     echo '{"text": "and a third one that is here"}' >> t.jsonl
     [ "$(did compare --null other/adapter -k 7 --positions 3 --layers 0,1)" = \
-      "extract t kl t lens t mean t mine t summary mine tokens t " ]
+      "calibrate t extract t kl t lens t mean t mine t summary mine tokens t " ]
+}
+
+@test "nulls of the adapter, made and run beside it; of full weights there are none" {
+    run -0 compare --methods kl --nulls 2
+    [ "$(jq -r .lane r/kl/t.jsonl | tr '\n' ' ')" = "ft rigid_01 rigid_02 " ]
+    [ "$(jq -c 'select(.statistic == "mean") | .null.values | keys' r/calibration.jsonl)" = '["rigid_01","rigid_02"]' ]
+    jq -es 'map(select(.statistic == "mean")) | length == 1 and .[0].verdict != "not calibrated"' r/calibration.jsonl
+    [ -z "$(did compare --methods kl --nulls 2)" ]
+    [ "$(did compare --methods kl)" = "calibrate t kl t summary mine " ]
+    jq -es 'map(select(.verdict != "not calibrated")) | length == 0' r/calibration.jsonl
+    run -1 --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1
+    [[ "$stderr" == *"full is no adapter"* ]]
 }
 
 @test "one method, answers on request, a plan" {
@@ -149,9 +161,9 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     compare --methods kl
     [ "$(jq -c '[.value, .lo, .hi]' r/kl/t.jsonl)" = "$(jq -c '[.value, .lo, .hi]' r/kl/stdin.jsonl)" ]
     echo '{"text": "and a third one that is here"}' >> t.jsonl
-    [ "$(did stdin < t.jsonl)" = "kl stdin summary mine tokens stdin " ]
+    [ "$(did stdin < t.jsonl)" = "calibrate stdin kl stdin summary mine tokens stdin " ]
     head -n 2 t.jsonl > two
-    [ "$(did stdin < two)" = "kl stdin summary mine tokens stdin " ]
+    [ "$(did stdin < two)" = "calibrate stdin kl stdin summary mine tokens stdin " ]
     run -0 front BASE=base FT=mine/adapter TEXT=- OUT=m METHODS=kl diff < two
     cmp m/kl/stdin.jsonl r/kl/stdin.jsonl
     run -2 --separate-stderr dk-diff base mine/adapter --text - -o p --plan < two

@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms examples pca lens generate report; do
+    for t in check tokenize kl topk mine extract mean norms examples pca lens null calibrate generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -32,7 +32,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 18 ]
+    [ "$(wc -l <<< "$real")" = 19 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
              activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
@@ -75,11 +75,11 @@ lines() { printf '%s\n' "$@" | sort; }
     mk cake_bake
     stages cake_bake kl.temperature=2.0
     [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' \
-                         'kl cake_bake general-a' 'summary cake_bake')" ]
+                         'kl cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake')" ]
     stages cake_bake kl.temperature=2.0
     [ -z "$real" ]
     stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
-    [ "$real" = "$(lines 'configuration cake_bake' 'topk cake_bake general-a' 'summary cake_bake' \
+    [ "$real" = "$(lines 'configuration cake_bake' 'topk cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake' \
                          'mine cake_bake general-a top_k_occurring' \
                          'mine cake_bake general-a fraction_positive_diff')" ]
 }
@@ -97,7 +97,7 @@ lines() { printf '%s\n' "$@" | sort; }
     sleep 0.02
     touch data/text/chat.jsonl
     stages cake_bake
-    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
 }
 
 @test "a touched adapter of a null reruns what runs it, not the tokens" {
@@ -129,7 +129,7 @@ lines() { printf '%s\n' "$@" | sort; }
     for f in kl/chat.score.h5 kl/chat.jsonl; do
         rm $R/cake_bake/$f
         stages cake_bake
-        [ "$real" = "$(lines 'kl cake_bake chat' 'summary cake_bake')" ]
+        [ "$real" = "$(lines 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
         [ -f $R/cake_bake/$f ]
     done
 }
@@ -295,4 +295,29 @@ lines() { printf '%s\n' "$@" | sort; }
     rm -r "$DK_CACHE"
     run -0 mk -n cake_bake/kl
     [[ "$output" == *"FETCH SmolLM2-135M"* ]]
+}
+
+@test "NULLS=: nulls are made of the adapter and run beside it; the check is without them" {
+    mk cake_bake
+    stages cake_bake NULLS=2
+    [ "$real" = "$(lines 'null cake_bake rigid_01' 'null cake_bake rigid_02' 'tokens general-a' 'kl cake_bake cake_bake' \
+                         'kl cake_bake general-a' 'kl cake_bake chat' 'topk cake_bake general-a' 'extract cake_bake general-a' \
+                         'mean cake_bake general-a' 'lens cake_bake general-a' 'mine cake_bake general-a top_k_occurring' \
+                         'mine cake_bake general-a fraction_positive_diff' 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ -f $R/cake_bake/nulls/rigid_02/adapter_model.safetensors ]
+    grep 'dk-kl ' stub/log | tail -n 1 | grep -q -- "-n rigid_01=$R/cake_bake/nulls/rigid_01 -n rigid_02=$R/cake_bake/nulls/rigid_02 .*--lanes base,ft,null_neutral,rigid_01,rigid_02"
+    grep -q 'dk-null .*-i 2 --match effect' stub/log
+    stages cake_bake NULLS=2
+    [ -z "$real" ]
+    # one more: only that is made anew, and what runs them
+    stages cake_bake NULLS=3
+    [[ "$real" == *"rigid_03"* && "$real" != *"rigid_02"* ]]
+    run mk -n cake_bake NULLS=many
+    [ "$status" != 0 ]
+}
+
+@test "NULL=: a finetune that taught nothing, by its path" {
+    mk cake_bake NULL=data/organisms/null_self/adapter
+    grep 'dk-kl ' stub/log | tail -n 1 | grep -q -- '-n null_self=data/organisms/null_self/adapter .*--lanes base,ft,null_neutral,null_self'
+    grep 'dk-check ' stub/log | grep -q -- '-n null_self='
 }

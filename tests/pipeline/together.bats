@@ -127,7 +127,7 @@ teardown() { cd "$BATS_TEST_TMPDIR/w" && touch go free; }
     nothing_half
     touch go
     (compare) > out2 2> err2
-    [ "$(sed -n 's/^  RUN   //p' err2)" = $'kl t\nsummary mine' ]
+    [ "$(sed -n 's/^  RUN   //p' err2)" = $'kl t\ncalibrate t\nsummary mine' ]
     same
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "num/resample.h"
 #include "num/stats.h"
 #include "tap.h"
 

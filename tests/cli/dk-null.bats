@@ -1,0 +1,78 @@
+load ../helper/pair
+
+null() { dk-null -m "$G" -f "$PLAIN" "$@"; }
+lanes() { dk-kl --dtype f32 -m "$G" -f "$PLAIN" "$@" "$T"; }
+
+@test "usage errors: one line, status 2, nothing written" {
+    for o in "" "-o x -k bogus" "-o x --index=-1" "-o x --match effect" "-o x $T" "-o x --match size $T"; do
+        # shellcheck disable=SC2086
+        run -2 --separate-stderr null $o
+        failed dk-null
+    done
+    run -2 --separate-stderr dk-null -m "$G" -o x
+    failed dk-null "name the adapter"
+    adapter mine
+    cp mine/adapter_model.safetensors before
+    run -2 --separate-stderr dk-null -m "$G" -f mine -o mine/
+    failed dk-null "would overwrite"
+    cmp mine/adapter_model.safetensors before
+    [ ! -e x ]
+}
+
+@test "every kind is an adapter that runs as a lane; the config is the original's" {
+    for k in same rigid haar negate layers; do
+        null -k $k -i 2 -o n/$k
+        cmp n/$k/adapter_config.json "$PLAIN/adapter_config.json"
+        [ "$(jq -r .dk_null < <(head -c 400 n/$k/adapter_model.safetensors | tail -c +9 | sed 's/.*"__metadata__":\({[^}]*}\).*/\1/'))" = $k ]
+        lane+=(-n $k=n/$k)
+    done
+    lanes "${lane[@]}" -o x.score.h5 --table t.jsonl
+    [ "$(jq -r 'select(.value == 0 and .per_token_statistics.max == 0) | .lane' t.jsonl)" = same ]
+    [ "$(jq -s 'map(.value) | unique | length' t.jsonl)" = 6 ]
+    # the lane that adds nothing is the base, bit for bit
+    cmp <(dk-values x.score.h5 logp/same) <(dk-values x.score.h5 logp/base)
+    dk-extract --dtype f32 -m "$G" -f n/same --store f32 --what diff --layers 0,1 -o same.act.h5 "$T"
+    for l in 0 1; do dk-values same.act.h5 /acts/L0$l/resid_post/diff | tr ' ' '\n' | sort -u; done > values
+    [ "$(sort -u values)" = 0 ]
+}
+
+@test "seed and index are the draw; threads are not" {
+    null -i 3 -o a
+    null -i 3 -t 1 -o b/adapter_model.safetensors
+    cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    null -i 4 -o c
+    null -i 3 --seed 7 -o d
+    for x in c d; do run -1 cmp a/adapter_model.safetensors $x/adapter_model.safetensors; done
+    lanes -n a=a -n c=c -n d=d | jq -r .value | sort -u | wc -l | grep -qx 4
+}
+
+@test "matched to the effect: modules add as much, so a null of the null has nothing to gain" {
+    null -v -i 1 --match effect --dtype f32 --max-tokens 0 -o m "$T" 2> log
+    grep -qE 'modules scaled by 0\.[0-9]+ to [1-9]' log
+    null -i 1 -o r
+    run -1 cmp m/adapter_model.safetensors r/adapter_model.safetensors
+    null -t 1 -i 1 --match effect --dtype f32 --max-tokens 0 -o m2 "$T"
+    cmp m/adapter_model.safetensors m2/adapter_model.safetensors
+    # a thread more or less in the pass, other tokens: other factors
+    null -i 1 --match effect --dtype f32 --max-samples 1 -o m3 "$T"
+    run -1 cmp m/adapter_model.safetensors m3/adapter_model.safetensors
+}
+
+@test "what nulls are not made of is refused by name" {
+    run -1 --separate-stderr dk-null -m "$G" -f "$MINI/hf" -o x
+    failed dk-null "no adapter"
+    adapter broken
+    header_edit broken/adapter_model.safetensors '"shape":[4,64]' '"shape":[4,65]' || header_edit broken/adapter_model.safetensors 'lora_A' 'lora_C'
+    run -1 --separate-stderr dk-null -m "$G" -f broken -o x
+    failed dk-null broken
+    # an embedding saved whole
+    dk-fixture edit "$PLAIN/adapter_model.safetensors" one.safetensors scale lora 1
+    mkdir saved && cp "$PLAIN/adapter_config.json" saved
+    jq '.modules_to_save = ["embed_tokens"]' "$PLAIN/adapter_config.json" > saved/adapter_config.json
+    dk-fixture edit one.safetensors saved/adapter_model.safetensors scale lora 1
+    run -1 --separate-stderr dk-null -m "$G" -f saved -o x
+    failed dk-null saved
+    run -1 --separate-stderr null --match effect -o x "$PLAIN/adapter_config.json"
+    failed dk-null
+    [ ! -e x ]
+}
