@@ -1,9 +1,11 @@
-/* Documents from files: JSON lines with a text or a chat in each, or a plain
- * text that is one document.  Both may be compressed (instream.h).
+/* Documents from files: JSON lines with a text or a chat in each, parquet, whose
+ * rows become such lines (parquet.h), or a plain text that is one document.  All
+ * may be compressed (instream.h).
  *
  * A name that ends in .txt is plain text, in .jsonl, .json or .ndjson JSON lines,
- * before .gz or .zst; any other file, and standard input, is JSON lines if its
- * first character that is not blank is '{'. */
+ * before .gz or .zst; a .json file may also be one array of rows.  Any other file,
+ * and standard input, is parquet if it begins with "PAR1", JSON lines if its first
+ * character that is not blank is '{'. */
 #ifndef DK_IO_TEXTFILE_H
 #define DK_IO_TEXTFILE_H
 
@@ -31,7 +33,7 @@ typedef struct dk_message {
 /* Borrowed until the next call. */
 typedef struct dk_doc {
     dk_doc_kind kind;           /* TEXT, CHAT; of JSON lines ROW if that was asked for */
-    size_t line;                /* 1-based; 0 for a plain text */
+    size_t line;                /* 1-based, of a table the row; 0 for a plain text */
     dk_text text;
     size_t n_messages;
     const dk_message *message;

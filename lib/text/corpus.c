@@ -265,7 +265,7 @@ static int take(dk_corpus *c, const dk_textfile *f, const dk_doc *d, dk_err *err
 /* The bare name without the endings that say how it is stored. */
 static void add_name(dk_buf *names, const char *path)
 {
-    static const char *const ends[] = { ".gz", ".zst", ".jsonl", ".json", ".txt" };
+    static const char *const ends[] = { ".gz", ".zst", ".parquet", ".jsonl", ".json", ".txt" };
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     size_t n = strlen(base);
 
