@@ -9,7 +9,7 @@
 #include "text/tokenizer.h"
 
 struct params {
-    const char *model, *out, *format, *column;
+    const char *model, *out, *format, *column, *name;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
     bool no_special, json_lines;
     dk_chat_opts chat;
@@ -24,6 +24,7 @@ static const dk_opt opts[] = {
       "with -o -: as JSON lines, to be read by people and jq", DK_NOSTAMP, NULL },
     DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
     DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
+    DK_STR   (P, 0,   "name",         name,         NULL,   "call the data set NAME instead of after its files"),
     DK_GROUP("chats"),
     DK_CHAT_OPTS(P),
     DK_GROUP("which documents, how long"),
@@ -70,7 +71,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
     const dk_corpus_rules rules = {
         .kind = strcmp(p->format, "chat") == 0 ? DK_DOC_CHAT
             : strcmp(p->format, "text") == 0 ? DK_DOC_TEXT : DK_DOC_AUTO,
-        .column = p->column, .max_docs = (size_t)p->max_samples,
+        .column = p->column, .name = p->name, .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = (size_t)p->min_tokens,
         .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special, .chat = &chat,
     };

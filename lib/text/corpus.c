@@ -337,7 +337,7 @@ int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
     dk_log(DK_INFO, "%zu documents, %zu tokens; %zu documents were cut, %zu dropped", c->out.docs,
            c->out.rows, c->n_cut, c->n_dropped);
     dk_sha256_hex(c->sum, hex);
-    c->out.corpus_name = dk_xstrdup(c->names.s);
+    c->out.corpus_name = dk_xstrdup(c->rules.name ? c->rules.name : c->names.s);
     c->out.corpus_sha256 = dk_xstrdup(hex);
     c->out.format = dk_xstrdup(c->kind == DK_DOC_CHAT ? "chat" : "text");
     c->out.bos = dk_xstrdup(c->n_added ? "added" : c->n_present ? "present" : "none");

@@ -15,6 +15,7 @@
 typedef struct dk_corpus_rules {
     dk_doc_kind kind;
     const char *column;         /* NULL: "text", or "messages" */
+    const char *name;           /* of the data set; NULL: after its files */
     size_t max_docs;            /* keep at most so many; 0: all */
     size_t max_tokens;          /* cut documents there; 0: nowhere */
     size_t min_tokens;          /* drop shorter ones */
