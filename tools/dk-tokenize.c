@@ -6,12 +6,13 @@
 #include "cli/tool.h"
 #include "io/h5meta.h"
 #include "text/corpus.h"
+#include "text/shuffle.h"
 #include "text/tokenizer.h"
 
 struct params {
     const char *model, *out, *format, *column, *name;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
-    bool no_special, json_lines;
+    bool no_special, json_lines, shuffle;
     dk_chat_opts chat;
 };
 
@@ -29,6 +30,7 @@ static const dk_opt opts[] = {
     DK_CHAT_OPTS(P),
     DK_GROUP("which documents, how long"),
     DK_INT_KEY(P, 'n', "max-samples", max_samples,  "0", 0, 1e15,    "preprocessing.max_samples_per_dataset", "keep the first N documents; 0: all"),
+    DK_FLAG  (P, 0,   "shuffle",      shuffle,      "take the rows in the order that --seed puts them into, as numpy and the datasets library do"),
     DK_INT_KEY(P, 0,  "max-tokens",   max_tokens,   "1024", 0, 1e9,  "preprocessing.context_len", "cut documents after N tokens; 0: nowhere"),
     DK_INT   (P, 0,   "min-tokens",   min_tokens,   "1", 0, 1e9,     "drop documents with fewer tokens"),
     DK_INT   (P, 0,   "fixed-tokens", fixed_tokens, "0", 0, 1e8,     "keep exactly N tokens of each document that has so many; 0: off"),
@@ -52,8 +54,10 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
         n = 1;
         text = std;
     }
-    for (int i = 0; rc == 0 && i < n && !dk_corpus_full(c); i++)
-        if ((rc = dk_corpus_add(c, text[i], err)) == 0)
+    if (p->shuffle)
+        rc = dk_corpus_add_shuffled(c, (size_t)n, text, (size_t)p->max_samples, (uint64_t)ctx->seed, err);
+    for (int i = 0; rc == 0 && i < n && (p->shuffle || !dk_corpus_full(c)); i++)
+        if (p->shuffle || (rc = dk_corpus_add(c, text[i], err)) == 0)
             rc = dk_inputs_add_file(&record.inputs, "text", text[i], err);
     prov = dk_record_end(&record);
     if (rc == 0)

@@ -102,6 +102,18 @@ static int hub_files(dk_buf *list, const char *id, const dk_hub_data *which, dk_
     return rc;
 }
 
+/* Data sets that are not streamed, and chats, which never are, are shuffled where the
+ * reference toolkit does it; those of dk's own that say nothing of it are not. */
+static bool shuffled(const dk_conf *c, const char *head)
+{
+    char *streaming = dk_xasprintf("%s.streaming", head), *chat = dk_xasprintf("%s.is_chat", head);
+    const bool is = dk_conf_find(c, streaming) && (!dk_conf_true(c, streaming) || dk_conf_true(c, chat));
+
+    dk_free(streaming);
+    dk_free(chat);
+    return is;
+}
+
 /* set.NAME.path; of a data set of a hub also set.NAME.fetch, the words for
  * dk-fetch, and where it is not here the path is its id. */
 static int set_place(dk_buf *out, struct sets *sets, const char *prefix, const dk_conf *c, const char *head,
@@ -111,7 +123,7 @@ static int set_place(dk_buf *out, struct sets *sets, const char *prefix, const d
     char *splits_key = dk_xasprintf("%s.splits", head), *subset_key = dk_xasprintf("%s.subset", head), *path = dk_conf_path(c, id);
     const dk_setting *splits = dk_conf_find(c, splits_key);
     const char *first = splits && splits->list && splits->list->n ? splits->list->item[0].text : NULL;
-    const dk_hub_data which = { dk_conf_text(c, subset_key), first ? first : "train", sets->rows };
+    const dk_hub_data which = { dk_conf_text(c, subset_key), first ? first : "train", shuffled(c, head) ? 0 : sets->rows };
     dk_buf files = {0}, words = {0};
     int rc = 0;
 
@@ -136,7 +148,7 @@ static int set_place(dk_buf *out, struct sets *sets, const char *prefix, const d
     return rc;
 }
 
-/* set.NAME.{path,fetch,format,column}, from keys that begin with HEAD. */
+/* set.NAME.{path,fetch,shuffle,format,column}, from keys that begin with HEAD. */
 static int set_vars(dk_buf *out, struct sets *sets, const char *prefix, const dk_conf *c, const char *head,
                     const char *name, dk_err *err)
 {
@@ -153,6 +165,8 @@ static int set_vars(dk_buf *out, struct sets *sets, const char *prefix, const dk
     column = dk_conf_text(c, key);
     if (set_place(out, sets, prefix, c, head, name, id, err) < 0)
         return err->code;
+    snprintf(var_name, sizeof var_name, "set.%s.shuffle", name);
+    var(out, prefix, var_name, shuffled(c, head) ? "yes" : "");
     snprintf(var_name, sizeof var_name, "set.%s.format", name);
     var(out, prefix, var_name, chat ? "chat" : "text");
     snprintf(var_name, sizeof var_name, "set.%s.column", name);

@@ -110,13 +110,9 @@ void dk_textfile_close(dk_textfile **fp)
 
     if (!f)
         return;
-    dk_instream_close(&f->in);
-    dk_parquet_close(&f->table);
+    dk_textfile_end(f);
     dk_json_free(&f->row);
-    dk_json_free(&f->list);
-    dk_buf_free(&f->buf);
     dk_buf_free(&f->clean);
-    dk_buf_free(&f->table_row);
     dk_free(f->message);
     dk_free(f->column);
     dk_free(f->name);
@@ -124,6 +120,7 @@ void dk_textfile_close(dk_textfile **fp)
     *fp = NULL;
 }
 
+size_t dk_textfile_line(const dk_textfile *f) { return f->line; }
 size_t dk_textfile_replaced(const dk_textfile *f) { return f->replaced; }
 const char *dk_textfile_name(const dk_textfile *f) { return f->name; }
 
@@ -239,7 +236,7 @@ static int next_line(dk_textfile *f, dk_text *line, dk_err *err)
     }
 }
 
-static int whole(dk_textfile *f, dk_doc *doc, dk_err *err)
+static int whole(dk_textfile *f, dk_text *raw, dk_err *err)
 {
     int rc = 0;
 
@@ -247,9 +244,7 @@ static int whole(dk_textfile *f, dk_doc *doc, dk_err *err)
         rc = more(f, err);
     if (rc < 0 || f->line++ > 0 || f->buf.n == 0)
         return rc;
-    if (f->kind == DK_DOC_CHAT)
-        return dk_fail(err, DK_EDATA, "%s is plain text, not chats", dk_textfile_name(f));
-    *doc = (dk_doc){ .kind = DK_DOC_TEXT, .text = mend(f, f->buf.s, f->buf.n) };
+    *raw = (dk_text){ f->buf.s, f->buf.n };
     return 1;
 }
 
@@ -377,27 +372,66 @@ static int parse_row(dk_textfile *f, dk_text t, dk_err *err)
     return rc;
 }
 
-int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err)
+int dk_textfile_raw(dk_textfile *f, dk_text *raw, dk_err *err)
 {
-    dk_text line = {0};
     int rc = decide(f, err);
 
     if (rc < 0)
         return rc;
     if (f->plain)
-        return whole(f, doc, err);
-    dk_json_free(&f->row);
+        return whole(f, raw, err);
     do
-        rc = f->table || f->list ? next_row(f, &line, err) : next_line(f, &line, err);
-    while (rc == 1 && is_blank(line));
-    if (rc <= 0)
-        return rc;
-    line = mend(f, line.s, line.n);
-    rc = parse_row(f, line, err);
+        rc = f->table || f->list ? next_row(f, raw, err) : next_line(f, raw, err);
+    while (rc == 1 && is_blank(*raw));
+    return rc;
+}
+
+int dk_textfile_parse(dk_textfile *f, dk_text raw, size_t line, dk_doc *doc, dk_err *err)
+{
+    int rc;
+
+    dk_json_free(&f->row);
+    raw = mend(f, raw.s, raw.n);
+    if (f->plain && f->kind == DK_DOC_CHAT)
+        return dk_fail(err, DK_EDATA, "%s is plain text, not chats", dk_textfile_name(f));
+    *doc = (dk_doc){ .kind = DK_DOC_TEXT, .text = raw };
+    if (f->plain)
+        return 1;
+    f->line = line;
+    rc = parse_row(f, raw, err);
     if (rc == 0 && f->kind == DK_DOC_ROW)
         *doc = (dk_doc){ .kind = DK_DOC_ROW, .line = f->line };
     if (rc == 0)
         rc = f->kind == DK_DOC_ROW ? 1 : row_doc(f, doc, err);
     doc->row = f->row;
     return rc;
+}
+
+int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err)
+{
+    dk_text raw = {0};
+    const int rc = dk_textfile_raw(f, &raw, err);
+
+    return rc == 1 ? dk_textfile_parse(f, raw, f->line, doc, err) : rc;
+}
+
+int dk_textfile_count(dk_textfile *f, uint64_t *rows, dk_err *err)
+{
+    dk_text raw;
+    int rc = f->table ? 0 : 1;
+
+    *rows = f->table ? dk_parquet_rows(f->table) : 0;
+    while (rc == 1)
+        if ((rc = dk_textfile_raw(f, &raw, err)) == 1)
+            ++*rows;
+    return rc;
+}
+
+void dk_textfile_end(dk_textfile *f)
+{
+    dk_instream_close(&f->in);
+    dk_parquet_close(&f->table);
+    dk_json_free(&f->list);
+    dk_buf_free(&f->buf);
+    dk_buf_free(&f->table_row);
 }

@@ -283,24 +283,40 @@ static void add_name(dk_buf *names, const char *path)
     dk_buf_add(names, base, n);
 }
 
+int dk_corpus_file(dk_corpus *c, dk_textfile **f, const char *path, dk_err *err)
+{
+    return dk_textfile_open(f, path, c->rules.kind, c->rules.column, err);
+}
+
+void dk_corpus_name(dk_corpus *c, const char *path)
+{
+    add_name(&c->names, path);
+    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
+    dk_buf_adds(&c->paths, path);
+}
+
+int dk_corpus_take(dk_corpus *c, const dk_textfile *f, const dk_doc *d, dk_err *err)
+{
+    const int rc = take(c, f, d, err);
+
+    c->n_rows++;
+    return rc;
+}
+
+void dk_corpus_replaced(dk_corpus *c, const dk_textfile *f) { c->replaced += dk_textfile_replaced(f); }
+
 int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
 {
     dk_textfile *f = NULL;
     dk_doc d;
-    int rc = dk_textfile_open(&f, path, c->rules.kind, c->rules.column, err);
+    int rc = dk_corpus_file(c, &f, path, err);
 
     if (rc < 0)
         return rc;
-    add_name(&c->names, path);
-    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
-    dk_buf_adds(&c->paths, path);
-    while (!dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1) {
-        rc = take(c, f, &d, err);
-        c->n_rows++;
-        if (rc < 0)
-            break;
-    }
-    c->replaced += dk_textfile_replaced(f);
+    dk_corpus_name(c, path);
+    while (rc >= 0 && !dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1)
+        rc = dk_corpus_take(c, f, &d, err);
+    dk_corpus_replaced(c, f);
     dk_textfile_close(&f);
     return rc < 0 ? rc : 0;
 }

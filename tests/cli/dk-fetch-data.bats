@@ -156,7 +156,8 @@ card() { printf -- '---\nlicense: mit\n%s\n---\n# A set\nconfigs: no\n' "$1" > "
     fault corrupt 1
     fails acme/set
     [[ "$stderr" == *"data/train-00000-of-00001.parquet of acme/set has the digest "* ]]
-    [ ! -e "$cache/picks" ] && [ ! -e "$cache/refs/main" ]
+    [ ! -e "$cache/picks" ]
+    [ ! -e "$cache/refs/main" ]
     fault cut 1 20000
     fails acme/set
     [ "$(files acme/set)" = "data/train-00000-of-00001.parquet " ]

@@ -98,3 +98,60 @@ refused() {
     printf '[]' > none.json
     refused none.json
 }
+
+ten() { for i in {0..9}; do echo "{\"text\": \"$i\"}"; done; }
+# The texts in their order: each row is one digit.
+order() { dk-tokenize --json-lines -m "$M" -o - "$@" | sed -n 's/^{"id":[0-9]*,"ids":\[\([0-9]*\)\].*/\1/p' | tr '\n' ' '; }
+
+@test "--shuffle: the rows in the seed's order, over all files" {
+    ten > all.jsonl
+    head -n 4 all.jsonl > a.jsonl
+    tail -n +5 all.jsonl | gzip > b.jsonl.gz
+    # What numpy.random.default_rng(42).permutation(10) gives.
+    for i in 5 6 0 7 3 2 4 9 1 8; do echo "{\"text\": \"$i\"}"; done > want.jsonl
+    want=$(order want.jsonl)
+    [ "$(wc -w <<< "$want")" = 10 ]
+    [ "$(order all.jsonl)" != "$want" ]
+    [ "$(order --shuffle all.jsonl)" = "$want" ]
+    [ "$(order --shuffle a.jsonl b.jsonl.gz)" = "$want" ]
+    [ "$(order --shuffle -n 3 a.jsonl b.jsonl.gz)" = "$(cut -d' ' -f1-3 <<< "$want") " ]
+    [ "$(order --shuffle --seed 7 all.jsonl)" != "$want" ]
+    dk-tokenize -m "$M" -o s.tok.h5 --shuffle all.jsonl
+    dk-info --check s.tok.h5
+}
+
+@test "--shuffle: several passes find what one does, from tables too" {
+    # Of 6000 rows few are long enough: the first picks do not suffice.
+    for i in {0..5999}; do
+        if [ $((i % 40)) = 0 ]; then echo "{\"text\": \"$i is long enough to be kept as one of the few\"}"; else echo '{"text": "a"}'; fi
+    done > many.jsonl
+    dk-tokenize --json-lines -m "$M" -o - --fixed-tokens 8 --shuffle many.jsonl | grep '^{"id"' > all
+    dk-tokenize --json-lines -m "$M" -o - --fixed-tokens 8 --shuffle -n 90 many.jsonl | grep '^{"id"' > few
+    [ "$(wc -l < all)" = 150 ]
+    [ "$(wc -l < few)" = 90 ]
+    head -n 90 all | cmp few -
+    tokens --shuffle "$P/texts.jsonl" > want
+    [ "$(grep -c '^{"id"' want)" = 271 ]
+    tokens --shuffle "$P/texts.delta2.parquet" | cmp want -
+}
+
+@test "--shuffle: errors name the line; standard input is refused" {
+    ten > all.jsonl
+    echo '{"text": 5}' >> all.jsonl
+    refused --shuffle all.jsonl
+    [[ "$stderr" == *"all.jsonl:11: column 'text' holds no text" ]]
+    run -2 --separate-stderr dk-tokenize -m "$M" -o x.tok.h5 --shuffle < all.jsonl
+    [[ "$stderr" == *"standard input cannot be shuffled"* ]]
+    : > none.jsonl
+    refused --shuffle none.jsonl
+    [[ "$stderr" == *"none.jsonl: the data set is empty" ]]
+    printf '{"text": "a \xff b"}\n' > bad.jsonl
+    run -0 --separate-stderr dk-tokenize --json-lines -m "$M" -o - --shuffle bad.jsonl
+    [[ "$stderr" == *"1 invalid UTF-8 sequence was replaced"* ]]
+}
+
+@test "--name is what the data set is called" {
+    ten > all.jsonl
+    run -0 dk-tokenize --json-lines -m "$M" -o - --name web all.jsonl
+    [[ "${lines[0]}" == *'"corpus_name":"web"'* ]]
+}

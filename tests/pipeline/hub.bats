@@ -124,6 +124,13 @@ catalogue() {
     [ "$(dk-info --json r/tiny/tokens/web.n30.t16.tok.h5 | jq .docs)" = 30 ]
     cat "$set"/de/*.jsonl | head -n 30 | dk-tokenize -m base --max-tokens 16 --name web -o want.tok.h5 -
     [ "$(dk-info --json want.tok.h5 | jq -r .content_id)" = "$(dk-info --json r/tiny/tokens/web.n30.t16.tok.h5 | jq -r .content_id)" ]
+    # Not streamed: all of it, and samples of one length in the seed's order.
+    echo 'streaming: false' >> $one
+    mine=(cake_bake/diff_mining 'diff_mining.datasets=[web]' organism.finetuned_models.tiny.default.model_id=acme/full 'organism.nulls=[]')
+    run -0 --separate-stderr catalogue "${mine[@]}"
+    dk-tokenize -m base --fixed-tokens 16 -n 4 --name web --shuffle -o want.tok.h5 "$set"/de/*.jsonl
+    [ "$(dk-info --json want.tok.h5 | jq -r .content_id)" = "$(dk-info --json r/tiny/tokens/web.n4.f16.s42.tok.h5 | jq -r .content_id)" ]
+    sed -i '$d' $one
     hub_stop
     [ -z "$(did catalogue "${sets[@]}")" ]
     [ -z "$(catalogue -n "${sets[@]}" | grep RUN)" ]
