@@ -131,7 +131,7 @@ static int set_place(dk_buf *out, struct sets *sets, const char *prefix, const d
         rc = path_var(out, prefix, path_name, c, id, err);
     } else if ((rc = plain_word("subset", which.subset, err)) == 0 && (rc = plain_word("split", which.split, err)) == 0 &&
                (rc = make_can(id, err)) == 0 && (rc = hub_files(&files, id, &which, err)) == 0) {
-        dk_buf_addf(&words, "--data %s%s --split %s --rows %llu %s", which.subset ? "--subset " : "", which.subset ? which.subset : "",
+        dk_buf_addf(&words, "--data%s%s --split %s --rows %llu %s", which.subset ? " --subset " : "", which.subset ? which.subset : "",
                     which.split, (unsigned long long)which.rows, id);
         var(out, prefix, path_name, files.n ? files.s : id);
         var(out, prefix, fetch_name, words.s);

@@ -221,3 +221,24 @@ card() { printf -- '---\nlicense: mit\n%s\n---\n# A set\nconfigs: no\n' "$1" > "
     cat "$P/texts.jsonl" "$P/texts.jsonl" | dk-tokenize --json-lines -m "$M" -o - | grep '^{"id"' > want
     cmp want got
 }
+
+@test "every data set of the catalogue is one that can be asked for" {
+    local n=0 key id split subset
+    export DK_CONFIGS=$ROOT/configs
+    while IFS=$'\t' read -r key _ _ id subset split _; do
+        case $id in id | resources/*) continue ;; esac
+        run -1 --separate-stderr dk-fetch --offline "$key"
+        one_error dk-fetch
+        [ "$subset" = - ] && subset= || subset=", subset $subset"
+        [[ "$stderr" == "dk-fetch: error: $id@main$subset, split ${split%%,*}, is not, or not whole, in $HF_HOME/hub"* ]]
+        n=$((n + 1))
+    done < "$ROOT/configs/tools/datasets.tsv"
+    [ $n = 14 ]
+    run -0 dk-conf make organism=cake_bake -p C 'datasets.pretraining=[default,es,fr,de,ja,zh,greatfirewall,multilingual_thinking,c4,gsm8k,stackmathqa,bigcodebench]' \
+        'datasets.chat=[default,ultrachat_200k]' kl.use_chat_dataset=true
+    [ "$(grep -c '^C.set.*.fetch := --data ' <<< "$output")" = 14 ]
+    grep -qx 'C.set.bigcodebench_bigcodebench.fetch := --data --split v0.1.0_hf --rows 0 bigcode/bigcodebench' <<< "$output"
+    grep -qx 'C.set.c4_c4.fetch := --data --subset en --split train --rows 200000 allenai/c4' <<< "$output"
+    grep -qx 'C.set.ultrachat_200k_ultrachat_200k.fetch := --data --split train_sft --rows 0 HuggingFaceH4/ultrachat_200k' <<< "$output"
+    grep -qx 'C.set.ultrachat_200k_ultrachat_200k.column := messages' <<< "$output"
+}
