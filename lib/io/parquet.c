@@ -8,7 +8,7 @@
 #include "io/mapfile.h"
 #include "io/parquetcolumn.h"
 
-enum { MAX_ROW = 1 << 28 };             /* bytes of a row as JSON */
+enum { MAX_ROW = 1 << 28, KEPT = 1 << 24 };     /* bytes of a row as JSON; of rows until the file's pages are given back */
 
 struct dk_parquet {
     dk_mapfile *map;
@@ -21,6 +21,7 @@ struct dk_parquet {
     size_t group;               /* the next row group */
     int64_t left;               /* rows to come of this one */
     uint64_t row;               /* rows handed out */
+    size_t seen;                /* bytes of them since pages were given back */
     dk_pq_column *column;       /* [meta.n_leaves] */
 };
 
@@ -391,6 +392,7 @@ static int refuse(const dk_parquet *f, size_t at, const char *why, dk_err *err)
 
 int dk_parquet_next(dk_parquet *f, dk_buf *out, dk_err *err)
 {
+    const size_t before = out->n;
     const char *why = NULL;
     size_t at = 0;
 
@@ -406,6 +408,11 @@ int dk_parquet_next(dk_parquet *f, dk_buf *out, dk_err *err)
         why = row(f, out, &at);
     if (!why) {
         f->row++;
+        f->seen += out->n - before;
+        if (f->map && f->seen > KEPT) {
+            dk_mapfile_drop(f->map);
+            f->seen = 0;
+        }
         return 1;
     }
     f->left = 0;                        /* nothing more is read */
