@@ -104,6 +104,7 @@ SEEDS_tokenizer      = tests/golden/mini/hf/chat_template.jinja
 SEEDS_tokfile        = tests/data/tokenizers/*.json
 SEEDS_jinja          = tests/data/templates/*.jinja
 SEEDS_stream         = tests/fuzz/stream/*
+SEEDS_parquet        = tests/fuzz/parquet/*
 SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/archs/*/lora/*.json
 SEEDS_model_config   = tests/data/models/*.json tests/golden/archs/*/config.json tests/golden/mini/hf*/config.json
 

@@ -92,6 +92,8 @@ model_file = $(if $2,$(if $(args.$1),,$(eval $(call model_rule,$1,$2))))
 # Its path has the commit in it, so it is fetched before anything is planned; a
 # question fetches nothing.
 from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $(call quote,$1))
+# $(call data_from_hub,WORDS): the same of a data set, all its files.
+data_from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $1)
 
 # --- nulls ---------------------------------------------------------------------
 # NULLS=N: so many nulls are made of the adapter (rigid_01, ...) and run beside it.
@@ -106,6 +108,7 @@ rigid = $(foreach n,$(RIGID),$(call stage,null $1 $n,$(call rigid_file,$2,$n),dk
 define organism_vars
 $(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
 $$(foreach v,$$(C.hubs),$$(eval C.$$v := $$(call from_hub,$$(C.$$v))))
+$$(foreach v,$$(C.hubsets),$$(eval C.set.$$v.path := $$(call data_from_hub,$$(C.set.$$v.fetch))))
 R      := $(OUT)/$$(C.model)/$1$(if $(filter-out default,$(VARIANT)),.$(VARIANT))
 T      := $(OUT)/$$(C.model)/tokens
 $(if $(NULL),$$(eval C.nulls += $(call bare,$(NULL)))$$(eval C.null.$(call bare,$(NULL)) := $(NULL)))
@@ -123,9 +126,11 @@ CHAT     = $(filter-out null,$(C.model.chat_template))
 TEMPLATE = $(if $(CHAT),--template $(CHAT))
 
 # $(call tokens,SET,MAX,LENGTH-OPTION): the token file of a data set, which is
-# named after what shapes it, so that graphs and organisms share it.
-tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3).tok.h5
-tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
+# named after what shapes it, so that graphs and organisms share it.  Samples of one
+# length come from rows in the order of the seed, where the data set says so.
+shuffled    = $(and $(filter --fixed%,$3),$(C.set.$1.shuffle))
+tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3)$(if $(call shuffled,$1,$2,$3),.s$(C.seed)).tok.h5
+tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) $(if $(C.set.$1.fetch),--name $1) $(if $(call shuffled,$1,$2,$3),--shuffle --seed $(C.seed)) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
 # Those that run only when a goal names them, as in cake_bake/pca.

@@ -6,12 +6,13 @@
 #include "cli/tool.h"
 #include "io/h5meta.h"
 #include "text/corpus.h"
+#include "text/shuffle.h"
 #include "text/tokenizer.h"
 
 struct params {
-    const char *model, *out, *format, *column;
+    const char *model, *out, *format, *column, *name;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
-    bool no_special, json_lines;
+    bool no_special, json_lines, shuffle;
     dk_chat_opts chat;
 };
 
@@ -24,10 +25,12 @@ static const dk_opt opts[] = {
       "with -o -: as JSON lines, to be read by people and jq", DK_NOSTAMP, NULL },
     DK_CHOICE(P, 'f', "format",       format,       "auto", "auto|text|chat", "what a row is; auto: a chat if it has messages and no text"),
     DK_STR   (P, 0,   "column",       column,       NULL,   "name of the column with the text (--format chat: with the messages)"),
+    DK_STR   (P, 0,   "name",         name,         NULL,   "call the data set NAME instead of after its files"),
     DK_GROUP("chats"),
     DK_CHAT_OPTS(P),
     DK_GROUP("which documents, how long"),
     DK_INT_KEY(P, 'n', "max-samples", max_samples,  "0", 0, 1e15,    "preprocessing.max_samples_per_dataset", "keep the first N documents; 0: all"),
+    DK_FLAG  (P, 0,   "shuffle",      shuffle,      "take the rows in the order that --seed puts them into, as numpy and the datasets library do"),
     DK_INT_KEY(P, 0,  "max-tokens",   max_tokens,   "1024", 0, 1e9,  "preprocessing.context_len", "cut documents after N tokens; 0: nowhere"),
     DK_INT   (P, 0,   "min-tokens",   min_tokens,   "1", 0, 1e9,     "drop documents with fewer tokens"),
     DK_INT   (P, 0,   "fixed-tokens", fixed_tokens, "0", 0, 1e8,     "keep exactly N tokens of each document that has so many; 0: off"),
@@ -51,8 +54,10 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
         n = 1;
         text = std;
     }
-    for (int i = 0; rc == 0 && i < n && !dk_corpus_full(c); i++)
-        if ((rc = dk_corpus_add(c, text[i], err)) == 0)
+    if (p->shuffle)
+        rc = dk_corpus_add_shuffled(c, (size_t)n, text, (size_t)p->max_samples, (uint64_t)ctx->seed, err);
+    for (int i = 0; rc == 0 && i < n && (p->shuffle || !dk_corpus_full(c)); i++)
+        if (p->shuffle || (rc = dk_corpus_add(c, text[i], err)) == 0)
             rc = dk_inputs_add_file(&record.inputs, "text", text[i], err);
     prov = dk_record_end(&record);
     if (rc == 0)
@@ -70,7 +75,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
     const dk_corpus_rules rules = {
         .kind = strcmp(p->format, "chat") == 0 ? DK_DOC_CHAT
             : strcmp(p->format, "text") == 0 ? DK_DOC_TEXT : DK_DOC_AUTO,
-        .column = p->column, .max_docs = (size_t)p->max_samples,
+        .column = p->column, .name = p->name, .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = (size_t)p->min_tokens,
         .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special, .chat = &chat,
     };

@@ -3,12 +3,15 @@
 #include "cli/confmake.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/confplace.h"
 #include "cli/confsets.h"
+#include "io/hub.h"
+#include "io/hubdata.h"
 
 static void make_value(const char *s, dk_buf *out)
 {
@@ -68,8 +71,85 @@ static int model_var(dk_buf *out, dk_buf *hubs, const char *prefix, const char *
     return rc;
 }
 
-/* set.NAME.{path,format,column}, from keys that begin with HEAD. */
-static int set_vars(dk_buf *out, const char *prefix, const dk_conf *c, const char *head,
+/* ---- data sets --------------------------------------------------------- */
+
+struct sets {
+    dk_buf known, hubs;         /* described; only on a hub */
+    uint64_t rows;              /* of one that a hub has */
+};
+
+/* What goes through make into a shell. */
+static int plain_word(const char *what, const char *text, dk_err *err)
+{
+    return text && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._+")]
+               ? dk_fail(err, DK_EUSAGE, "'%s': a %s has letters, digits and -._+", text, what) : 0;
+}
+
+/* The files that are here, one after the other. */
+static int hub_files(dk_buf *list, const char *id, const dk_hub_data *which, dk_err *err)
+{
+    const dk_hub_options cache = { .offline = true };
+    dk_hublist paths = {0};
+    int rc = 0;
+
+    if (dk_hub_fetch_data(&paths, id, which, &cache, NULL) < 0)
+        return 0;
+    for (size_t i = 0; rc == 0 && i < paths.n; i++) {
+        rc = make_can(paths.v[i], err);
+        dk_buf_addf(list, "%s%s", i ? " " : "", paths.v[i]);
+    }
+    dk_hublist_free(&paths);
+    return rc;
+}
+
+/* Data sets that are not streamed, and chats, which never are, are shuffled where the
+ * reference toolkit does it; those of dk's own that say nothing of it are not. */
+static bool shuffled(const dk_conf *c, const char *head)
+{
+    char *streaming = dk_xasprintf("%s.streaming", head), *chat = dk_xasprintf("%s.is_chat", head);
+    const bool is = dk_conf_find(c, streaming) && (!dk_conf_true(c, streaming) || dk_conf_true(c, chat));
+
+    dk_free(streaming);
+    dk_free(chat);
+    return is;
+}
+
+/* set.NAME.path; of a data set of a hub also set.NAME.fetch, the words for
+ * dk-fetch, and where it is not here the path is its id. */
+static int set_place(dk_buf *out, struct sets *sets, const char *prefix, const dk_conf *c, const char *head,
+                     const char *name, const char *id, dk_err *err)
+{
+    char *path_name = dk_xasprintf("set.%s.path", name), *fetch_name = dk_xasprintf("set.%s.fetch", name);
+    char *splits_key = dk_xasprintf("%s.splits", head), *subset_key = dk_xasprintf("%s.subset", head), *path = dk_conf_path(c, id);
+    const dk_setting *splits = dk_conf_find(c, splits_key);
+    const char *first = splits && splits->list && splits->list->n ? splits->list->item[0].text : NULL;
+    const dk_hub_data which = { dk_conf_text(c, subset_key), first ? first : "train", shuffled(c, head) ? 0 : sets->rows };
+    dk_buf files = {0}, words = {0};
+    int rc = 0;
+
+    if (access(path, F_OK) == 0 || dk_conf_must_be_here(c, id) || !dk_hub_is_id(id)) {
+        rc = path_var(out, prefix, path_name, c, id, err);
+    } else if ((rc = plain_word("subset", which.subset, err)) == 0 && (rc = plain_word("split", which.split, err)) == 0 &&
+               (rc = make_can(id, err)) == 0 && (rc = hub_files(&files, id, &which, err)) == 0) {
+        dk_buf_addf(&words, "--data%s%s --split %s --rows %llu %s", which.subset ? " --subset " : "", which.subset ? which.subset : "",
+                    which.split, (unsigned long long)which.rows, id);
+        var(out, prefix, path_name, files.n ? files.s : id);
+        var(out, prefix, fetch_name, words.s);
+        if (files.n == 0)
+            dk_buf_addf(&sets->hubs, "%s%s", sets->hubs.n ? " " : "", name);
+    }
+    dk_buf_free(&files);
+    dk_buf_free(&words);
+    dk_free(path_name);
+    dk_free(fetch_name);
+    dk_free(splits_key);
+    dk_free(subset_key);
+    dk_free(path);
+    return rc;
+}
+
+/* set.NAME.{path,fetch,shuffle,format,column}, from keys that begin with HEAD. */
+static int set_vars(dk_buf *out, struct sets *sets, const char *prefix, const dk_conf *c, const char *head,
                     const char *name, dk_err *err)
 {
     char key[256], var_name[256];
@@ -83,17 +163,16 @@ static int set_vars(dk_buf *out, const char *prefix, const dk_conf *c, const cha
     chat = dk_conf_true(c, key);
     snprintf(key, sizeof key, "%s.%s", head, chat ? "messages_column" : "text_column");
     column = dk_conf_text(c, key);
-    snprintf(var_name, sizeof var_name, "set.%s.path", name);
-    if (path_var(out, prefix, var_name, c, id, err) < 0)
+    if (set_place(out, sets, prefix, c, head, name, id, err) < 0)
         return err->code;
+    snprintf(var_name, sizeof var_name, "set.%s.shuffle", name);
+    var(out, prefix, var_name, shuffled(c, head) ? "yes" : "");
     snprintf(var_name, sizeof var_name, "set.%s.format", name);
     var(out, prefix, var_name, chat ? "chat" : "text");
     snprintf(var_name, sizeof var_name, "set.%s.column", name);
     var(out, prefix, var_name, column ? column : chat ? "messages" : "text");
     return 0;
 }
-
-struct sets { dk_buf known; };
 
 /* Appends the names listed at KEY to *list and describes each new one. */
 static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_conf_places *at,
@@ -120,7 +199,7 @@ static int named_sets(dk_buf *out, dk_buf *list, struct sets *sets, const dk_con
             if ((rc = dk_conf_load_one(&d, at, "dataset", name, err)) < 0)
                 dk_err_prefix(err, "%s", key);
             else
-                rc = set_vars(out, prefix, d, "dataset", name, err);
+                rc = set_vars(out, sets, prefix, d, "dataset", name, err);
         }
         if (rc == 0)
             dk_buf_addf(list, "%s%s", list->n ? " " : "", name);
@@ -150,8 +229,13 @@ static int family_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at,
 
     if (use(c, method, "training") && dk_conf_find(c, "organism.dataset.id")) {
         const char *own = dk_conf_text(c, "organism.name");
+        char *mark = dk_xasprintf(" %s ", own);
 
-        rc = set_vars(out, prefix, c, "organism.dataset", own, err);
+        if (!sets->known.s || !strstr(sets->known.s, mark)) {
+            dk_buf_adds(&sets->known, mark);
+            rc = set_vars(out, sets, prefix, c, "organism.dataset", own, err);
+        }
+        dk_free(mark);
         dk_buf_adds(&list, own);
     }
     if (rc == 0 && use(c, method, "pretraining"))
@@ -318,8 +402,10 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
     struct sets sets = {0};
     dk_buf out = {0}, hubs = {0};
     const char *probes = dk_conf_text(c, "organism.probes"), *unbuilt = dk_conf_unbuilt(c);
+    const char *rows = dk_conf_text(c, "datasets.rows");
     int rc;
 
+    sets.rows = rows ? strtoull(rows, NULL, 10) : 0;
     if (unbuilt)
         return dk_fail(err, DK_EUSAGE, "method '%s' is not built yet", unbuilt);
     for (size_t i = 0; i < dk_conf_size(c); i++)
@@ -339,6 +425,7 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = analysis_sets(&out, &sets, at, prefix, c, err);
     if (rc == 0 && dk_conf_find(c, "pca.name"))
         rc = pca_sets(&out, &sets, at, prefix, c, err);
+    var(&out, prefix, "hubsets", sets.hubs.s);
     if (rc == 0 && probes)
         rc = path_var(&out, prefix, "probes", c, probes, err);
     else
@@ -348,5 +435,6 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
     dk_buf_free(&out);
     dk_buf_free(&hubs);
     dk_buf_free(&sets.known);
+    dk_buf_free(&sets.hubs);
     return rc;
 }

@@ -18,7 +18,7 @@ enum { MAX_DEPTH = 8 };
 
 struct dk_hubcache {
     char *root;         /* the folder of all repositories */
-    char *folder;       /* "models--owner--name" */
+    char *folder;       /* "models--owner--name", "datasets--..." */
 };
 
 static const char *setting(const char *name)
@@ -49,7 +49,7 @@ char *dk_hubcache_home(void)
     return home ? dk_xasprintf("%s/.cache/huggingface", home) : NULL;
 }
 
-int dk_hubcache_open(dk_hubcache **out, const char *repo, dk_err *err)
+int dk_hubcache_open(dk_hubcache **out, const char *repo, bool data, dk_err *err)
 {
     const char *cache = setting("HF_HUB_CACHE"), *slash = strchr(repo, '/');
     char *home = cache ? NULL : dk_hubcache_home();
@@ -57,10 +57,10 @@ int dk_hubcache_open(dk_hubcache **out, const char *repo, dk_err *err)
     *out = NULL;
     if (!cache && !home)
         return dk_fail(err, DK_EUSAGE, "neither HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME nor HOME says "
-                       "where the models of the hub are kept");
+                       "where what comes from the hub is kept");
     *out = dk_xcalloc(1, sizeof **out);
     (*out)->root = cache ? expanded(cache) : dk_xasprintf("%s/hub", home);
-    (*out)->folder = dk_xasprintf("models--%.*s--%s", (int)(slash - repo), repo, slash + 1);
+    (*out)->folder = dk_xasprintf("%s--%.*s--%s", data ? "datasets" : "models", (int)(slash - repo), repo, slash + 1);
     dk_free(home);
     return 0;
 }
@@ -121,6 +121,11 @@ int dk_hubcache_set_ref(dk_hubcache *c, const char *revision, const char *commit
 char *dk_hubcache_snapshot(const dk_hubcache *c, const char *commit, const char *inside)
 {
     return dk_xasprintf("%s/%s/snapshots/%s%s%s", c->root, c->folder, commit, *inside ? "/" : "", inside);
+}
+
+char *dk_hubcache_picks(const dk_hubcache *c, const char *commit, const char *name)
+{
+    return dk_xasprintf("%s/%s/picks/%s/%s", c->root, c->folder, commit, name);
 }
 
 char *dk_hubcache_blob(const dk_hubcache *c, const char *etag)

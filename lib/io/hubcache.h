@@ -1,8 +1,9 @@
 /* The HuggingFace cache on disk, in the layout that its other users know:
  *
- *     models--OWNER--NAME/blobs/ETAG              each content once
+ *     models--OWNER--NAME/blobs/ETAG              each content once; datasets--...: of data sets
  *     models--OWNER--NAME/refs/REVISION           the commit that a revision was
  *     models--OWNER--NAME/snapshots/COMMIT/FILE   a relative link to its blob
+ *     datasets--OWNER--NAME/picks/COMMIT/NAME     the files of a split, one a line (ours alone)
  *     .locks/models--OWNER--NAME/ETAG.lock        held while a blob is written
  *
  * It lies in HF_HUB_CACHE, else HF_HOME/hub, else huggingface/hub in the
@@ -17,8 +18,8 @@
 
 typedef struct dk_hubcache dk_hubcache;
 
-/* repo: "owner/name", checked by the caller, as are all names below. */
-int dk_hubcache_open(dk_hubcache **out, const char *repo, dk_err *err);
+/* repo: "owner/name", of a model or a data set; checked by the caller, as are all names below. */
+int dk_hubcache_open(dk_hubcache **out, const char *repo, bool data, dk_err *err);
 void dk_hubcache_close(dk_hubcache **c);
 const char *dk_hubcache_root(const dk_hubcache *c);
 
@@ -33,6 +34,7 @@ int dk_hubcache_set_ref(dk_hubcache *c, const char *revision, const char *commit
 
 /* The caller frees what these return. */
 char *dk_hubcache_snapshot(const dk_hubcache *c, const char *commit, const char *inside);
+char *dk_hubcache_picks(const dk_hubcache *c, const char *commit, const char *name);
 char *dk_hubcache_blob(const dk_hubcache *c, const char *etag);
 
 /* Paths of the files of a snapshot whose content is there. */

@@ -13,9 +13,11 @@
 #include "base/log.h"
 
 static const int64_t MAX_SMALL = 512 << 20;             /* bytes of a file that holds no weights */
-static const int64_t MAX_WEIGHTS = (int64_t)1 << 40;    /* of one that does */
+static const int64_t MAX_WEIGHTS = (int64_t)1 << 40;    /* of one that does, or rows */
 
 /* ---- what the hub answers ---------------------------------------------- */
+
+static const char *what(const dk_hubside *h) { return h->data ? "data set" : "model"; }
 
 static int closed(const dk_hubside *h, const char *code, dk_err *err)
 {
@@ -26,8 +28,8 @@ static int closed(const dk_hubside *h, const char *code, dk_err *err)
     if (h->token)
         return dk_fail(err, DK_EIO, "the hub does not show %s to the account of this HF_TOKEN: is the name "
                        "right, and the token still valid?", h->repo);
-    return dk_fail(err, DK_EIO, "there is no local path %s, and the hub does not show such a model without a "
-                   "token: another name, or private (then set HF_TOKEN)", h->repo);
+    return dk_fail(err, DK_EIO, "there is no local path %s, and the hub does not show such a %s without a "
+                   "token: another name, or private (then set HF_TOKEN)", h->repo, what(h));
 }
 
 int dk_hubside_refused(const dk_hubside *h, const char *file, dk_err *err)
@@ -44,7 +46,7 @@ int dk_hubside_refused(const dk_hubside *h, const char *file, dk_err *err)
     if (status == 404 && file)
         return dk_fail(err, DK_EIO, "the hub lists %s of %s but does not have it", file, h->repo);
     if (status == 404)
-        return dk_fail(err, DK_EIO, "there is neither a local path nor a model on the hub called %s", h->repo);
+        return dk_fail(err, DK_EIO, "there is neither a local path nor a %s on the hub called %s", what(h), h->repo);
     if (status == 429)
         return dk_fail(err, DK_EIO, "the hub has had too many requests (429): try again later%s",
                        h->token ? "" : "; with HF_TOKEN it allows more");
@@ -95,7 +97,7 @@ typedef struct blob {
 /* Asks what the file is, and refuses what cannot be true. */
 static int look_up(dk_hubside *h, blob *b, dk_err *err)
 {
-    const int64_t max = dk_hub_is_weights(b->file) ? MAX_WEIGHTS : MAX_SMALL;
+    const int64_t max = h->data || dk_hub_is_weights(b->file) ? MAX_WEIGHTS : MAX_SMALL;
     char commit[64];
     int rc = dk_http_head(h->http, b->url, h->token, &h->answer, err);
 
@@ -247,7 +249,7 @@ int dk_hubside_fetch(dk_hubside *h, const char *file, dk_err *err)
 
     if (dk_hubcache_has(h->cache, h->commit, file))
         return 0;
-    dk_buf_addf(&url, "%s/%s/resolve/%s/", h->endpoint, h->repo, h->commit);
+    dk_buf_addf(&url, "%s/%s%s/resolve/%s/", h->endpoint, h->data ? "datasets/" : "", h->repo, h->commit);
     dk_http_escape(&url, file, true);
     b.url = url.s;
     rc = fetch_blob(h, &b, err);

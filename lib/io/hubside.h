@@ -9,6 +9,7 @@
 #include "io/hubcache.h"
 
 typedef struct dk_hubside {
+    bool data;                  /* a data set, no model */
     char *repo, *revision;
     char *endpoint, *token;     /* the hub's address without a slash at its end; NULL for none */
     char commit[41];            /* that the revision is */

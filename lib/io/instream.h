@@ -1,6 +1,5 @@
 /* Reading files that may be compressed: gzip and zstd are told by their first
- * bytes, not by the name, so that standard input works too.  zlib.h has its
- * home in instream.c. */
+ * bytes, not by the name, so that standard input works too. */
 #ifndef DK_IO_INSTREAM_H
 #define DK_IO_INSTREAM_H
 

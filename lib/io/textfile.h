@@ -1,9 +1,11 @@
-/* Documents from files: JSON lines with a text or a chat in each, or a plain
- * text that is one document.  Both may be compressed (instream.h).
+/* Documents from files: JSON lines with a text or a chat in each, parquet, whose
+ * rows become such lines (parquet.h), or a plain text that is one document.  All
+ * may be compressed (instream.h).
  *
  * A name that ends in .txt is plain text, in .jsonl, .json or .ndjson JSON lines,
- * before .gz or .zst; any other file, and standard input, is JSON lines if its
- * first character that is not blank is '{'. */
+ * before .gz or .zst; a .json file may also be one array of rows.  Any other file,
+ * and standard input, is parquet if it begins with "PAR1", JSON lines if its first
+ * character that is not blank is '{'. */
 #ifndef DK_IO_TEXTFILE_H
 #define DK_IO_TEXTFILE_H
 
@@ -31,7 +33,7 @@ typedef struct dk_message {
 /* Borrowed until the next call. */
 typedef struct dk_doc {
     dk_doc_kind kind;           /* TEXT, CHAT; of JSON lines ROW if that was asked for */
-    size_t line;                /* 1-based; 0 for a plain text */
+    size_t line;                /* 1-based, of a table the row; 0 for a plain text */
     dk_text text;
     size_t n_messages;
     const dk_message *message;
@@ -48,6 +50,18 @@ void dk_textfile_close(dk_textfile **f);
 /* 1: *doc is filled; 0: end; < 0: error, which names file and line.  Empty
  * lines are passed over. */
 int dk_textfile_next(dk_textfile *f, dk_doc *doc, dk_err *err);
+
+/* The same in two steps, for those who look at few of the rows: the next row as it
+ * stands there, and what such a row comes to.  raw is borrowed until the next call
+ * of either; the line of a row is that after dk_textfile_raw. */
+int dk_textfile_raw(dk_textfile *f, dk_text *raw, dk_err *err);
+size_t dk_textfile_line(const dk_textfile *f);
+int dk_textfile_parse(dk_textfile *f, dk_text raw, size_t line, dk_doc *doc, dk_err *err);
+/* The rows to come, by reading to the end where nothing else tells. */
+int dk_textfile_count(dk_textfile *f, uint64_t *rows, dk_err *err);
+/* Gives back all but what dk_textfile_parse needs: nothing more is read. */
+void dk_textfile_end(dk_textfile *f);
+
 /* Invalid UTF-8 sequences replaced so far, and the name for messages. */
 size_t dk_textfile_replaced(const dk_textfile *f);
 const char *dk_textfile_name(const dk_textfile *f);

@@ -265,7 +265,7 @@ static int take(dk_corpus *c, const dk_textfile *f, const dk_doc *d, dk_err *err
 /* The bare name without the endings that say how it is stored. */
 static void add_name(dk_buf *names, const char *path)
 {
-    static const char *const ends[] = { ".gz", ".zst", ".jsonl", ".json", ".txt" };
+    static const char *const ends[] = { ".gz", ".zst", ".parquet", ".jsonl", ".json", ".txt" };
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     size_t n = strlen(base);
 
@@ -283,24 +283,40 @@ static void add_name(dk_buf *names, const char *path)
     dk_buf_add(names, base, n);
 }
 
+int dk_corpus_file(dk_corpus *c, dk_textfile **f, const char *path, dk_err *err)
+{
+    return dk_textfile_open(f, path, c->rules.kind, c->rules.column, err);
+}
+
+void dk_corpus_name(dk_corpus *c, const char *path)
+{
+    add_name(&c->names, path);
+    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
+    dk_buf_adds(&c->paths, path);
+}
+
+int dk_corpus_take(dk_corpus *c, const dk_textfile *f, const dk_doc *d, dk_err *err)
+{
+    const int rc = take(c, f, d, err);
+
+    c->n_rows++;
+    return rc;
+}
+
+void dk_corpus_replaced(dk_corpus *c, const dk_textfile *f) { c->replaced += dk_textfile_replaced(f); }
+
 int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err)
 {
     dk_textfile *f = NULL;
     dk_doc d;
-    int rc = dk_textfile_open(&f, path, c->rules.kind, c->rules.column, err);
+    int rc = dk_corpus_file(c, &f, path, err);
 
     if (rc < 0)
         return rc;
-    add_name(&c->names, path);
-    dk_buf_adds(&c->paths, c->paths.n ? ", " : "");
-    dk_buf_adds(&c->paths, path);
-    while (!dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1) {
-        rc = take(c, f, &d, err);
-        c->n_rows++;
-        if (rc < 0)
-            break;
-    }
-    c->replaced += dk_textfile_replaced(f);
+    dk_corpus_name(c, path);
+    while (rc >= 0 && !dk_corpus_full(c) && (rc = dk_textfile_next(f, &d, err)) == 1)
+        rc = dk_corpus_take(c, f, &d, err);
+    dk_corpus_replaced(c, f);
     dk_textfile_close(&f);
     return rc < 0 ? rc : 0;
 }
@@ -337,7 +353,7 @@ int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
     dk_log(DK_INFO, "%zu documents, %zu tokens; %zu documents were cut, %zu dropped", c->out.docs,
            c->out.rows, c->n_cut, c->n_dropped);
     dk_sha256_hex(c->sum, hex);
-    c->out.corpus_name = dk_xstrdup(c->names.s);
+    c->out.corpus_name = dk_xstrdup(c->rules.name ? c->rules.name : c->names.s);
     c->out.corpus_sha256 = dk_xstrdup(hex);
     c->out.format = dk_xstrdup(c->kind == DK_DOC_CHAT ? "chat" : "text");
     c->out.bos = dk_xstrdup(c->n_added ? "added" : c->n_present ? "present" : "none");

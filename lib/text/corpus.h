@@ -15,6 +15,7 @@
 typedef struct dk_corpus_rules {
     dk_doc_kind kind;
     const char *column;         /* NULL: "text", or "messages" */
+    const char *name;           /* of the data set; NULL: after its files */
     size_t max_docs;            /* keep at most so many; 0: all */
     size_t max_tokens;          /* cut documents there; 0: nowhere */
     size_t min_tokens;          /* drop shorter ones */
@@ -36,6 +37,12 @@ void dk_corpus_close(dk_corpus **c);
 
 /* Reads one file to its end, or until max_docs are kept; "-": standard input. */
 int dk_corpus_add(dk_corpus *c, const char *path, dk_err *err);
+/* The same in steps, for another order of rows (text/shuffle.h): open a file, name
+ * it, hand over its documents, count what was mended. */
+int dk_corpus_file(dk_corpus *c, dk_textfile **f, const char *path, dk_err *err);
+void dk_corpus_name(dk_corpus *c, const char *path);
+int dk_corpus_take(dk_corpus *c, const dk_textfile *f, const dk_doc *d, dk_err *err);
+void dk_corpus_replaced(dk_corpus *c, const dk_textfile *f);
 bool dk_corpus_full(const dk_corpus *c);
 
 /* Completes and hands out what was collected (borrowed until close) and warns

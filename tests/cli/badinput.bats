@@ -133,6 +133,19 @@ kl() { echo dk-kl -m "${1:-$F/base}" -f "${2:-$F/lora}" -o out.score.h5 --table 
     refuse b $(kl b)
 }
 
+# --- texts ----------------------------------------------------------------------------
+# bats test_tags=san
+@test "parquet: cut, odd, flipped bits of pages with checksums and of the footer" {
+    cp "$ROOT/tests/golden/parquet/texts.zstd.parquet" t.parquet
+    tokenize="dk-tokenize -m $F/base -o out.tok.h5 t.parquet"
+    cuts t.parquet $tokenize
+    odd t.parquet $tokenize
+    flips 6 t.parquet 200 3000 $tokenize
+    [ "$found" = 6 ]
+    flips 12 t.parquet $(($(size t.parquet) - 2500)) 0 $tokenize
+    [ "$found" -ge 1 ]
+}
+
 # --- the tokenizer --------------------------------------------------------------------
 @test "tokenizer.json: cut, odd, flipped, of another kind" {
     cp "$F/base/tokenizer.json" tokenizer.json

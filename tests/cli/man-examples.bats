@@ -47,7 +47,7 @@ scale() { case $1 in null* | other*) echo 0.3 ;; *) echo 1 ;; esac; }
 # A hub that has the miniature under the names of the pages; the catalogue's own model is a
 # folder here, and the one that the adapters name is in the catalogue.
 hub() {
-    local commit repo
+    local commit repo i
     commit=$(printf %040d 1)
     mkdir hf
     for repo in OWNER/NAME owner/base owner/finetune; do
@@ -56,7 +56,14 @@ hub() {
         echo "$commit" > "srv/repos/$repo/refs/v2"
         cp Base/* "srv/repos/$repo/$commit"
     done
+    repo=srv/repos/datasets/OWNER/NAME
+    mkdir -p $repo/refs $repo/$commit/en $repo/$commit/es
+    echo "$commit" > $repo/refs/main
+    cp web.jsonl $repo/$commit/en/train.jsonl
+    cp web.jsonl $repo/$commit/es/train.jsonl
+    for i in 0 1; do cp "$ROOT/tests/golden/parquet/texts.default.parquet" train-0000$i-of-00002.parquet; done
     cp -r "$ROOT/configs" .
+    sed -i 's,^id: .*,id: OWNER/NAME,' configs/dataset/CulturaX_es.yaml
     sed -i "/^source:/,\$d; s|^model_id: .*|model_id: $PWD/Base|" configs/model/SmolLM2-135M.yaml
     printf 'name: mini\nmodel_id: mini\n' > configs/model/mini.yaml
 }

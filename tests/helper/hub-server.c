@@ -1,9 +1,10 @@
 /* A model hub on 127.0.0.1 that can be told to misbehave, for tests.
  *
- *   hub-server DIR      serves DIR/repos/OWNER/NAME/COMMIT/FILES until killed
+ *   hub-server DIR      serves DIR/repos/OWNER/NAME/COMMIT/FILES until killed, and
+ *                       data sets from DIR/repos/datasets/OWNER/NAME/...
  *
  * Two ports, which it writes to DIR/ports: the hub, and the store ("cdn") that
- * the hub sends its clients to for *.safetensors and *.gguf.  The commit of a
+ * the hub sends its clients to for *.safetensors, *.gguf and *.parquet.  The commit of a
  * revision stands in DIR/repos/OWNER/NAME/refs/REVISION.  DIR/log has one line
  * a request: which port, method, path, credentials, range.
  *
@@ -22,7 +23,9 @@
  *   norange             the store knows no ranges
  *   badrange            the store sends another range than was asked for
  *   loop                the hub sends its client in circles
- *   away                the hub sends its client to VALUE instead of the store */
+ *   away                the hub sends its client to VALUE instead of the store
+ *   page                a page of a data set's listing has VALUE entries
+ *   endless             a listing's last page says that it goes on */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -208,7 +211,8 @@ static bool in_store(const char *path)
 {
     const char *dot = strrchr(path, '.');
 
-    return dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".gguf") == 0 || strcmp(dot, ".bin") == 0);
+    return dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".gguf") == 0 || strcmp(dot, ".bin") == 0 ||
+                   strcmp(dot, ".parquet") == 0);
 }
 
 static void list_folder(dk_buf *out, const char *dir, const char *prefix)
@@ -259,17 +263,99 @@ static enum MHD_Result send_listing(conn *c, const char *repo, const char *commi
     return rc;
 }
 
-/* /api/models/OWNER/NAME/revision/REVISION */
-static enum MHD_Result on_api(conn *c, const char *url)
+/* All below a folder, files and folders, as the entries of a tree; n counts them. */
+static void list_tree(dk_buf *out, const char *dir, const char *prefix, long *n, long from, long to)
 {
-    const char *rev = strstr(url, "/revision/");
+    struct dirent **e = NULL;
+    const int found = scandir(dir, &e, NULL, alphasort);
+    struct stat st;
+
+    for (int i = 0; i < found; i++) {
+        char *path = dk_xasprintf("%s/%s", dir, e[i]->d_name), *name = dk_xasprintf("%s%s", prefix, e[i]->d_name);
+
+        if (e[i]->d_name[0] != '.' && stat(path, &st) == 0) {
+            if (*n >= from && *n < to)
+                dk_buf_addf(out, "%s{\"type\":\"%s\",\"oid\":\"0\",\"size\":%lld,\"path\":\"%s\"}", *n > from ? "," : "",
+                            S_ISDIR(st.st_mode) ? "directory" : "file", (long long)st.st_size, name);
+            (*n)++;
+            if (S_ISDIR(st.st_mode)) {
+                char *deeper = dk_xasprintf("%s/", name);
+
+                list_tree(out, path, deeper, n, from, to);
+                dk_free(deeper);
+            }
+        }
+        dk_free(path);
+        dk_free(name);
+        free(e[i]);
+    }
+    free(e);
+}
+
+/* DIR/listing, where it exists, stands for the tree too. */
+static enum MHD_Result send_tree(conn *c, const char *repo, const char *commit)
+{
+    const char *cursor = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "cursor");
+    char *dir = dk_xasprintf("%s/repos/%s/%s", root, repo, commit), *lie = dk_xasprintf("%s/listing", root), value[64];
+    const long from = cursor ? strtol(cursor, NULL, 10) : 0, size = fault_number("page"), to = from + (size > 0 ? size : 1000);
+    const bool endless = fault("endless", value);
+    enum MHD_Result rc;
+    dk_buf out = {0};
+    long n = 0;
+
+    if (access(dir, F_OK) != 0)
+        rc = failure(c, 404, "RevisionNotFound");
+    else if (access(lie, R_OK) == 0)
+        rc = send_file(c, lie, "\"x\"", false);
+    else {
+        response *r;
+
+        dk_buf_addc(&out, '[');
+        list_tree(&out, dir, "", &n, from, to);
+        dk_buf_addc(&out, ']');
+        r = text(out.s);
+        if (n > to || endless) {
+            char *link = dk_xasprintf("<http://elsewhere.invalid/api/%s/tree/%s?recursive=true&cursor=%ld>; rel=\"next\"", repo,
+                                      commit, to);
+
+            MHD_add_response_header(r, "Link", link);
+            dk_free(link);
+        }
+        rc = finish(c, 200, r);
+    }
+    dk_buf_free(&out);
+    dk_free(dir);
+    dk_free(lie);
+    return rc;
+}
+
+static enum MHD_Result send_commit(conn *c, const char *commit)
+{
+    char *s = dk_xasprintf("{\"id\":\"x\",\"sha\":\"%s\"}", commit);
+    const enum MHD_Result rc = finish(c, 200, text(s));
+
+    dk_free(s);
+    return rc;
+}
+
+/* OWNER/NAME/revision/REVISION, OWNER/NAME/tree/COMMIT behind /api/models/ or
+ * /api/datasets/; head: what stands before OWNER in the folder. */
+static enum MHD_Result on_api(conn *c, const char *url, const char *head)
+{
+    const char *rev = strstr(url, "/revision/"), *tree = strstr(url, "/tree/");
     char *repo, *path, commit[64] = "";
     enum MHD_Result rc;
     FILE *f;
 
+    if (tree) {
+        repo = dk_xasprintf("%s%.*s", head, (int)(tree - url), url);
+        rc = send_tree(c, repo, tree + strlen("/tree/"));
+        dk_free(repo);
+        return rc;
+    }
     if (!rev)
         return failure(c, 404, "");
-    repo = dk_xstrndup(url, (size_t)(rev - url));
+    repo = dk_xasprintf("%s%.*s", head, (int)(rev - url), url);
     rev += strlen("/revision/");
     path = dk_xasprintf("%s/repos/%s", root, repo);
     if (strcmp(repo, "old/name") == 0)
@@ -285,7 +371,8 @@ static enum MHD_Result on_api(conn *c, const char *url)
             fclose(f);
         } else if (strlen(rev) == 40 && access(folder, F_OK) == 0)
             memcpy(commit, rev, 41);
-        rc = commit[0] ? send_listing(c, repo, commit) : failure(c, 404, "RevisionNotFound");
+        rc = !commit[0] ? failure(c, 404, "RevisionNotFound")
+                        : *head ? send_commit(c, commit) : send_listing(c, repo, commit);
         dk_free(ref);
         dk_free(folder);
     }
@@ -395,7 +482,7 @@ static void note(conn *c, int which, const char *method, const char *url)
 static enum MHD_Result on_request(void *arg, conn *c, const char *url, const char *method,
                                   const char *version, const char *body, size_t *n, void **state)
 {
-    static const char api[] = "/api/models/";
+    static const char models[] = "/api/models/", sets[] = "/api/datasets/";
     const int which = (int)(size_t)arg;
     long status;
 
@@ -405,8 +492,11 @@ static enum MHD_Result on_request(void *arg, conn *c, const char *url, const cha
         return failure(c, (unsigned)status, "");
     if (which)
         return on_store(c, url);
-    return strncmp(url, api, sizeof api - 1) == 0 ? on_api(c, url + sizeof api - 1)
-                                                  : on_resolve(c, method, url);
+    if (strncmp(url, models, sizeof models - 1) == 0)
+        return on_api(c, url + sizeof models - 1, "");
+    if (strncmp(url, sets, sizeof sets - 1) == 0)
+        return on_api(c, url + sizeof sets - 1, "datasets/");
+    return on_resolve(c, method, url);
 }
 
 static int start(int which)

@@ -104,3 +104,34 @@ catalogue() {
     run -2 --separate-stderr catalogue cake_bake/kl VARIANT=gone organism.finetuned_models.tiny.gone.model_id=./gone
     [[ "$stderr" == *"there is no local path './gone'"* ]]
 }
+
+@test "catalogue: a data set of the hub is fetched first, its files are one set, and offline it is named" {
+    local set=srv/repos/datasets/acme/texts/$A one="configs/dataset/web.yaml"
+    repo datasets/acme/texts main "$A"
+    mkdir -p "$set/de"
+    for i in 0 1; do
+        grep -n . "$ROOT/data/text/general-a.jsonl" | awk -F: -v i=$i 'NR % 2 == i' | cut -d: -f2- | head -n 20 > "$set/de/train-0000$i-of-00002.jsonl"
+    done
+    printf -- '---\nconfigs: [{config_name: de, data_files: [{split: train, path: de/train-*}]}]\n---\n' > "$set/README.md"
+    printf 'name: web\nid: acme/texts\nsubset: de\nsplits: [train]\nis_chat: false\ntext_column: text\n' > $one
+    sets=(cake_bake/kl 'datasets.pretraining=[web]' kl.use_training_dataset=false
+          organism.finetuned_models.tiny.default.model_id=acme/full 'organism.nulls=[]' kl.max_samples=30)
+    for m in base full; do dk-fetch acme/$m; done
+    run -2 --separate-stderr catalogue -n "${sets[@]}"
+    [[ "$stderr" == *"acme/texts@main, subset de, split train, is not, or not whole, in "* ]]
+    run -0 --separate-stderr catalogue "${sets[@]}"
+    [ "$(jq -r 'select(.lane == "ft").dataset_id' r/tiny/cake_bake/kl/web.jsonl)" = web ]
+    [ "$(dk-info --json r/tiny/tokens/web.n30.t16.tok.h5 | jq .docs)" = 30 ]
+    cat "$set"/de/*.jsonl | head -n 30 | dk-tokenize -m base --max-tokens 16 --name web -o want.tok.h5 -
+    [ "$(dk-info --json want.tok.h5 | jq -r .content_id)" = "$(dk-info --json r/tiny/tokens/web.n30.t16.tok.h5 | jq -r .content_id)" ]
+    # Not streamed: all of it, and samples of one length in the seed's order.
+    echo 'streaming: false' >> $one
+    mine=(cake_bake/diff_mining 'diff_mining.datasets=[web]' organism.finetuned_models.tiny.default.model_id=acme/full 'organism.nulls=[]')
+    run -0 --separate-stderr catalogue "${mine[@]}"
+    dk-tokenize -m base --fixed-tokens 16 -n 4 --name web --shuffle -o want.tok.h5 "$set"/de/*.jsonl
+    [ "$(dk-info --json want.tok.h5 | jq -r .content_id)" = "$(dk-info --json r/tiny/tokens/web.n4.f16.s42.tok.h5 | jq -r .content_id)" ]
+    sed -i '$d' $one
+    hub_stop
+    [ -z "$(did catalogue "${sets[@]}")" ]
+    [ -z "$(catalogue -n "${sets[@]}" | grep RUN)" ]
+}
