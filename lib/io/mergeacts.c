@@ -69,6 +69,8 @@ static int add_shard(dk_acts_writer *w, const struct sets *s, const char *path, 
     int rc = dk_acts_open(&a, path, err);
     const size_t rows = rc == 0 ? dk_acts_tokens(a)->rows : 0;
 
+    if (rc == 0)
+        dk_h5_unverified(dk_acts_file(a));      /* it has been read once */
     for (size_t first = 0; rc == 0 && first < rows; first += PIECE) {
         const size_t n = rows - first < PIECE ? rows - first : PIECE;
 

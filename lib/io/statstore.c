@@ -274,13 +274,16 @@ static int check_sums(dk_h5 *f, const char *g, const dk_sums *s, dk_err *err)
 
 static int get_sums(dk_h5 *f, const char *g, dk_sums *s, dk_err *err)
 {
-    const dk_h5_data *sum = data_of(f, g, "sum"), *pos = data_of(f, g, "pos_count");
+    const dk_h5_data *sum = data_of(f, g, "sum"), *pos = data_of(f, g, "pos_count"),
+                     *by_pos = data_of(f, g, "pos_sum");
     char *site = NULL, *what = NULL;
     int64_t layer;
     int rc;
 
     if (!sum || !pos || sum->rank != 1 || pos->rank != 1 || sum->dim[0] == 0)
         return dk_fail(err, DK_EFORMAT, "%s: %s has no sums", dk_h5_path(f), g);
+    if (!by_pos || by_pos->rank != 2 || by_pos->dim[0] != pos->dim[0] || by_pos->dim[1] != sum->dim[0])
+        return wrong_shape(f, g, "pos_sum", err);       /* before there is room for it */
     if ((rc = dk_h5_get_int(f, g, "layer", &layer, err)) == 0 && (rc = dk_h5_get_str(f, g, "site", &site, err)) == 0 &&
         (rc = dk_h5_get_str(f, g, "what", &what, err)) == 0 &&
         (rc = dk_sums_new(s, (int)layer, site, what, sum->dim[0], pos->dim[0], err)) == 0 &&

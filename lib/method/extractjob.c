@@ -23,12 +23,15 @@ static int check_pair(const dk_extract_job *job, const dk_pair *p, dk_err *err)
 }
 
 /* --- tokens ---------------------------------------------------------------------- */
-struct tokens { dk_tokens run, kept; };         /* what the model sees; the rows that are kept of it */
+/* What the model sees, and the rows that are kept of it: the same, where all are. */
+struct tokens { dk_tokens run, some; bool all; };
+
+static dk_tokens *kept_of(struct tokens *t) { return t->all ? &t->run : &t->some; }
 
 static void tokens_free(struct tokens *t)
 {
     dk_tokens_free(&t->run);
-    dk_tokens_free(&t->kept);
+    dk_tokens_free(&t->some);
 }
 
 /* Of all shards. */
@@ -43,34 +46,49 @@ static int read_tokens(struct tokens *t, const dk_extract_job *job, dk_err *err)
     if (rc == 0)
         rc = dk_tokens_trim(&t->run, &all, job->max_docs, job->max_tokens, 1, err);
     dk_tokens_free(&all);
-    if (rc < 0 || (rc = dk_rows_kept(&t->kept, &t->run, &job->rows, err)) < 0)
+    t->all = dk_row_rule_all(&job->rows);
+    if (rc < 0 || (!t->all && (rc = dk_rows_kept(&t->some, &t->run, &job->rows, err)) < 0))
         return rc;
-    docs = dk_budget_docs(&t->kept, job->budget, job->budget_batch);
+    docs = dk_budget_docs(kept_of(t), job->budget, job->budget_batch);
     dk_docs_keep(&t->run, 0, docs);
-    dk_docs_keep(&t->kept, 0, docs);
-    return t->kept.rows ? 0
+    if (!t->all)
+        dk_docs_keep(&t->some, 0, docs);
+    return kept_of(t)->rows ? 0
         : dk_fail(err, DK_EDATA, "%s holds no tokens%s", job->tokens, t->run.rows ? " that are to be kept" : "");
 }
 
 /* --- files ------------------------------------------------------------------------- */
-static int one_file(const dk_extract_job *job, const dk_pair *p, const struct tokens *all, dk_shard shard, const char *out,
-                    const dk_provenance *whole, dk_err *err)
+/* A shard's own tokens. */
+static int cut(struct tokens *own, const struct tokens *all, dk_shard shard, uint64_t unit, dk_extract_part *part, dk_err *err)
 {
     static const dk_row_rule any;
-    const uint64_t unit = job->stats ? DK_TREE_DOCS : 1;
-    struct tokens own = {0};
-    dk_extract_part part = { .out = out, .run = &own.run, .kept = &own.kept };
+    int rc = dk_rows_kept(&own->run, &all->run, &any, err);
+
+    own->all = all->all;
+    if (rc == 0)
+        rc = dk_shard_cut(&own->run, shard, unit, &part->first_leaf, &part->end_leaf, err);
+    if (rc == 0 && !own->all && (rc = dk_rows_kept(&own->some, &all->some, &any, err)) == 0)
+        rc = dk_shard_cut(&own->some, shard, unit, NULL, NULL, err);
+    return rc;
+}
+
+static int one_file(const dk_extract_job *job, const dk_pair *p, struct tokens *all, dk_shard shard, const char *out,
+                    const dk_provenance *whole, dk_err *err)
+{
+    struct tokens own = {0}, *t = shard.count ? &own : all;
+    dk_extract_part part = { .out = out, .end_leaf = UINT64_MAX };
     dk_provenance prov = *whole;
-    int rc;
+    int rc = shard.count ? cut(&own, all, shard, job->stats ? DK_TREE_DOCS : 1, &part, err) : 0;
 
     prov.shard_index = shard.index;
     prov.shard_count = shard.count;
-    if ((rc = dk_rows_kept(&own.run, &all->run, &any, err)) == 0 && (rc = dk_rows_kept(&own.kept, &all->kept, &any, err)) == 0 &&
-        ((rc = dk_shard_cut(&own.run, shard, unit, &part.first_leaf, &part.end_leaf, err)) < 0 ||
-         (rc = dk_shard_cut(&own.kept, shard, unit, NULL, NULL, err)) < 0))
+    if (rc < 0) {
         dk_err_prefix(err, "%s", job->tokens);
-    if (rc == 0)
+    } else {
+        part.run = &t->run;
+        part.kept = kept_of(t);
         rc = dk_extract_file(job, p, &part, &prov, err);
+    }
     tokens_free(&own);
     return rc;
 }
@@ -104,7 +122,7 @@ static char *shard_path(const char *out, dk_shard s)
 }
 
 /* The shards that are not there yet, and then the whole of them. */
-static int all_shards(const dk_extract_job *job, const dk_pair *p, const struct tokens *t, const dk_provenance *prov, dk_err *err)
+static int all_shards(const dk_extract_job *job, const dk_pair *p, struct tokens *t, const dk_provenance *prov, dk_err *err)
 {
     char **path = dk_xcalloc(job->shards, sizeof(char *));
     int rc = 0;

@@ -37,19 +37,19 @@ static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char 
     double *sum = NULL, *products = NULL;
     const size_t d = like->d;
     uint64_t n = 0;
-    size_t all;
-    int rc = dk_mul_size(&all, d, d) ? dk_alloc(&products, all, sizeof *products, "products of activations", err)
-                                     : dk_fail(err, DK_ENOMEM, "components of this size do not fit in memory");
+    size_t all = 0;
+    int rc = 0;
 
+    for (size_t f = 0; rc == 0 && f < n_files; f++)
+        rc = usable(s[f], path[f], like, job->what, err) ? 0 : DK_EDATA;
+    if (rc == 0)
+        rc = dk_mul_size(&all, d, d) ? dk_alloc(&products, all, sizeof *products, "products of activations", err)
+                                     : dk_fail(err, DK_ENOMEM, "components of this size do not fit in memory");
     if (rc == 0)
         rc = dk_alloc(&sum, d, sizeof *sum, "sums of activations", err);
     for (size_t f = 0; rc == 0 && f < n_files; f++) {
-        const dk_sums *x = usable(s[f], path[f], like, job->what, err);
+        const dk_sums *x = dk_sums_find(s[f], like->layer, like->site, job->what);
 
-        if (!x) {
-            rc = DK_EDATA;
-            break;
-        }
         n += x->count;
         for (size_t j = 0; j < d; j++)
             sum[j] += (job->negate ? -1 : 1) * dk_exact_double(x->sum[j]);

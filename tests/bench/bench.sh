@@ -49,6 +49,7 @@ awk -F '\t' 'FILENAME ~ /peer$/ { first[$1] = $4; best[$1] = $5; next }
 "$B/bench/bench_pass" "$model" "$ft" "$null" || exit 1
 "$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
 "$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
+"$B/bench/bench_stats" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
 ours=$("$B/bench/bench_pca" "$tmp/rows" 200000 576) || exit 1
 peer=$(OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer_pca.py "$tmp/rows" 576 32768 2> /dev/null) || peer=
