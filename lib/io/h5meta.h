@@ -28,9 +28,10 @@ void dk_h5_warn_shard(const dk_h5 *f);
 
 /* --- models: /models/NAME ------------------------------------------------- */
 /* NULL strings are written as "".  kind: "full", "lora", "none"; "base" for
- * the base model.  dtype: what the products were computed in. */
+ * the base model.  dtype: what the products were computed in.
+ * backend: on which device, where that was not the CPU; else NULL. */
 typedef struct dk_model_info {
-    const char *arch, *kind, *dtype;
+    const char *arch, *kind, *dtype, *backend;
     uint32_t n_layers, d_model, vocab;
     const char *weights_sha256, *tokenizer_sha256, *template_sha256;
     const char *adapter_sha256;

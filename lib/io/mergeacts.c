@@ -42,6 +42,21 @@ static int put_model(void *to, const char *name, const dk_model_info *m, dk_err 
     return dk_acts_add_model(to, name, m, err);
 }
 
+/* What the reader leaves out, as the file has it. */
+static int add_set(dk_acts_writer *w, dk_acts *a, dk_act_info *x, dk_err *err)
+{
+    char *path = dk_act_path(x), *arith = NULL;
+    int rc = dk_h5_has_attr(dk_acts_file(a), path, "arith") ? dk_h5_get_str(dk_acts_file(a), path, "arith", &arith, err) : 0;
+
+    x->arith = arith;
+    if (rc == 0)
+        rc = dk_acts_add(w, x, err);
+    x->arith = NULL;
+    dk_free(arith);
+    dk_free(path);
+    return rc;
+}
+
 static int begin(dk_acts_writer *w, struct sets *s, const dk_merge_job *job, dk_err *err)
 {
     dk_acts *a = NULL;
@@ -54,7 +69,7 @@ static int begin(dk_acts_writer *w, struct sets *s, const dk_merge_job *job, dk_
     if (s->n != dk_acts_n(a))
         rc = dk_fail(err, DK_EFORMAT, "%s: it has activations of lanes that it does not name", job->path[0]);
     for (size_t i = 0; rc == 0 && i < s->n; i++)
-        rc = dk_acts_add(w, &s->info[i], err);
+        rc = add_set(w, a, &s->info[i], err);
     for (size_t i = 0; i < s->n; i++) {             /* what is kept of them must outlive the file */
         s->info[i].site = dk_xstrdup(s->info[i].site);
         s->info[i].what = dk_xstrdup(s->info[i].what);
