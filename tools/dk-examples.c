@@ -54,6 +54,9 @@ static int one_file(dk_buf *out, const dk_tokenizer *tok, const dk_example_plan 
     int rc = dk_scores_open(&s, path, err);
 
     if (rc == 0)
+        dk_h5_warn_shard(dk_scores_file(s));
+
+    if (rc == 0)
         rc = dk_tokenizer_check(tok, dk_scores_tokens(s)->tokenizer_sha256, path, model, err);
     if (rc == 0)
         rc = dk_examples_table(out, s, tok, plan, err);

@@ -6,7 +6,7 @@
 
 struct params {
     dk_pair_opts pair;
-    const char *out, *table;
+    const char *out, *table, *shard;
     int64_t max_samples, max_tokens, top_k, top_tokens;
     double temperature;
 };
@@ -25,6 +25,8 @@ static const dk_opt opts[] = {
            "also keep the N largest and smallest logit differences, as dk-topk does"),
     DK_INT(struct params, 0, "top-tokens", top_tokens, "0", 0, 1 << 20,
            "also keep the N likeliest next tokens of every lane"),
+    { DK_OPT_STR, 0, "shard", offsetof(struct params, shard), NULL, 0, 0, NULL,
+      "only part I of N of the documents, I/N with I from 0; dk-merge joins the files", DK_NOSTAMP, NULL },
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the scores to FILE (.score.h5); -: a stream on standard output"),
     { DK_OPT_PATH, 0, "table", offsetof(struct params, table), NULL, 0, 0, NULL,
@@ -51,6 +53,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
     if (!p->pair.model)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
+    if ((rc = dk_shard_parse(&job.shard, p->shard, err)) < 0)
+        return rc;
     dk_record_begin(&record, ctx);
     rc = dk_score_job_run(&job, err);
     dk_record_free(&record);

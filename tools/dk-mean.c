@@ -25,57 +25,18 @@ static const dk_opt opts[] = {
     DK_END
 };
 
-/* Activations or their statistics. */
-struct input {
-    dk_acts *a;
-    dk_h5 *f;                       /* of the activations: borrowed */
-    dk_tokens corpus;               /* of statistics */
-};
-
-static int open_input(struct input *in, const char *path, dk_err *err)
-{
-    const char *kind;
-    int rc = dk_h5_open(&in->f, path, NULL, err);
-
-    if (rc < 0)
-        return rc;
-    kind = dk_h5_root_of(in->f)->encoding;
-    if (strcmp(kind, "dk-statistics") == 0)
-        return dk_tokens_get_corpus(in->f, &in->corpus, err);
-    if (strcmp(kind, "dk-activations") != 0)
-        return dk_fail(err, DK_EFORMAT, "%s holds %s, expected dk-activations or dk-statistics", dk_h5_path(in->f), kind);
-    rc = dk_acts_from(&in->a, &in->f, err);
-    in->f = rc < 0 ? NULL : dk_acts_file(in->a);
-    return rc;
-}
-
-static void close_input(struct input *in)
-{
-    if (in->a)
-        dk_acts_close(&in->a);
-    else
-        dk_h5_close(&in->f);
-    dk_tokens_free(&in->corpus);
-}
-
-static const dk_tokens *corpus_of(const struct input *in) { return in->a ? dk_acts_tokens(in->a) : &in->corpus; }
-
-static int write_file(const struct params *p, dk_ctx *ctx, const struct input *in, const dk_means *m, size_t n,
+static int write_file(const struct params *p, dk_ctx *ctx, const dk_act_input *in, const dk_means *m, size_t n,
                       dk_err *err)
 {
     dk_record record;
     dk_provenance prov;
-    dk_buf lineage = {0};
     int rc;
 
     dk_record_begin(&record, ctx);
-    rc = dk_h5_lineage(in->f, in->a ? "activations" : "statistics", &lineage, err);
-    if (rc == 0)
-        dk_inputs_add_object(&record.inputs, lineage.s);
+    rc = dk_act_input_lineage(in, &record.inputs, err);
     prov = dk_record_end(&record);
     if (rc == 0)
-        rc = dk_means_write(m, n, in->f, corpus_of(in), p->out, &prov, err);
-    dk_buf_free(&lineage);
+        rc = dk_means_write(m, n, in->f, dk_act_input_corpus(in), p->out, &prov, err);
     dk_record_free(&record);
     return rc;
 }
@@ -86,7 +47,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const dk_mean_plan plan = { .n = (size_t)p->n, .before = (size_t)p->before, .fewer = p->fewer,
                                 .seed = (uint64_t)ctx->seed };
     const char *table = p->table || p->out ? p->table : "-";
-    struct input in = {0};
+    dk_act_input in = {0};
     dk_means *m = NULL;
     dk_buf rows = {0};
     size_t n_means = 0;
@@ -99,23 +60,25 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "means and table have the same name, %s", p->out);
     if ((p->out && dk_outfile_check(p->out, err) < 0) || (table && dk_outfile_check(table, err) < 0))
         return DK_EIO;
-    if ((rc = open_input(&in, args[0], err)) == 0)
+    if ((rc = dk_act_input_open(&in, args[0], err)) == 0)
+        dk_h5_warn_shard(in.f);
+    if (rc == 0)
         rc = in.a ? dk_means_of(&m, &n_means, in.a, &plan, err)
-                  : dk_means_of_stats(&m, &n_means, in.f, &in.corpus, &plan, err);
+                  : dk_means_of_stats(&m, &n_means, &in, &plan, err);
     if (rc == 0 && p->out)
         rc = write_file(p, ctx, &in, m, n_means, err);
     if (rc == 0 && table) {
-        dk_means_table(&rows, m, n_means, corpus_of(&in)->corpus_name);
+        dk_means_table(&rows, m, n_means, dk_act_input_corpus(&in)->corpus_name);
         rc = dk_outfile_write(table, rows.s, rows.n, err);
     }
     dk_buf_free(&rows);
     dk_means_free(m, n_means);
-    close_input(&in);
+    dk_act_input_close(&in);
     return rc;
 }
 
 const dk_tool dk_this_tool = {
     .name = "dk-mean", .purpose = "mean activations at each position and of all rows, with their norms",
-    .algo = 1, .usage = "[options] [-o FILE] ACTIVATIONS", .opts = opts,
+    .algo = 2, .usage = "[options] [-o FILE] ACTIVATIONS", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
 };

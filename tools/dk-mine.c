@@ -39,7 +39,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     (void)n;
     if (!p->model)
         return dk_fail(err, DK_EUSAGE, "name the model with --model");
-    rc = dk_scores_open(&s, args[0], err);
+    if ((rc = dk_scores_open(&s, args[0], err)) == 0)
+        dk_h5_warn_shard(dk_scores_file(s));
     if (rc == 0)
         rc = dk_tokenizer_open(&tok, p->model, err);
     if (rc == 0)

@@ -7,6 +7,7 @@
 #include "cli/record.h"
 #include "cli/tool.h"
 #include "method/normsout.h"
+#include "method/normsstats.h"
 #include "text/chat.h"
 
 struct params {
@@ -71,23 +72,19 @@ static int template_ids(dk_ids *out, const struct params *p, const dk_tokens *t,
     return rc;
 }
 
-static int write_files(const struct params *p, dk_ctx *ctx, const dk_norms *m, dk_acts *a, dk_err *err)
+static int write_files(const struct params *p, dk_ctx *ctx, const dk_norms *m, const dk_act_input *in, dk_err *err)
 {
     dk_record record;
     dk_provenance prov;
-    dk_buf lineage = {0};
     int rc;
 
     dk_record_begin(&record, ctx);
-    rc = dk_h5_lineage(dk_acts_file(a), "activations", &lineage, err);
-    if (rc == 0)
-        dk_inputs_add_object(&record.inputs, lineage.s);
+    rc = dk_act_input_lineage(in, &record.inputs, err);
     prov = dk_record_end(&record);
     if (rc == 0 && p->means)
-        rc = dk_norms_write_means(m, a, p->means, &prov, err);
+        rc = dk_norms_write_means(m, in->a, p->means, &prov, err);
     if (rc == 0 && p->out)
-        rc = dk_norms_write(m, a, p->out, &prov, err);
-    dk_buf_free(&lineage);
+        rc = dk_norms_write(m, in->a, p->out, &prov, err);
     dk_record_free(&record);
     return rc;
 }
@@ -105,13 +102,41 @@ static int check_outputs(const char *const *path, size_t n, dk_err *err)
     return 0;
 }
 
+/* Values token by token are not in them. */
+static int table_of_stats(dk_buf *rows, const struct params *p, const dk_act_input *in, dk_err *err)
+{
+    const char *wants = p->out ? "-o" : p->means ? "--means (dk-mean gives them)" : p->model ? "--model" : p->skip ? "--skip-first" : NULL;
+
+    return wants ? dk_fail(err, DK_EUSAGE, "%s has no rows, and %s needs them", in->path, wants)
+                 : dk_norms_stats_table(rows, in, (size_t)p->positions, err);
+}
+
+static int table_of_rows(dk_buf *rows, const struct params *p, dk_ctx *ctx, const dk_act_input *in, bool table, dk_err *err)
+{
+    dk_norms m = {0};
+    dk_ids ids = {0};
+    int rc = p->model ? template_ids(&ids, p, dk_acts_tokens(in->a), in->path, err) : 0;
+
+    if (rc == 0) {
+        const dk_norm_plan plan = { .skip = (size_t)p->skip, .positions = (size_t)p->positions,
+                                    .token = ids.id, .n_tokens = ids.n, .seed = (uint64_t)ctx->seed };
+
+        rc = dk_norms_of(&m, in->a, &plan, err);
+    }
+    if (rc == 0 && table)
+        rc = dk_norms_table(rows, &m, dk_acts_tokens(in->a), (size_t)p->skip, (uint64_t)ctx->seed, err);
+    if (rc == 0 && (p->out || p->means))
+        rc = write_files(p, ctx, &m, in, err);
+    dk_free(ids.id);
+    dk_norms_free(&m);
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
     const char *const table = p->table || p->out || p->means ? p->table : "-", *const path[] = { p->out, p->means, table };
-    dk_acts *a = NULL;
-    dk_norms m = {0};
-    dk_ids ids = {0};
+    dk_act_input in = {0};
     dk_buf rows = {0};
     int rc;
 
@@ -119,25 +144,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     if ((p->out && (rc = dk_h5_check_terminal(p->out, "", err)) < 0) ||
         (p->means && (rc = dk_h5_check_terminal(p->means, "", err)) < 0) || (rc = check_outputs(path, 3, err)) < 0)
         return rc;
-    rc = dk_acts_open(&a, args[0], err);
-    if (rc == 0 && p->model)
-        rc = template_ids(&ids, p, dk_acts_tokens(a), args[0], err);
-    if (rc == 0) {
-        const dk_norm_plan plan = { .skip = (size_t)p->skip, .positions = (size_t)p->positions,
-                                    .token = ids.id, .n_tokens = ids.n, .seed = (uint64_t)ctx->seed };
-
-        rc = dk_norms_of(&m, a, &plan, err);
-    }
-    if (rc == 0 && table)
-        rc = dk_norms_table(&rows, &m, dk_acts_tokens(a), (size_t)p->skip, (uint64_t)ctx->seed, err);
-    if (rc == 0 && (p->out || p->means))
-        rc = write_files(p, ctx, &m, a, err);
+    if ((rc = dk_act_input_open(&in, args[0], err)) == 0)
+        dk_h5_warn_shard(in.f);
+    if (rc == 0)
+        rc = in.a ? table_of_rows(&rows, p, ctx, &in, table, err) : table_of_stats(&rows, p, &in, err);
     if (rc == 0 && table)
         rc = dk_outfile_write(table, rows.s, rows.n, err);
     dk_buf_free(&rows);
-    dk_free(ids.id);
-    dk_norms_free(&m);
-    dk_acts_close(&a);
+    dk_act_input_close(&in);
     return rc;
 }
 

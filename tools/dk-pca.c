@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "cli/record.h"
 #include "cli/tool.h"
+#include "io/actinput.h"
 #include "method/pca.h"
 
 struct params {
@@ -37,7 +38,7 @@ static const dk_opt opts[] = {
     DK_END
 };
 
-static int write_file(const struct params *p, dk_ctx *ctx, dk_acts *const *in, size_t n_in, const dk_pca_place *x,
+static int write_file(const struct params *p, dk_ctx *ctx, const dk_act_input *in, size_t n_in, const dk_pca_place *x,
                       size_t n, dk_err *err)
 {
     dk_record record;
@@ -45,27 +46,22 @@ static int write_file(const struct params *p, dk_ctx *ctx, dk_acts *const *in, s
     int rc = 0;
 
     dk_record_begin(&record, ctx);
-    for (size_t i = 0; rc == 0 && i < n_in; i++) {
-        dk_buf lineage = {0};
-
-        if ((rc = dk_h5_lineage(dk_acts_file(in[i]), "activations", &lineage, err)) == 0)
-            dk_inputs_add_object(&record.inputs, lineage.s);
-        dk_buf_free(&lineage);
-    }
+    for (size_t i = 0; rc == 0 && i < n_in; i++)
+        rc = dk_act_input_lineage(&in[i], &record.inputs, err);
     prov = dk_record_end(&record);
     if (rc == 0)
-        rc = dk_pca_write(x, n, dk_acts_file(in[0]), n_in == 1 ? dk_acts_tokens(in[0]) : NULL, p->out, &prov, err);
+        rc = dk_pca_write(x, n, in[0].f, n_in == 1 ? dk_act_input_corpus(&in[0]) : NULL, p->out, &prov, err);
     dk_record_free(&record);
     return rc;
 }
 
-static int write_table(const char *path, dk_acts *const *in, size_t n_in, const dk_pca_place *x, size_t n, dk_err *err)
+static int write_table(const char *path, const dk_act_input *in, size_t n_in, const dk_pca_place *x, size_t n, dk_err *err)
 {
     dk_buf rows = {0}, names = {0};
     int rc;
 
     for (size_t i = 0; i < n_in; i++) {
-        const char *name = dk_acts_tokens(in[i])->corpus_name;
+        const char *name = dk_act_input_corpus(&in[i])->corpus_name;
 
         dk_buf_addf(&names, "%s%s", i ? "," : "", name ? name : "");
     }
@@ -94,12 +90,48 @@ static int check(const struct params *p, const char *table, int n, char **args, 
     return 0;
 }
 
+static int of_stats(dk_pca_place **x, size_t *places, const dk_act_input *in, size_t n, const dk_pca_job *job, dk_err *err)
+{
+    const dk_statistics **s = dk_xcalloc(n, sizeof(dk_statistics *));
+    const char **path = dk_xcalloc(n, sizeof(char *));
+    int rc = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        s[i] = &in[i].stats;
+        path[i] = in[i].path;
+    }
+    if (job->skip || job->max_rows || job->plan.batch)
+        rc = dk_fail(err, DK_EUSAGE, "%s has no rows: --skip-first, --max-rows and --incremental need them", path[0]);
+    else
+        rc = dk_pca_of_stats(x, places, s, path, n, job, err);
+    dk_free(s);
+    dk_free(path);
+    return rc;
+}
+
+/* Of rows or of statistics, not of both. */
+static int components(dk_pca_place **x, size_t *places, const dk_act_input *in, size_t n, const dk_pca_job *job, dk_err *err)
+{
+    dk_acts **a = dk_xcalloc(n, sizeof(dk_acts *));
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        a[i] = in[i].a;
+        if (!in[i].a != !in[0].a)
+            rc = dk_fail(err, DK_EUSAGE, "%s and %s are rows and statistics; name files of one kind", in[0].path, in[i].path);
+    }
+    if (rc == 0)
+        rc = a[0] ? dk_pca_of(x, places, a, n, job, err) : of_stats(x, places, in, n, job, err);
+    dk_free(a);
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
     const char *table = p->table || p->out ? p->table : "-";
     int64_t *layer = dk_xcalloc(p->layers.n + 1, sizeof *layer);
-    dk_acts **in = dk_xcalloc((size_t)n, sizeof(dk_acts *));
+    dk_act_input *in = dk_xcalloc((size_t)n, sizeof *in);
     const dk_pca_job job = {
         .what = p->what, .negate = p->negate, .skip = (size_t)p->skip, .max_rows = (uint64_t)p->max_rows, .layer = layer,
         .n_layers = p->layers.n,
@@ -112,16 +144,18 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     for (size_t i = 0; rc == 0 && i < p->layers.n; i++)
         rc = dk_parse_int(&layer[i], p->layers.v[i], 0, 1 << 16, "--layers", err);
     for (int i = 0; rc == 0 && i < n; i++)
-        rc = dk_acts_open(&in[i], args[i], err);
+        rc = dk_act_input_open(&in[i], args[i], err);
+    if (rc == 0 && n == 1)
+        dk_h5_warn_shard(in[0].f);
     if (rc == 0)
-        rc = dk_pca_of(&x, &places, in, (size_t)n, &job, err);
+        rc = components(&x, &places, in, (size_t)n, &job, err);
     if (rc == 0 && p->out)
         rc = write_file(p, ctx, in, (size_t)n, x, places, err);
     if (rc == 0 && table)
         rc = write_table(table, in, (size_t)n, x, places, err);
     dk_pca_places_free(x, places);
     for (int i = 0; i < n; i++)
-        dk_acts_close(&in[i]);
+        dk_act_input_close(&in[i]);
     dk_free(in);
     dk_free(layer);
     return rc;

@@ -7,7 +7,7 @@
 
 struct params {
     dk_pair_opts pair;
-    const char *out;
+    const char *out, *shard;
     int64_t max_samples, max_tokens, top_k;
 };
 
@@ -21,6 +21,8 @@ static const dk_opt opts[] = {
                "the first N tokens of each; 0: all"),
     DK_INT_KEY(struct params, 'k', "top-k", top_k, "100", 1, 1 << 20, "top_k",
                "keep the N largest and the N smallest logit differences"),
+    { DK_OPT_STR, 0, "shard", offsetof(struct params, shard), NULL, 0, 0, NULL,
+      "only part I of N of the documents, I/N with I from 0; dk-merge joins the files", DK_NOSTAMP, NULL },
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the lists and sums to FILE (.score.h5); -: a stream on standard output"),
     DK_END
@@ -45,6 +47,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
     if (!p->out)
         return dk_fail(err, DK_EUSAGE, "name the score file with -o");
+    if ((rc = dk_shard_parse(&job.shard, p->shard, err)) < 0)
+        return rc;
     dk_record_begin(&record, ctx);
     rc = dk_score_job_run(&job, err);
     dk_record_free(&record);

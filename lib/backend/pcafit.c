@@ -418,3 +418,23 @@ int dk_pca_fit_end(dk_pca_fit *f, dk_pca *out, dk_err *err)
         dk_pca_free(out);
     return rc;
 }
+
+int dk_pca_of_sums(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products, dk_err *err)
+{
+    const dk_pca_plan plan = { .k = k };
+    dk_pca_fit *f = NULL;
+    int rc = dk_pca_fit_new(&f, d, &plan, err);
+
+    *out = (dk_pca){0};
+    if (rc < 0)
+        return rc;
+    f->n = n;
+    for (size_t i = 0; i < d; i++) {
+        f->sum[i] = sum[i];
+        for (size_t j = 0; j <= i; j++)
+            f->scatter[i * d + j] = products[j * d + i];
+    }
+    rc = dk_pca_fit_end(f, out, err);
+    dk_pca_fit_free(&f);
+    return rc;
+}

@@ -41,5 +41,9 @@ int dk_pca_fit_add(dk_pca_fit *f, const float *rows, size_t n, dk_err *err);
 /* DK_EDATA: too few rows, or all the same. */
 int dk_pca_fit_end(dk_pca_fit *f, dk_pca *out, dk_err *err);
 void dk_pca_free(dk_pca *p);
+/* The same from sums over n rows: of their values [d], and of the products of these
+ * [d, d], on and above the diagonal.  Means that are large beside the spread cost
+ * digits: these rows are not shifted. */
+int dk_pca_of_sums(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products, dk_err *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "io/actfile.h"
 #include "io/dirfile.h"
 #include "io/scorefile.h"
+#include "io/statfile.h"
 #include "io/tokfile.h"
 
 enum { BLOCK = 1024 };      /* rows at a time */
@@ -189,6 +190,16 @@ static int check_dirs(const char *path, dk_err *err)
     return rc;
 }
 
+/* Both forms of a sum agree, counts add up. */
+static int check_stats(dk_h5 *f, dk_err *err)
+{
+    dk_statistics s;
+    const int rc = dk_statistics_get(f, &s, err);
+
+    dk_statistics_free(&s);
+    return rc;
+}
+
 int dk_h5_check(dk_h5 *f, bool deep, char id[DK_CONTENT_ID_LEN], dk_err *err)
 {
     const dk_h5_root *r = dk_h5_root_of(f);
@@ -204,6 +215,8 @@ int dk_h5_check(dk_h5 *f, bool deep, char id[DK_CONTENT_ID_LEN], dk_err *err)
         rc = check_acts(f, err);
     else if (strcmp(r->encoding, "dk-directions") == 0)
         rc = check_dirs(path, err);
+    else if (strcmp(r->encoding, "dk-statistics") == 0)
+        rc = check_stats(f, err);
     if (rc == 0 && strcmp(id, r->content_id) != 0)
         rc = dk_fail(err, DK_EFORMAT, "%s: the values have content id %s, the file says %.80s", path, id,
                      r->content_id);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "io/json.h"
 
 /* Files carry bare names: equal runs in other folders give equal bytes. */
@@ -104,6 +105,15 @@ int dk_h5_lineage(dk_h5 *f, const char *role, dk_buf *out, dk_err *err)
     rc = nested(f, &w, err);
     dk_jw_obj_end(&w);
     return rc;
+}
+
+void dk_h5_warn_shard(const dk_h5 *f)
+{
+    const dk_h5_root *r = dk_h5_root_of(f);
+
+    if (r->shard_count > 1)
+        dk_log(DK_WARN, "%s is shard %u of %u, and what follows is of it alone; dk-merge joins them", dk_h5_path(f),
+               r->shard_index, r->shard_count);
 }
 
 /* --- models --------------------------------------------------------------- */

@@ -23,6 +23,8 @@ void dk_inputs_end(dk_buf *list);       /* an empty list is "[]" */
  * "inputs": its own list}.  So files carry their tree; a stream, which has no
  * name, gives the same. */
 int dk_h5_lineage(dk_h5 *f, const char *role, dk_buf *out, dk_err *err);
+/* Says so where a file is one of several shards. */
+void dk_h5_warn_shard(const dk_h5 *f);
 
 /* --- models: /models/NAME ------------------------------------------------- */
 /* NULL strings are written as "".  kind: "full", "lora", "none"; "base" for

@@ -306,8 +306,8 @@ static int write_head(dk_h5 *f, const char *encoding, const char *features, cons
         (rc = dk_h5_put_str(f, "/", "encoding-version", "1.0", err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "features_required", features, err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "role", strcmp(encoding, "dk-statistics") == 0 ? "stats" : "shard", err)) < 0 ||
-        (rc = dk_h5_put_int(f, "/", "shard_index", DK_H5_U32, 0, err)) < 0 ||
-        (rc = dk_h5_put_int(f, "/", "shard_count", DK_H5_U32, 1, err)) < 0 ||
+        (rc = dk_h5_put_int(f, "/", "shard_index", DK_H5_U32, p->shard_index, err)) < 0 ||
+        (rc = dk_h5_put_int(f, "/", "shard_count", DK_H5_U32, p->shard_count ? p->shard_count : 1, err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "stage_key", p->stage_key, err)) < 0 ||
         (rc = dk_h5_put_str(f, "/", "writer", p->writer, err)) < 0)
         return rc;

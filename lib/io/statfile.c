@@ -1,16 +1,24 @@
-/* Statistics files. */
+/* Statistics: memory, sums of sums, what is read off. */
 #include "io/statfile.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-int dk_stats_new(dk_stats *s, int layer, const char *site, const char *what, size_t d, size_t n_pos,
-                 dk_err *err)
+size_t dk_stat_bin(double v)
+{
+    const double b = v > 0 ? floor(8 * log2(v)) + 128 : 0;
+
+    return b < 0 ? 0 : b > DK_STAT_BINS - 1 ? DK_STAT_BINS - 1 : (size_t)b;
+}
+
+/* --- memory --------------------------------------------------------------- */
+int dk_sums_new(dk_sums *s, int layer, const char *site, const char *what, size_t d, size_t n_pos, dk_err *err)
 {
     size_t n;
     int rc;
 
-    *s = (dk_stats){ .layer = layer, .d = d, .n_pos = n_pos };
+    *s = (dk_sums){ .layer = layer, .d = d, .n_pos = n_pos, .gram = { .d = d } };
     if ((rc = dk_lane_name_check(what, err)) < 0 || (rc = dk_lane_name_check(site, err)) < 0)
         return rc;
     s->site = dk_xstrdup(site);
@@ -19,193 +27,206 @@ int dk_stats_new(dk_stats *s, int layer, const char *site, const char *what, siz
         rc = dk_fail(err, DK_ENOMEM, "the statistics do not fit in memory");
     if (rc == 0) rc = dk_alloc(&s->sum, d, sizeof *s->sum, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->sumsq, d, sizeof *s->sumsq, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&s->doc_mean, d, sizeof *s->doc_mean, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&s->doc_mean_sq, d, sizeof *s->doc_mean_sq, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->min, d, sizeof *s->min, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->max, d, sizeof *s->max, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->pos_count, n_pos, sizeof *s->pos_count, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->pos_sum, n, sizeof *s->pos_sum, "statistics", err);
     if (rc == 0) rc = dk_alloc(&s->pos_norm_sum, n_pos, sizeof *s->pos_norm_sum, "statistics", err);
     if (rc < 0)
-        dk_stats_free(s);
+        dk_sums_free(s);
     return rc;
 }
 
-void dk_stats_free(dk_stats *s)
+void dk_sums_free(dk_sums *s)
 {
-    void *const owned[] = { s->site, s->what, s->sum, s->sumsq, s->min, s->max, s->pos_count, s->pos_sum,
-                            s->pos_norm_sum };
+    void *const owned[] = { s->site, s->what, s->sum, s->sumsq, s->doc_mean, s->doc_mean_sq, s->min, s->max,
+                            s->pos_count, s->pos_sum, s->pos_norm_sum };
 
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         dk_free(owned[i]);
-    *s = (dk_stats){0};
+    dk_tree_free(&s->gram);
+    *s = (dk_sums){0};
 }
 
-static size_t bin_of(double norm)
+int dk_measure_new(dk_measure *m, const char *name, const char *unit, uint64_t seed, dk_err *err)
 {
-    const double b = norm > 0 ? floor(8 * log2(norm)) + 128 : 0;
+    char *copy = dk_xstrdup(name), *save = NULL;
+    int rc = name[0] && name[0] != '/' ? 0 : dk_fail(err, DK_EUSAGE, "'%s' cannot name a measure", name);
 
-    return b < 0 ? 0 : b > DK_STAT_BINS - 1 ? DK_STAT_BINS - 1 : (size_t)b;
+    for (char *p = strtok_r(copy, "/", &save); rc == 0 && p; p = strtok_r(NULL, "/", &save))
+        rc = dk_lane_name_check(p, err);
+    dk_free(copy);
+    memset(m, 0, sizeof *m);
+    if (rc < 0)
+        return rc;
+    m->name = dk_xstrdup(name);
+    m->unit = dk_xstrdup(unit);
+    m->seed = seed;
+    return 0;
 }
 
-size_t dk_stats_add(dk_stats *s, const float *rows, const uint32_t *pos, size_t n)
+void dk_measure_free(dk_measure *m)
 {
-    for (size_t r = 0; r < n; r++) {
-        const float *x = rows + r * s->d;
-        const size_t p = pos[r] < s->n_pos ? pos[r] : SIZE_MAX;
-        double sq = 0, norm;
-
-        for (size_t j = 0; j < s->d; j++) {
-            s->sum[j] += x[j];
-            s->sumsq[j] += (double)x[j] * x[j];
-            sq += (double)x[j] * x[j];
-            s->min[j] = s->count == 0 || x[j] < s->min[j] ? x[j] : s->min[j];
-            s->max[j] = s->count == 0 || x[j] > s->max[j] ? x[j] : s->max[j];
-            if (p != SIZE_MAX)
-                s->pos_sum[p * s->d + j] += x[j];
-        }
-        norm = sqrt(sq);
-        if (!isfinite(norm))
-            return r;
-        s->norm_sum += norm;
-        s->norm_hist[bin_of(norm)]++;
-        s->count++;
-        if (p != SIZE_MAX) {
-            s->pos_count[p]++;
-            s->pos_norm_sum[p] += norm;
-        }
-    }
-    return n;
+    dk_free(m->name);
+    dk_free(m->unit);
+    m->name = m->unit = NULL;
 }
 
-/* --- files ---------------------------------------------------------------- */
-static int put(dk_h5 *f, const char *g, const char *name, dk_h5_type type, uint64_t n, uint64_t d,
-               const void *v, dk_err *err)
+void dk_statistics_free(dk_statistics *s)
 {
-    const uint64_t dim[2] = { n, d };
-    char *path = dk_xasprintf("%s/%s", g, name);
-    const int rc = dk_h5_write(f, path, type, d ? 2 : 1, dim, v, err);
-
-    dk_free(path);
-    return rc;
+    for (size_t i = 0; i < s->n_sums; i++)
+        dk_sums_free(&s->sums[i]);
+    for (size_t i = 0; i < s->n_measures; i++)
+        dk_measure_free(&s->measure[i]);
+    dk_free(s->sums);
+    dk_free(s->measure);
+    *s = (dk_statistics){0};
 }
 
-int dk_stats_put(dk_h5 *f, const dk_stats *s, dk_err *err)
+const dk_sums *dk_sums_find(const dk_statistics *s, int layer, const char *site, const char *what)
 {
-    char *g = dk_xasprintf("/stats/L%02d/%s/%s", s->layer, s->site, s->what);
-    int rc;
-
-    if ((rc = dk_h5_group(f, g, err)) == 0 && (rc = dk_h5_put_int(f, g, "layer", DK_H5_I32, s->layer, err)) == 0 &&
-        (rc = dk_h5_put_str(f, g, "site", s->site, err)) == 0 &&
-        (rc = dk_h5_put_str(f, g, "what", s->what, err)) == 0 &&
-        (rc = put(f, g, "count", DK_H5_U64, 1, 0, &s->count, err)) == 0 &&
-        (rc = put(f, g, "sum", DK_H5_F64, s->d, 0, s->sum, err)) == 0 &&
-        (rc = put(f, g, "sumsq", DK_H5_F64, s->d, 0, s->sumsq, err)) == 0 &&
-        (rc = put(f, g, "min", DK_H5_F32, s->d, 0, s->min, err)) == 0 &&
-        (rc = put(f, g, "max", DK_H5_F32, s->d, 0, s->max, err)) == 0 &&
-        (rc = put(f, g, "norm_sum", DK_H5_F64, 1, 0, &s->norm_sum, err)) == 0 &&
-        (rc = put(f, g, "norm_hist", DK_H5_U64, DK_STAT_BINS, 0, s->norm_hist, err)) == 0 &&
-        (rc = put(f, g, "pos_count", DK_H5_U64, s->n_pos, 0, s->pos_count, err)) == 0 &&
-        (rc = put(f, g, "pos_sum", DK_H5_F64, s->n_pos, s->d, s->pos_sum, err)) == 0)
-        rc = put(f, g, "pos_norm_sum", DK_H5_F64, s->n_pos, 0, s->pos_norm_sum, err);
-    dk_free(g);
-    return rc;
+    for (size_t i = 0; i < s->n_sums; i++)
+        if (s->sums[i].layer == layer && strcmp(s->sums[i].site, site) == 0 && strcmp(s->sums[i].what, what) == 0)
+            return &s->sums[i];
+    return NULL;
 }
 
-static const dk_h5_data *data_of(dk_h5 *f, const char *g, const char *name)
+const dk_measure *dk_measure_find(const dk_statistics *s, const char *name)
 {
-    char *path = dk_xasprintf("%s/%s", g, name);
-    const dk_h5_object *o = dk_h5_find(f, path);
-
-    dk_free(path);
-    return o && o->kind == DK_H5_DATASET ? &o->data : NULL;
+    for (size_t i = 0; i < s->n_measures; i++)
+        if (strcmp(s->measure[i].name, name) == 0)
+            return &s->measure[i];
+    return NULL;
 }
 
-/* Exactly n (x d) values, into memory that is there. */
-static int get(dk_h5 *f, const char *g, const char *name, dk_h5_type type, uint64_t n, uint64_t d, void *out,
-               dk_err *err)
+/* --- what is read off ------------------------------------------------------- */
+void dk_measure_moments(const dk_measure *m, bool by_docs, double *mean, double *std)
 {
-    const dk_h5_data *x = data_of(f, g, name);
-    char *path = dk_xasprintf("%s/%s", g, name);
-    int rc;
+    const uint64_t n = by_docs ? m->docs : m->count;
+    const dk_exact s1 = by_docs ? m->doc_mean : m->sum, s2 = by_docs ? m->doc_mean_sq : m->sumsq;
 
-    if (!x || x->dim[0] != n || x->rank != (d ? 2 : 1) || (d && x->dim[1] != d))
-        rc = dk_fail(err, DK_EFORMAT, "%s: %s is missing or has a wrong shape", dk_h5_path(f), path);
-    else
-        rc = dk_h5_read(f, path, type, 0, n, out, err);
-    dk_free(path);
-    return rc;
+    *mean = n ? dk_exact_double(s1) / (double)n : NAN;
+    *std = n > 1 ? sqrt(dk_exact_variance(s1, s2, n) * ((double)n / (double)(n - 1))) : NAN;
 }
 
-static int check(dk_h5 *f, const char *g, const dk_stats *s, dk_err *err)
+static int by_double(const void *a, const void *b)
 {
-    uint64_t rows = 0;
-    bool good = isfinite(s->norm_sum);
+    const double x = *(const double *)a, y = *(const double *)b;
 
-    for (size_t i = 0; i < DK_STAT_BINS; i++)
-        rows += s->norm_hist[i];
+    return (x > y) - (x < y);
+}
+
+/* As dk_bootstrap_ratio has it. */
+static double order_statistic(const double *r, size_t n, double p)
+{
+    const double at = (double)(n - 1) * p;
+    const size_t i = (size_t)at;
+
+    return i + 1 < n ? r[i] + (r[i + 1] - r[i]) * (at - (double)i) : r[n - 1];
+}
+
+void dk_measure_interval(const dk_measure *m, double *lo, double *hi)
+{
+    double r[DK_STAT_REPLICATES];
+    size_t n = 0;
+
+    for (size_t b = 0; b < DK_STAT_REPLICATES; b++)
+        if (m->boot_count[b])
+            r[n++] = dk_exact_double(m->boot_sum[b]) / (double)m->boot_count[b];
+    *lo = *hi = NAN;
+    if (m->docs < 2 || n < 2)
+        return;
+    qsort(r, n, sizeof *r, by_double);
+    *lo = order_statistic(r, n, .025);
+    *hi = order_statistic(r, n, .975);
+}
+
+/* --- joining ------------------------------------------------------------------ */
+int dk_sums_check(const dk_sums *s, const char *path, dk_err *err)
+{
+    double most = 0;
+
     for (size_t j = 0; j < s->d; j++)
-        good = good && isfinite(s->sum[j]) && isfinite(s->sumsq[j]) && isfinite(s->min[j]) && isfinite(s->max[j]);
-    for (size_t i = 0; i < s->n_pos * s->d; i++)
-        good = good && isfinite(s->pos_sum[i]);
-    for (size_t p = 0; p < s->n_pos; p++)
-        good = good && isfinite(s->pos_norm_sum[p]) && s->pos_count[p] <= s->count;
-    return good && rows == s->count ? 0
-        : dk_fail(err, DK_EFORMAT, "%s: %s has counts or sums that cannot be", dk_h5_path(f), g);
+        most = fmax(most, fmax(fabs((double)s->min[j]), fabs((double)s->max[j])));
+    /* The largest sum is that of the squares: below 2^126 in units of 2^-60. */
+    return most * most * (double)s->count < 0x1p66 ? 0
+        : dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s: %llu rows with values up to %g are more than exact sums hold",
+                  path, s->layer, s->site, s->what, (unsigned long long)s->count, most);
 }
 
-static int get_group(dk_h5 *f, const char *g, dk_stats *s, dk_err *err)
+static void add_exact(dk_exact *to, const dk_exact *from, size_t n)
 {
-    const dk_h5_data *sum = data_of(f, g, "sum"), *pos = data_of(f, g, "pos_count");
-    char *site = NULL, *what = NULL;
-    int64_t layer;
-    int rc;
-
-    if (!sum || !pos || sum->rank != 1 || pos->rank != 1 || sum->dim[0] == 0)
-        return dk_fail(err, DK_EFORMAT, "%s: %s has no sums", dk_h5_path(f), g);
-    if ((rc = dk_h5_get_int(f, g, "layer", &layer, err)) == 0 && (rc = dk_h5_get_str(f, g, "site", &site, err)) == 0 &&
-        (rc = dk_h5_get_str(f, g, "what", &what, err)) == 0 &&
-        (rc = dk_stats_new(s, (int)layer, site, what, sum->dim[0], pos->dim[0], err)) == 0 &&
-        (rc = get(f, g, "count", DK_H5_U64, 1, 0, &s->count, err)) == 0 &&
-        (rc = get(f, g, "sum", DK_H5_F64, s->d, 0, s->sum, err)) == 0 &&
-        (rc = get(f, g, "sumsq", DK_H5_F64, s->d, 0, s->sumsq, err)) == 0 &&
-        (rc = get(f, g, "min", DK_H5_F32, s->d, 0, s->min, err)) == 0 &&
-        (rc = get(f, g, "max", DK_H5_F32, s->d, 0, s->max, err)) == 0 &&
-        (rc = get(f, g, "norm_sum", DK_H5_F64, 1, 0, &s->norm_sum, err)) == 0 &&
-        (rc = get(f, g, "norm_hist", DK_H5_U64, DK_STAT_BINS, 0, s->norm_hist, err)) == 0 &&
-        (rc = get(f, g, "pos_count", DK_H5_U64, s->n_pos, 0, s->pos_count, err)) == 0 &&
-        (rc = get(f, g, "pos_sum", DK_H5_F64, s->n_pos, s->d, s->pos_sum, err)) == 0 &&
-        (rc = get(f, g, "pos_norm_sum", DK_H5_F64, s->n_pos, 0, s->pos_norm_sum, err)) == 0)
-        rc = check(f, g, s, err);
-    dk_free(site);
-    dk_free(what);
-    return rc;
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
 }
 
-int dk_stats_get(dk_h5 *f, dk_stats **out, size_t *n, dk_err *err)
+static void add_counts(uint64_t *to, const uint64_t *from, size_t n)
 {
-    dk_stats *s = NULL;
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+static int add_sums(dk_sums *to, dk_sums *from, const char *path, dk_err *err)
+{
     int rc = 0;
 
-    *n = 0;
-    for (size_t i = 0; rc == 0 && i < dk_h5_count(f); i++) {
-        const dk_h5_object *o = dk_h5_at(f, i);
+    if (to->layer != from->layer || strcmp(to->site, from->site) != 0 || strcmp(to->what, from->what) != 0 ||
+        to->d != from->d || to->n_pos != from->n_pos || to->products != from->products)
+        return dk_fail(err, DK_EDATA, "%s: its L%02d/%s/%s is not what the other shards have", path, from->layer,
+                       from->site, from->what);
+    for (size_t j = 0; from->count && j < to->d; j++) {
+        to->min[j] = to->count == 0 || from->min[j] < to->min[j] ? from->min[j] : to->min[j];
+        to->max[j] = to->count == 0 || from->max[j] > to->max[j] ? from->max[j] : to->max[j];
+    }
+    to->count += from->count;
+    to->docs += from->docs;
+    to->norm_sum += from->norm_sum;
+    add_exact(to->sum, from->sum, to->d);
+    add_exact(to->sumsq, from->sumsq, to->d);
+    add_exact(to->doc_mean, from->doc_mean, to->d);
+    add_exact(to->doc_mean_sq, from->doc_mean_sq, to->d);
+    add_exact(to->pos_sum, from->pos_sum, to->n_pos * to->d);
+    add_exact(to->pos_norm_sum, from->pos_norm_sum, to->n_pos);
+    add_counts(to->norm_hist, from->norm_hist, DK_STAT_BINS);
+    add_counts(to->pos_count, from->pos_count, to->n_pos);
+    for (size_t i = 0; rc == 0 && i < from->gram.n; i++)
+        if ((rc = dk_tree_push(&to->gram, from->gram.node[i], err)) < 0)
+            dk_err_prefix(err, "%s", path);
+        else
+            from->gram.node[i].m = NULL;
+    return rc < 0 ? rc : dk_sums_check(to, path, err);
+}
 
-        if (o->kind != DK_H5_GROUP || strncmp(o->path, "/stats/", 7) != 0 || !dk_h5_has_attr(f, o->path, "what"))
-            continue;
-        s = dk_xrealloc(s, (*n + 1) * sizeof *s);
-        s[*n] = (dk_stats){0};
-        rc = get_group(f, o->path, &s[(*n)++], err);
+static int add_measure(dk_measure *to, const dk_measure *from, const char *path, dk_err *err)
+{
+    if (strcmp(to->name, from->name) != 0 || strcmp(to->unit, from->unit) != 0 || to->seed != from->seed)
+        return dk_fail(err, DK_EDATA, "%s: its measure %s is not what the other shards have", path, from->name);
+    if (from->count) {
+        to->min = to->count == 0 || from->min < to->min ? from->min : to->min;
+        to->max = to->count == 0 || from->max > to->max ? from->max : to->max;
     }
-    if (rc == 0 && *n == 0)
-        rc = dk_fail(err, DK_EFORMAT, "%s holds no statistics", dk_h5_path(f));
-    if (rc == 0)
-        rc = dk_h5_finish(f, err);
-    for (size_t i = 0; rc < 0 && i < *n; i++)
-        dk_stats_free(&s[i]);
-    if (rc < 0) {
-        dk_free(s);
-        s = NULL;
-        *n = 0;
-    }
-    *out = s;
+    to->count += from->count;
+    to->docs += from->docs;
+    to->sum += from->sum;
+    to->sumsq += from->sumsq;
+    to->doc_mean += from->doc_mean;
+    to->doc_mean_sq += from->doc_mean_sq;
+    add_counts(to->hist, from->hist, DK_STAT_BINS);
+    add_counts(to->boot_count, from->boot_count, DK_STAT_REPLICATES);
+    add_exact(to->boot_sum, from->boot_sum, DK_STAT_REPLICATES);
+    return 0;
+}
+
+int dk_statistics_add(dk_statistics *to, dk_statistics *from, const char *path, dk_err *err)
+{
+    int rc = to->n_sums == from->n_sums && to->n_measures == from->n_measures ? 0
+        : dk_fail(err, DK_EDATA, "%s: it has other statistics than the other shards", path);
+
+    for (size_t i = 0; rc == 0 && i < to->n_sums; i++)
+        rc = add_sums(&to->sums[i], &from->sums[i], path, err);
+    for (size_t i = 0; rc == 0 && i < to->n_measures; i++)
+        rc = add_measure(&to->measure[i], &from->measure[i], path, err);
     return rc;
 }

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/outfile.h"
 #include "base/parse.h"
+#include "method/extractstats.h"
+#include "method/kl.h"
 #include "method/score.h"
 #include "model/budget.h"
 #include "model/describe.h"
@@ -81,11 +83,13 @@ int dk_extract_sites(bool wanted[DK_MAX_SITES], char *const *name, size_t n, dk_
     return n ? 0 : dk_fail(err, DK_EUSAGE, "--site: name one of attn_out, mlp_out, resid_post, resid_pre");
 }
 
-/* --- the pass ----------------------------------------------------------------- */
+/* --- what is run and kept ------------------------------------------------------ */
 struct work {
     const dk_extract_job *job;
     const dk_pair *p;
-    const dk_tokens *t;
+    const char *out;
+    const dk_tokens *t, *kept;      /* what is run; the rows that are kept of it */
+    bool all;                       /* these are the same */
     struct place { int layer; const struct dk_extract_site *site; } place[DK_MAX_LAYERS * DK_MAX_SITES];
     size_t n_places, d, most;       /* most: rows of a pass */
     dk_tap *tap;                    /* [place][lane]; then those of the differences */
@@ -95,8 +99,12 @@ struct work {
     size_t n_rows;
     dk_acts_writer *w;
     size_t batch;                   /* tokens of a lane in a pass, longer texts apart */
-    dk_stats *stats;                /* [n_rows], instead of a writer */
+    dk_collect *stats;              /* instead of a writer */
     dk_h5 *file;                    /* of the statistics */
+    uint64_t first_leaf, end_leaf;  /* of this shard */
+    dk_kl *eye;                     /* NULL: no KL */
+    uint32_t *next;                 /* [most] */
+    float *kl[DK_MAX_LANES], *logp[DK_MAX_LANES];   /* [most] */
 };
 
 static size_t at(const struct work *k, size_t place, size_t lane) { return place * k->p->n_lanes + lane; }
@@ -138,15 +146,20 @@ static void release(struct work *k)
     }
     dk_free(k->tap);
     dk_free(k->diff);
-    for (size_t i = 0; k->stats && i < k->n_rows; i++)
-        dk_stats_free(&k->stats[i]);
-    dk_free(k->stats);
+    dk_collect_free(&k->stats);
     dk_free(k->rows);
+    if (k->eye)
+        dk_kl_free(&k->eye);
+    dk_free(k->next);
+    for (size_t l = 0; l < DK_MAX_LANES; l++) {
+        dk_free(k->kl[l]);
+        dk_free(k->logp[l]);
+    }
     dk_acts_abandon(&k->w);
     dk_h5_close(&k->file);
 }
 
-static int add_set(struct work *k, size_t place, const char *what, bool delta, const float *rows, dk_err *err)
+static int add_set(struct work *k, size_t place, const char *what, bool delta, bool gram, const float *rows, dk_err *err)
 {
     const dk_act_info a = {
         .layer = k->place[place].layer, .site = k->place[place].site->name, .what = what, .delta = delta,
@@ -156,7 +169,7 @@ static int add_set(struct work *k, size_t place, const char *what, bool delta, c
 
     k->rows[k->n_rows++] = rows;
     if (k->stats)
-        return dk_stats_new(&k->stats[k->n_rows - 1], a.layer, a.site, a.what, a.d, k->job->positions, err);
+        return dk_collect_rows(k->stats, a.layer, a.site, a.what, rows, gram, err);
     return dk_acts_add(k->w, &a, err);
 }
 
@@ -168,84 +181,143 @@ static int add_lane(struct work *k, size_t place, size_t lane, dk_err *err)
     int rc = 0;
 
     if (lane == 0)
-        return k->job->base ? add_set(k, place, "base", false, k->tap[i].out, err) : 0;
+        return k->job->base ? add_set(k, place, "base", false, k->job->gram_base, k->tap[i].out, err) : 0;
     if (k->job->ft)
-        rc = add_set(k, place, name, k->job->ft_delta, k->tap[i].out, err);
+        rc = add_set(k, place, name, k->job->ft_delta, k->job->gram_ft, k->tap[i].out, err);
     diff = strcmp(name, "ft") == 0 ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", name);
     if (rc == 0 && k->job->diff)
-        rc = add_set(k, place, diff, false, k->diff[i], err);
+        rc = add_set(k, place, diff, false, k->job->gram_diff, k->diff[i], err);
     dk_free(diff);
     return rc;
 }
 
+/* --- statistics ----------------------------------------------------------------- */
 /* As dk_acts_new and dk_acts_add_model do it. */
 static int begin_stats(struct work *k, const dk_provenance *prov, dk_err *err)
 {
+    const dk_collect_plan plan = { .positions = k->job->positions, .seed = k->job->seed, .first_leaf = k->first_leaf,
+                                   .end_leaf = k->end_leaf };
     dk_buf lanes = {0};
-    int rc = dk_h5_create(&k->file, k->job->out, "dk-statistics", prov, err);
+    int rc = dk_h5_create(&k->file, k->out, "dk-statistics", prov, err);
 
     for (size_t l = 0; l < k->p->n_lanes; l++)
         dk_buf_addf(&lanes, "%s%s", l ? "," : "", k->p->lane[l].name);
     if (rc == 0)
-        rc = dk_tokens_put_corpus(k->file, k->t, err);
+        rc = dk_tokens_put_corpus(k->file, k->kept, err);
     if (rc == 0)
         rc = dk_h5_put_str(k->file, "/", "lanes", lanes.s, err);
+    if (rc == 0)
+        rc = dk_collect_new(&k->stats, k->d, &plan, err);
     dk_buf_free(&lanes);
     return rc;
 }
 
-static int add_stats(struct work *k, size_t first, size_t rows, dk_err *err)
+/* What is measured row by row of every lane, stored or not. */
+static int add_norms(struct work *k, size_t place, dk_err *err)
 {
-    for (size_t i = 0; i < k->n_rows; i++) {
-        const size_t n = dk_stats_add(&k->stats[i], k->rows[i], k->t->pos + first, rows);
+    int rc = 0;
 
-        if (n < rows)
-            return dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s, row %zu: activations are NaN or infinite", k->job->out,
-                           k->stats[i].layer, k->stats[i].site, k->stats[i].what, first + n);
+    for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
+        const dk_collect_lane lane = {
+            .layer = k->place[place].layer, .site = k->place[place].site->name, .lane = k->p->lane[l].name,
+            .base = l ? k->tap[at(k, place, 0)].out : NULL, .own = k->tap[at(k, place, l)].out,
+            .diff = k->diff[at(k, place, l)]
+        };
+
+        rc = dk_collect_norms(k->stats, &lane, err);
     }
-    return 0;
+    return rc;
+}
+
+static int add_kl(struct work *k, dk_err *err)
+{
+    int rc = dk_kl_new(&k->eye, k->p->n_lanes, 1, err);
+
+    if (rc == 0)
+        rc = dk_alloc(&k->next, k->most, sizeof *k->next, "next tokens", err);
+    for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
+        char *kl = dk_xasprintf("kl/%s", k->p->lane[l].name), *logp = dk_xasprintf("logp/%s", k->p->lane[l].name);
+
+        rc = dk_alloc(&k->logp[l], k->most, sizeof(float), "scores", err);
+        if (rc == 0)
+            rc = dk_collect_values(k->stats, logp, "nats", k->logp[l], true, err);
+        if (rc == 0 && l > 0 && (rc = dk_alloc(&k->kl[l], k->most, sizeof(float), "scores", err)) == 0)
+            rc = dk_collect_values(k->stats, kl, "nats", k->kl[l], false, err);
+        dk_free(kl);
+        dk_free(logp);
+    }
+    return rc;
+}
+
+static int run_head(struct work *k, dk_runner *r, size_t first, size_t last, dk_err *err)
+{
+    const dk_tokens *t = k->t;
+    const dk_visitor eye = dk_kl_visitor(k->eye);
+    const size_t row0 = t->offset[first];
+
+    for (size_t d = first; d < last; d++)
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
+            k->next[i - row0] = i + 1 < t->offset[d + 1] ? t->token[i + 1] : UINT32_MAX;
+    dk_kl_target(k->eye, k->kl, k->logp, k->next);
+    return dk_runner_head(r, NULL, 0, &eye, 1, err);
 }
 
 static int end_stats(struct work *k, dk_err *err)
 {
-    int rc = 0;
+    const int rc = dk_collect_put(k->stats, k->file, err);
 
-    for (size_t i = 0; rc == 0 && i < k->n_rows; i++)
-        rc = dk_stats_put(k->file, &k->stats[i], err);
-    return rc < 0 ? rc : dk_h5_commit(&k->file, k->t->rows, k->t->docs, NULL, err);
+    return rc < 0 ? rc : dk_h5_commit(&k->file, k->kept->rows, k->kept->docs, NULL, err);
 }
 
+/* --- the pass ------------------------------------------------------------------- */
 /* The file with its models and datasets, still without rows. */
 static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
 {
     int rc;
 
-    if (k->job->stats)
-        k->stats = dk_xcalloc(2 * k->n_places * k->p->n_lanes, sizeof *k->stats);
-    rc = k->stats ? begin_stats(k, prov, err) : dk_acts_new(&k->w, k->job->out, k->t, k->job->ft_delta, prov, err);
+    rc = k->job->stats ? begin_stats(k, prov, err)
+                       : dk_acts_new(&k->w, k->out, k->kept, k->job->ft_delta, prov, err);
     for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
         dk_model_info m;
         char hex[65];
 
         if ((rc = dk_pair_model_info(&m, k->p, l, k->t, hex, err)) == 0)
-            rc = k->stats ? dk_h5_put_model(k->file, k->p->lane[l].name, &m, err)
+            rc = k->job->stats ? dk_h5_put_model(k->file, k->p->lane[l].name, &m, err)
                           : dk_acts_add_model(k->w, k->p->lane[l].name, &m, err);
     }
     for (size_t i = 0; rc == 0 && i < k->n_places; i++)
         for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++)
             rc = add_lane(k, i, l, err);
-    return rc;
+    for (size_t i = 0; rc == 0 && k->stats && i < k->n_places; i++)
+        rc = add_norms(k, i, err);
+    return rc == 0 && k->job->kl ? add_kl(k, err) : rc;
+}
+
+/* The rows of documents first .. last - 1, which the model has just run, to the file. */
+static int take(struct work *k, size_t first, size_t last, dk_err *err)
+{
+    const size_t row0 = k->t->offset[first], n = k->t->offset[last] - row0;
+
+    for (size_t i = 0; !k->all && i < k->n_taps; i++)
+        dk_rows_compact(k->tap[i].out, k->d, k->t, row0, n, &k->job->rows);
+    for (size_t l = 0; !k->all && k->eye && l < k->p->n_lanes; l++) {
+        dk_rows_compact(k->logp[l], 1, k->t, row0, n, &k->job->rows);
+        if (l > 0)
+            dk_rows_compact(k->kl[l], 1, k->t, row0, n, &k->job->rows);
+    }
+    return k->stats ? dk_collect_batch(k->stats, k->kept, first, last, k->out, err)
+                    : dk_acts_append(k->w, k->rows, k->kept->offset[last] - k->kept->offset[first], err);
 }
 
 static int pass(struct work *k, dk_runner *r, dk_err *err)
 {
     const dk_tokens *t = k->t;
     size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
-    int last_layer = 0;
+    int last_layer = k->eye ? -1 : 0;
     dk_progress bar;
     int rc = 0;
 
-    for (size_t i = 0; i < k->n_places; i++)
+    for (size_t i = 0; !k->eye && i < k->n_places; i++)
         last_layer = k->tap[at(k, i, 0)].layer > last_layer ? k->tap[at(k, i, 0)].layer : last_layer;
     dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
@@ -257,9 +329,10 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
         rc = dk_runner_forward(r, &p, err);
+        if (rc == 0 && k->eye)
+            rc = run_head(k, r, first, last, err);
         if (rc == 0)
-            rc = k->stats ? add_stats(k, row0, t->offset[last] - row0, err)
-                          : dk_acts_append(k->w, k->rows, t->offset[last] - row0, err);
+            rc = take(k, first, last, err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
     dk_progress_end(&bar);
@@ -267,34 +340,7 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
     return rc;
 }
 
-/* --- the job ------------------------------------------------------------------- */
-static int check_pair(const dk_extract_job *job, const dk_pair *p, dk_err *err)
-{
-    if (strcmp(p->lane[0].name, "base") != 0)
-        return dk_fail(err, DK_EUSAGE, "the first lane must be the base");
-    if (p->n_lanes < 2 && (job->ft || job->diff))
-        return dk_fail(err, DK_EUSAGE, "a difference needs a finetune: name one with --ft or lanes with --null");
-    for (size_t l = 1; l < p->n_lanes; l++)
-        if (strcmp(p->lane[l].name, "diff") == 0 || strncmp(p->lane[l].name, "diff.", 5) == 0)
-            return dk_fail(err, DK_EUSAGE, "a lane cannot be called '%s' here: differences are", p->lane[l].name);
-    return 0;
-}
-
-static int read_tokens(dk_tokens *t, const dk_extract_job *job, dk_err *err)
-{
-    dk_tokens all = {0};
-    int rc = dk_tokens_read(&all, job->tokens, err);
-
-    if (rc == 0 && all.lineage)
-        dk_inputs_add_object(job->inputs, all.lineage);
-    if (rc == 0)
-        rc = dk_tokens_trim(t, &all, job->max_docs, job->max_tokens, 1, err);
-    if (rc == 0 && t->rows == 0)
-        rc = dk_fail(err, DK_EDATA, "%s holds no tokens", job->tokens);
-    dk_tokens_free(&all);
-    return rc;
-}
-
+/* --- one file -------------------------------------------------------------------- */
 static int choose_places(struct work *k, dk_err *err)
 {
     int layer[DK_MAX_LAYERS];
@@ -309,58 +355,31 @@ static int choose_places(struct work *k, dk_err *err)
     return rc;
 }
 
-static int extract(struct work *k, dk_err *err)
+static int run(struct work *k, const dk_provenance *prov, dk_err *err)
 {
-    const dk_extract_job *job = k->job;
-    dk_provenance prov;
     dk_runner *r = NULL;
     int rc = choose_places(k, err);
 
-    if (rc == 0)
-        rc = dk_pair_check_tokens(k->p, k->t, job->tokens, err);
     k->d = k->p->model->config.d_model;
     if (rc == 0)
-        rc = dk_pair_rows(&k->batch, k->p, job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+        rc = dk_pair_rows(&k->batch, k->p, k->job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
     if (rc < 0)
         return rc;
     k->most = dk_tokens_batch_most(k->t, k->batch);
-    rc = room(k, err);
-    if (rc == 0)
-        rc = dk_pair_inputs(job->inputs, k->p, err);
-    if (rc < 0)
-        return rc;
-    prov = job->provenance(job->arg);
-    rc = begin(k, &prov, err);
-    if (rc == 0)
-        rc = dk_pair_runner(&r, k->p, k->most, err);
-    if (rc == 0)
+    if ((rc = room(k, err)) == 0 && (rc = begin(k, prov, err)) == 0 &&
+        (rc = dk_pair_runner(&r, k->p, k->most, err)) == 0)
         rc = pass(k, r, err);
     dk_runner_free(&r);
     return rc < 0 ? rc : k->stats ? end_stats(k, err) : dk_acts_commit(&k->w, err);
 }
 
-int dk_extract_run(const dk_extract_job *job, dk_err *err)
+int dk_extract_file(const dk_extract_job *job, const dk_pair *p, const dk_extract_part *part, const dk_provenance *prov,
+                    dk_err *err)
 {
-    dk_tokens t = {0};
-    dk_pair p = {0};
-    struct work k = { .job = job, .p = &p, .t = &t };
-    int rc = dk_outfile_check(job->out, err);
+    struct work k = { .job = job, .p = p, .t = part->run, .kept = part->kept, .all = dk_row_rule_all(&job->rows),
+                      .first_leaf = part->first_leaf, .end_leaf = part->end_leaf, .out = part->out };
+    const int rc = run(&k, prov, err);
 
-    if (rc == 0)
-        rc = dk_h5_check_terminal(job->out, "", err);
-    if (rc == 0)
-        rc = read_tokens(&t, job, err);
-    if (rc == 0)
-        rc = dk_pair_name(&p, &job->pair, err);
-    if (rc == 0)
-        rc = check_pair(job, &p, err);
-    dk_pair_close(&p);
-    if (rc == 0)
-        rc = dk_pair_open(&p, &job->pair, err);
-    if (rc == 0)
-        rc = extract(&k, err);
     release(&k);
-    dk_pair_close(&p);
-    dk_tokens_free(&t);
     return rc;
 }

@@ -1,5 +1,5 @@
-/* Means of activations.  Sums run in double, document by document, so that
- * results do not depend on anything but the rows. */
+/* Means of activations.  Sums are exact (num/exact.h), so that results depend on
+ * the rows alone, and are those of a statistics file to the bit. */
 #include "method/mean.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "method/lane.h"
 #include "num/docmeans.h"
+#include "num/exact.h"
 
 enum { MAX_START = 512 };           /* a longer question than this is left out */
 
@@ -64,6 +65,23 @@ static void make_do(const dk_tokens *t, const char *path, bool *chat, size_t *be
     }
 }
 
+/* The position of every text's first row, where all have the same; else 0. */
+static int32_t first_position(const dk_tokens *t)
+{
+    uint32_t first = UINT32_MAX;
+
+    for (size_t d = 0; d < t->docs; d++) {
+        const size_t at = t->offset[d];
+
+        if (at == t->offset[d + 1])
+            continue;
+        if (first != UINT32_MAX && t->pos[at] != first)
+            return 0;
+        first = t->pos[at];
+    }
+    return first > MAX_START ? 0 : (int32_t)first;
+}
+
 static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *plan, const char *path,
                        dk_err *err)
 {
@@ -72,7 +90,7 @@ static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *p
 
     if (plan->fewer)
         make_do(t, path, &chat, &before, &n);
-    *r = (struct rows){ .first = -(int32_t)before, .start = dk_xcalloc(t->docs + 1, sizeof *r->start) };
+    *r = (struct rows){ .first = chat ? -(int32_t)before : first_position(t), .start = dk_xcalloc(t->docs + 1, sizeof *r->start) };
     for (size_t d = 0; d < t->docs; d++) {
         const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
 
@@ -93,34 +111,29 @@ static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *p
 }
 
 /* --- sums ------------------------------------------------------------------------ */
-static void add_row(double *sum, double *norm, const float *x, size_t d)
-{
-    double sq = 0;
+/* [n_pos, d], [d], [n_pos] and one: what becomes of these names in dk_means. */
+struct sums { dk_exact *pos, *whole, *pos_norm, whole_norm; };
 
-    for (size_t j = 0; j < d; j++) {
-        sum[j] += x[j];
-        sq += (double)x[j] * x[j];
-    }
-    *norm += sqrt(sq);
-}
+static const double longest = 0x1p24;       /* sums of longer rows are not exact */
 
-static void divide(dk_means *m)
+static void divide(dk_means *m, const struct sums *e)
 {
+    const size_t skip = m->first > 0 ? (size_t)m->first : 0, from = DK_MEAN_SKIP > skip ? DK_MEAN_SKIP - skip : 0;
     double rest = 0;
 
     for (size_t p = 0; p < m->n_pos; p++) {
         for (size_t j = 0; j < m->d; j++)
-            m->pos[p * m->d + j] /= (double)m->docs;
-        m->pos_norm[p] /= (double)m->docs;
-        rest += p >= DK_MEAN_SKIP ? m->pos_norm[p] : 0;
+            m->pos[p * m->d + j] = dk_exact_double(e->pos[p * m->d + j]) / (double)m->docs;
+        m->pos_norm[p] = dk_exact_double(e->pos_norm[p]) / (double)m->docs;
+        rest += p >= from ? m->pos_norm[p] : 0;
     }
     for (size_t j = 0; j < m->d; j++)
-        m->whole[j] /= (double)m->rows;
-    m->whole_norm /= (double)m->rows;
-    m->act_norm = m->n_pos > DK_MEAN_SKIP ? rest / (double)(m->n_pos - DK_MEAN_SKIP) : NAN;
+        m->whole[j] = dk_exact_double(e->whole[j]) / (double)m->rows;
+    m->whole_norm = dk_exact_double(e->whole_norm) / (double)m->rows;
+    m->act_norm = m->n_pos > from ? rest / (double)(m->n_pos - from) : NAN;
 }
 
-static int room(dk_means *m, const struct rows *r, dk_err *err)
+static int room(dk_means *m, struct sums *e, const struct rows *r, dk_err *err)
 {
     size_t n;
     int rc = dk_mul_size(&n, r->n_pos, m->d) ? dk_alloc(&m->pos, n, sizeof *m->pos, "means", err)
@@ -128,31 +141,84 @@ static int room(dk_means *m, const struct rows *r, dk_err *err)
 
     if (rc == 0) rc = dk_alloc(&m->pos_norm, r->n_pos, sizeof *m->pos_norm, "means", err);
     if (rc == 0) rc = dk_alloc(&m->whole, m->d, sizeof *m->whole, "means", err);
+    if (rc == 0) rc = dk_alloc(&e->pos, n, sizeof *e->pos, "means", err);
+    if (rc == 0) rc = dk_alloc(&e->pos_norm, r->n_pos, sizeof *e->pos_norm, "means", err);
+    if (rc == 0) rc = dk_alloc(&e->whole, m->d, sizeof *e->whole, "means", err);
     return rc;
 }
 
-static void add_rows(dk_means *m, const float *x, size_t n, size_t start, size_t n_pos)
+static int add_row(struct sums *e, size_t pos, const float *x, size_t d, dk_err *err)
 {
-    for (size_t j = 0; j < n; j++)
-        add_row(m->whole, &m->whole_norm, x + j * m->d, m->d);
-    for (size_t p = 0; start != SIZE_MAX && p < n_pos; p++)
-        add_row(m->pos + p * m->d, &m->pos_norm[p], x + (start + p) * m->d, m->d);
+    dk_exact *at = pos == SIZE_MAX ? NULL : e->pos + pos * d;
+    double sq = 0;
+    dk_exact norm;
+
+    for (size_t j = 0; j < d; j++)
+        sq += (double)x[j] * x[j];
+    if (!(sqrt(sq) < longest))
+        return dk_fail(err, DK_ENUM, "a row of length %g: its sums would not be exact", sqrt(sq));
+    for (size_t j = 0; j < d; j++) {
+        const dk_exact v = dk_exact_of(x[j]);
+
+        e->whole[j] += v;
+        if (at)
+            at[j] += v;
+    }
+    norm = dk_exact_of(sqrt(sq));
+    e->whole_norm += norm;
+    if (at)
+        e->pos_norm[pos] += norm;
+    return 0;
+}
+
+/* The n rows of a document; those from start on are positions. */
+static int add_rows(struct sums *e, const float *x, size_t n, size_t d, size_t start, size_t n_pos, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t j = 0; rc == 0 && j < n; j++)
+        rc = add_row(e, start != SIZE_MAX && j >= start && j - start < n_pos ? j - start : SIZE_MAX, x + j * d, d, err);
+    return rc;
 }
 
 /* --- lanes of one layer and site --------------------------------------------------- */
-struct list { dk_means *m; dk_lane_rows *s; size_t n; };
+struct list { dk_means *m; struct sums *e; dk_lane_rows *s; size_t n; };
+
+/* One more, with no sums yet. */
+static dk_means *append(struct list *l)
+{
+    l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
+    l->e = dk_xrealloc(l->e, (l->n + 1) * sizeof *l->e);
+    l->s = dk_xrealloc(l->s, (l->n + 1) * sizeof *l->s);
+    l->m[l->n] = (dk_means){0};
+    l->e[l->n] = (struct sums){0};
+    l->s[l->n] = (dk_lane_rows){0};
+    return &l->m[l->n++];
+}
+
+/* All but the means. */
+static void drop_sums(struct list *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        dk_free(l->e[i].pos);
+        dk_free(l->e[i].whole);
+        dk_free(l->e[i].pos_norm);
+    }
+    dk_free(l->e);
+    dk_free(l->s);
+}
 
 static int add(struct list *l, dk_acts *f, const char *what, const dk_lane_rows *s, const struct rows *r,
                dk_err *err)
 {
-    l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
-    l->s = dk_xrealloc(l->s, (l->n + 1) * sizeof *l->s);
-    l->s[l->n] = *s;
-    l->m[l->n++] = (dk_means){
+    dk_means *m = append(l);
+
+    l->s[l->n - 1] = *s;
+    *m = (dk_means){
         .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what), .d = s->a->d,
         .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows
     };
-    return room(&l->m[l->n - 1], r, err);
+    return room(m, &l->e[l->n - 1], r, err);
 }
 
 static bool is_diff(const char *what) { return strcmp(what, "diff") == 0 || strncmp(what, "diff.", 5) == 0; }
@@ -205,10 +271,10 @@ static int sum(struct list *l, dk_acts *f, const struct rows *r, uint64_t seed, 
         const size_t n = t->offset[i + 1] - t->offset[i];
 
         for (size_t k = 0; rc == 0 && n && k < l->n; k++) {
-            if ((rc = dk_lane_read(f, &l->s[k], t->offset[i], n, x, work, err)) < 0)
-                break;
-            add_rows(&l->m[k], x, n, r->start[i], r->n_pos);
-            if (docs[k])
+            rc = dk_lane_read(f, &l->s[k], t->offset[i], n, x, work, err);
+            if (rc == 0)
+                rc = add_rows(&l->e[k], x, n, l->m[k].d, r->start[i], r->n_pos, err);
+            if (rc == 0 && docs[k])
                 dk_doc_means_add(docs[k], t->id[i], x, n, r->start[i]);
         }
         dk_acts_done(f, t->offset[i + 1]);
@@ -216,7 +282,7 @@ static int sum(struct list *l, dk_acts *f, const struct rows *r, uint64_t seed, 
     dk_free(x);
     dk_free(work);
     for (size_t k = 0; rc == 0 && k < l->n; k++)
-        divide(&l->m[k]);
+        divide(&l->m[k], &l->e[k]);
     if (rc == 0)
         rc = dk_acts_finish(f, err);
     for (size_t k = 0; k < l->n; k++) {
@@ -276,7 +342,7 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
     }
     if (rc == 0)
         rc = sum(&l, f, &r, plan->seed, err);
-    dk_free(l.s);
+    drop_sums(&l);
     dk_free(lanes);
     dk_free(r.start);
     *out = l.m;
@@ -290,112 +356,105 @@ int dk_means_of(dk_means **out, size_t *n, dk_acts *f, const dk_mean_plan *plan,
 }
 
 /* --- from statistics ---------------------------------------------------------------- */
-static const dk_stats *find_stats(const dk_stats *s, size_t n, const dk_stats *like, const char *what)
-{
-    for (size_t i = 0; i < n; i++)
-        if (s[i].layer == like->layer && strcmp(s[i].site, like->site) == 0 && strcmp(s[i].what, what) == 0)
-            return &s[i];
-    return NULL;
-}
-
 /* Positions must be those of all documents: one that lacks some cannot be left out any more. */
-static int choose_positions(size_t *n, const dk_stats *s, const dk_tokens *corpus, const dk_mean_plan *plan,
+static int choose_positions(size_t *from, size_t *n, const dk_sums *s, const dk_tokens *corpus, const dk_mean_plan *plan,
                             const char *path, dk_err *err)
 {
     const bool chat = corpus->format && strcmp(corpus->format, "chat") == 0;
 
-    *n = 0;
+    *n = *from = 0;
     if (chat)
         return plan->n == 0 ? 0 : dk_fail(err, DK_EDATA, "%s: statistics know no positions from an answer on; "
                                           "extract the rows of chats", path);
-    while (*n < s->n_pos && s->pos_count[*n] == s->pos_count[0] && s->pos_count[0] && (plan->n == 0 || *n < plan->n))
+    while (*from < s->n_pos && s->pos_count[*from] == 0)
+        ++*from;
+    while (*from + *n < s->n_pos && s->pos_count[*from + *n] == s->docs && s->docs && (plan->n == 0 || *n < plan->n))
         ++*n;
     return *n >= plan->n ? 0 : dk_fail(err, DK_EDATA, "%s: these statistics have no %zu positions of every document",
                                        path, plan->n);
 }
 
 /* own, or where b is there the sum of a and sign times b: their norms are not known. */
-static int add_stats(struct list *l, const dk_stats *a, const dk_stats *b, double sign, const char *what, size_t n_pos,
-                     dk_err *err)
+static int add_sums(struct list *l, const dk_sums *a, const dk_sums *b, int sign, const char *what, size_t from, size_t n_pos,
+                    dk_err *err)
 {
     const struct rows r = { .n_pos = n_pos };
     dk_means *m;
+    struct sums *e;
     int rc;
 
     if (b && (b->d != a->d || b->n_pos != a->n_pos || b->count != a->count))
         return dk_fail(err, DK_EFORMAT, "statistics of %s and %s do not fit together", a->what, b->what);
-    l->m = dk_xrealloc(l->m, (l->n + 1) * sizeof *l->m);
-    m = &l->m[l->n++];
+    m = append(l);
+    e = &l->e[l->n - 1];
     *m = (dk_means){ .layer = a->layer, .site = dk_xstrdup(a->site), .what = dk_xstrdup(what), .d = a->d, .n_pos = n_pos,
-                     .docs = n_pos ? a->pos_count[0] : 0, .rows = a->count };
-    if ((rc = room(m, &r, err)) < 0)
+                     .first = (int32_t)from, .docs = a->docs, .rows = a->count };
+    if ((rc = room(m, e, &r, err)) < 0)
         return rc;
     for (size_t j = 0; j < m->d; j++)
-        m->whole[j] = a->sum[j] + (b ? sign * b->sum[j] : 0);
-    for (size_t i = 0; i < n_pos * m->d; i++)
-        m->pos[i] = a->pos_sum[i] + (b ? sign * b->pos_sum[i] : 0);
-    m->whole_norm = b ? NAN : a->norm_sum;
+        e->whole[j] = a->sum[j] + (b ? sign * b->sum[j] : 0);
+    for (size_t i = 0, at = from * m->d; i < n_pos * m->d; i++, at++)
+        e->pos[i] = a->pos_sum[at] + (b ? sign * b->pos_sum[at] : 0);
+    e->whole_norm = a->norm_sum;
     for (size_t p = 0; p < n_pos; p++)
-        m->pos_norm[p] = b ? NAN : a->pos_norm_sum[p];
-    divide(m);
+        e->pos_norm[p] = a->pos_norm_sum[from + p];
+    divide(m, e);
+    for (size_t p = 0; b && p < n_pos; p++)
+        m->pos_norm[p] = NAN;
+    if (b)
+        m->whole_norm = m->act_norm = NAN;
     return 0;
 }
 
-static int add_stats_lane(struct list *l, const dk_stats *s, size_t n, const dk_stats *like, const char *lane, size_t n_pos,
-                          dk_err *err)
+struct place { int layer; const char *site; size_t from, n_pos; };
+
+static int add_sums_lane(struct list *l, const dk_statistics *s, const struct place *at, const char *lane, dk_err *err)
 {
     const bool ft = strcmp(lane, "ft") == 0;
     char *name = ft ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", lane);
-    const dk_stats *base = find_stats(s, n, like, "base"), *own = find_stats(s, n, like, lane),
-                   *diff = find_stats(s, n, like, name);
+    const dk_sums *base = dk_sums_find(s, at->layer, at->site, "base"), *own = dk_sums_find(s, at->layer, at->site, lane),
+                  *diff = dk_sums_find(s, at->layer, at->site, name);
     int rc = 0;
 
     if (own)
-        rc = add_stats(l, own, NULL, 0, lane, n_pos, err);
+        rc = add_sums(l, own, NULL, 0, lane, at->from, at->n_pos, err);
     else if (ft && base && diff)
-        rc = add_stats(l, base, diff, 1, lane, n_pos, err);
+        rc = add_sums(l, base, diff, 1, lane, at->from, at->n_pos, err);
     if (rc == 0 && diff)
-        rc = add_stats(l, diff, NULL, 0, name, n_pos, err);
+        rc = add_sums(l, diff, NULL, 0, name, at->from, at->n_pos, err);
     else if (rc == 0 && own && base)
-        rc = add_stats(l, own, base, -1, name, n_pos, err);
+        rc = add_sums(l, own, base, -1, name, at->from, at->n_pos, err);
     dk_free(name);
     return rc;
 }
 
-static int add_stats_place(struct list *l, const dk_stats *s, size_t n, const dk_stats *like, char *lanes,
-                           const dk_tokens *corpus, const dk_mean_plan *plan, const char *path, dk_err *err)
+static int add_sums_place(struct list *l, const dk_statistics *s, const dk_sums *like, const char *lanes,
+                          const dk_tokens *corpus, const dk_mean_plan *plan, const char *path, dk_err *err)
 {
-    const dk_stats *base = find_stats(s, n, like, "base");
+    const dk_sums *base = dk_sums_find(s, like->layer, like->site, "base");
+    struct place at = { .layer = like->layer, .site = like->site };
     char *copy = dk_xstrdup(lanes), *save = NULL;
-    size_t n_pos;
-    int rc = choose_positions(&n_pos, like, corpus, plan, path, err);
+    int rc = choose_positions(&at.from, &at.n_pos, like, corpus, plan, path, err);
 
     if (rc == 0 && base)
-        rc = add_stats(l, base, NULL, 0, "base", n_pos, err);
+        rc = add_sums(l, base, NULL, 0, "base", at.from, at.n_pos, err);
     for (char *lane = strtok_r(copy, ",", &save); rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
         if (strcmp(lane, "base") != 0)
-            rc = add_stats_lane(l, s, n, like, lane, n_pos, err);
+            rc = add_sums_lane(l, s, &at, lane, err);
     dk_free(copy);
     return rc;
 }
 
-int dk_means_of_stats(dk_means **out, size_t *n, dk_h5 *f, const dk_tokens *corpus, const dk_mean_plan *plan, dk_err *err)
+int dk_means_of_stats(dk_means **out, size_t *n, const dk_act_input *in, const dk_mean_plan *plan, dk_err *err)
 {
+    const dk_statistics *s = &in->stats;
     struct list l = {0};
-    dk_stats *s = NULL;
-    size_t n_stats = 0;
-    char *lanes = NULL;
-    int rc = dk_stats_get(f, &s, &n_stats, err);
+    int rc = 0;
 
-    if (rc == 0)
-        rc = dk_h5_get_str(f, "/", "lanes", &lanes, err);
-    for (size_t i = 0; rc == 0 && i < n_stats; i++)
-        if (i == 0 || s[i].layer != s[i - 1].layer || strcmp(s[i].site, s[i - 1].site) != 0)
-            rc = add_stats_place(&l, s, n_stats, &s[i], lanes, corpus, plan, dk_h5_path(f), err);
-    for (size_t i = 0; i < n_stats; i++)
-        dk_stats_free(&s[i]);
-    dk_free(s);
-    dk_free(lanes);
+    for (size_t i = 0; rc == 0 && i < s->n_sums; i++)
+        if (i == 0 || s->sums[i].layer != s->sums[i - 1].layer || strcmp(s->sums[i].site, s->sums[i - 1].site) != 0)
+            rc = add_sums_place(&l, s, &s->sums[i], in->lanes, &in->corpus, plan, dk_h5_path(in->f), err);
+    drop_sums(&l);
     if (rc < 0) {
         dk_means_free(l.m, l.n);
         l = (struct list){0};

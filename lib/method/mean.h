@@ -9,9 +9,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "io/actfile.h"
+#include "io/actinput.h"
 #include "io/dirfile.h"
-#include "io/statfile.h"
 
 /* The positions: of a text its first n tokens; of a chat n tokens from the
  * start of the first answer, position 0, and `before` ahead of it.  A document
@@ -36,7 +35,7 @@ typedef struct dk_means {
     size_t docs, rows;              /* behind a position; behind the whole mean */
     double *pos, *whole;            /* [n_pos, d] and [d] means */
     double *pos_norm, whole_norm;   /* [n_pos] mean norms of the rows */
-    double act_norm;                /* mean norm from the sixth position on; NaN: fewer */
+    double act_norm;                /* mean norm from the sixth position on; NaN: none */
     double *lo, *hi, *p;            /* [n_pos + 1] of differences: interval of the norm, p of the sign-flip
                                      * test; the last: of the whole.  NULL: not known */
 } dk_means;
@@ -46,8 +45,7 @@ typedef struct dk_means {
 int dk_means_of(dk_means **out, size_t *n, dk_acts *a, const dk_mean_plan *plan, dk_err *err);
 /* The same of a statistics file: positions that every document has; none in
  * chats; norms of what was worked out from two lanes are NaN. */
-int dk_means_of_stats(dk_means **out, size_t *n, dk_h5 *f, const dk_tokens *corpus, const dk_mean_plan *plan,
-                      dk_err *err);
+int dk_means_of_stats(dk_means **out, size_t *n, const dk_act_input *in, const dk_mean_plan *plan, dk_err *err);
 void dk_means_free(dk_means *m, size_t n);
 
 /* Writes them as directions, named mean_pos_P and mean_all. */

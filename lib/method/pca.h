@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "io/actfile.h"
 #include "io/dirfile.h"
+#include "io/statfile.h"
 
 typedef struct dk_pca_job {
     const char *what;               /* base, ft, diff, NAME, diff.NAME */
@@ -28,6 +29,9 @@ typedef struct dk_pca_place {
 /* Of all files (or one stream) together, in the order of the first one's paths.
  * Free each place, then the list. */
 int dk_pca_of(dk_pca_place **out, size_t *n, dk_acts *const *files, size_t n_files, const dk_pca_job *job, dk_err *err);
+/* The same of statistics files, each with the products of these rows. */
+int dk_pca_of_stats(dk_pca_place **out, size_t *n, const dk_statistics *const *s, const char *const *path, size_t n_files,
+                    const dk_pca_job *job, dk_err *err);
 void dk_pca_places_free(dk_pca_place *p, size_t n);
 
 /* As directions pc_0, pc_1, ... with mean and variances beside them.  corpus NULL: several. */

@@ -35,6 +35,8 @@ static int read_tokens(dk_tokens *t, const dk_score_job *job, dk_err *err)
     if (rc == 0 && t->docs == 0)
         rc = dk_fail(err, DK_EDATA, "%s: no document has at least %zu tokens", job->tokens,
                      job->min_tokens);
+    if (rc == 0 && (rc = dk_shard_cut(t, job->shard, 1, NULL, NULL, err)) < 0)
+        dk_err_prefix(err, "%s", job->tokens);
     dk_tokens_free(&all);
     return rc;
 }
@@ -78,6 +80,8 @@ int dk_score_job_run(const dk_score_job *job, dk_err *err)
         rc = dk_pair_inputs(job->inputs, &p, err);
     }
     prov = job->provenance(job->arg);
+    prov.shard_index = job->shard.index;
+    prov.shard_count = job->shard.count;
     if (rc == 0 && job->out)
         rc = dk_score_write(&s, &p, &t, job->out, &prov, err);
     if (rc == 0 && job->table && job->plan.kl)

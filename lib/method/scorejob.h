@@ -4,12 +4,14 @@
 #define DK_METHOD_SCOREJOB_H
 
 #include "method/scoreout.h"
+#include "method/scoreshard.h"
 
 typedef struct dk_score_job {
     dk_pair_spec pair;
     dk_score_plan plan;
     const char *tokens;                 /* path, or "-" */
     size_t max_docs, max_tokens, min_tokens;
+    dk_shard shard;
     const char *out, *table;            /* table NULL: none; "-": stdout */
     uint64_t seed;
     dk_buf *inputs;                     /* gets what was read */

@@ -77,6 +77,7 @@ cat "$tmp/roof" "$tmp/ours" "$tmp/peers" | awk -f tests/bench/ratios.awk
 echo "first token: $(start "$B/bin/dk-generate" -m "$model" --dtype bf16 --format text --max-new-tokens 1 "The river")"
 "$B/bin/dk-tokenize" -m "$model" --max-tokens 256 -n 30 -o "$tmp/b.tok.h5" data/text/general-a.jsonl
 "$B/bench/bench_store" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
+"$B/bench/bench_stats" "$model" "$ft" "$tmp/b.tok.h5" || exit 1
 
 ours=$("$B/bench/bench_pca" "$tmp/rows" 200000 576) || exit 1
 peer=$(OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer_pca.py "$tmp/rows" 576 32768 2> /dev/null) || peer=

@@ -75,7 +75,7 @@ static int run(const dk_pair *p, const dk_tokens *t, int layer, const char *path
     t0 = dk_now();
     c0 = cpu();
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
-        const dk_tap taps[2] = { { layer, 0, x[0], DK_SITE_OUT }, { layer, 1, x[1], DK_SITE_OUT } };
+        const dk_tap taps[2] = { { layer, 0, x[0], DK_SITE_OUT, false }, { layer, 1, x[1], DK_SITE_OUT, false } };
         dk_pass pass = { .taps = taps, .n_taps = 2, .last_layer = layer };
         size_t rows, n = 0;
         const float *set[3];

@@ -247,6 +247,38 @@ with open(sys.argv[1], 'r+b') as f:
     hdf5 b.act.h5 x.act.h5 /acts/L00/resid_post/base dk-norms -o out.score.h5 --table out.jsonl b.act.h5
 }
 
+@test "statistics files, to dk-pca" {
+    dk-extract -m "$F/base" -f "$F/lora" -l 0 --kind stats --positions 2 -o b.stats.h5 "$T"
+    run="dk-pca -o out.dir.h5 --table out.jsonl b.stats.h5"
+    cuts b.stats.h5 $run
+    odd b.stats.h5 $run
+    flips 16 b.stats.h5 0 0 $run
+    [ "$found" -ge 1 ]
+    cp b.stats.h5 good
+    flip_values b.stats.h5 /stats/L00/resid_post/diff/gram
+    refuse b.stats.h5 $run
+    [[ "$stderr" == *": chunk 0 of /stats/L00/resid_post/diff/gram "* ]]
+    cp good b.stats.h5
+    newer b.stats.h5
+    refuse b.stats.h5 $run
+    [[ "$stderr" == *"version '2.0'"* ]]
+    # as an earlier build made them: without exact sums
+    cp good b.stats.h5
+    /usr/bin/python3 -c "
+import h5py
+with h5py.File('b.stats.h5', 'r+') as f:
+    del f['stats/L00/resid_post/diff/sum_exact']"
+    refuse b.stats.h5 $run
+    [[ "$stderr" == *"an earlier dk made this file"* ]]
+}
+
+@test "shards, to dk-merge: all or none" {
+    for i in 0 1 2; do dk-kl --dtype f32 -m "$F/base" -f "$F/lora" --shard $i/3 -o $i.score.h5 "$T"; done
+    cp 1.score.h5 b.score.h5
+    hdf5 b.score.h5 x.tok.h5 /scores/kl/ft dk-merge -o out.score.h5 0.score.h5 b.score.h5 2.score.h5
+    dk-merge -o out.score.h5 0.score.h5 1.score.h5 2.score.h5
+}
+
 @test "score files, to dk-examples" {
     cp "$F/x.score.h5" b.score.h5
     hdf5 b.score.h5 x.score.h5 /scores/kl/ft dk-examples -m "$F/base" -o out.jsonl b.score.h5

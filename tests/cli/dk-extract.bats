@@ -128,6 +128,191 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     done
     run -2 --separate-stderr extract --kind stats --what base,ft_delta -o c.stats.h5 "$T"
     failed dk-extract "--kind stats"
+    run -2 --separate-stderr extract --kl -o c.act.h5 "$T"
+    failed dk-extract "--kl needs"
+    for g in none,diff all; do
+        run -2 --separate-stderr extract --kind stats --gram $g -o c.stats.h5 "$T"
+        failed dk-extract "--gram"
+    done
+}
+
+@test "statistics: norms, KL and their intervals as of rows; products for components" {
+    N="-n null=$PATTERN"
+    extract $N --layers 0,1 --what base,ft,diff --store f32 -o a.act.h5 "$T"
+    extract $N --layers 0,1 --kind stats --kl --gram base,diff -o a.stats.h5 "$T"
+    dk-norms a.act.h5 > rows
+    dk-norms a.stats.h5 > sums
+    [ "$(wc -l < rows)" = "$(wc -l < sums)" ]
+    for f in '.metric, .lane, .layer, .name, .position, .docs, .count, .total_tokens_processed, .too_short_samples'; do
+        cmp <(jq -c "[$f]" rows) <(jq -c "[$f]" sums)
+    done
+    for f in .value .lo .hi .per_token_statistics.std .per_token_statistics.max .per_token_statistics.min .mean_per_sample_statistics.std; do
+        paste <(jq "select(.value) | $f" rows) <(jq "select(.value) | $f" sums) > both
+        [ "$(wc -l < both)" = 18 ]
+        near 1e-6 < both
+    done
+    paste <(jq 'select(.metric == "mean_diff") | .norm' rows) <(jq 'select(.metric == "mean_diff") | .norm' sums) | near 1e-6
+    for w in diff diff.null base; do
+        paste <(dk-pca -k 3 --layers 1 --what $w a.act.h5 | jq .variance) <(dk-pca -k 3 --layers 1 --what $w a.stats.h5 | jq .variance) > both
+        [ "$(wc -l < both)" = 3 ]
+        near 1e-9 < both
+    done
+    paste <(dk-pca -k 2 --negate a.act.h5 | jq .mean) <(dk-pca -k 2 --negate a.stats.h5 | jq .mean) | near 1e-9
+    # two files are one list of rows
+    extract $N --layers 0,1 --kind stats --max-samples 4 -o b.stats.h5 "$T"
+    extract $N --layers 0,1 --what base,ft,diff --store f32 --max-samples 4 -o b.act.h5 "$T"
+    paste <(dk-pca -k 2 a.act.h5 b.act.h5 | jq .variance) <(dk-pca -k 2 a.stats.h5 b.stats.h5 | jq .variance) | near 1e-9
+    # KL: mean and interval are those of dk-kl
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" $N -o a.score.h5 --table kl.jsonl "$T"
+    dk-values a.stats.h5 /measures/kl/ft/sums | head -n 1 | awk '{ printf "%.12g\n", $1 / 240 }' | paste - <(jq 'select(.lane == "ft") | .value' kl.jsonl) | near 1e-6
+    [ "$(dk-values a.stats.h5 /measures/logp/null/counts | tr '\n' ' ')" = "234 6 " ]
+    dk-values a.score.h5 logp/null | awk '$1 != "nan" { s += $1 } END { printf "%.12g\n", s }' |
+        paste - <(dk-values a.stats.h5 /measures/logp/null/sums | head -n 1) | near 1e-6
+}
+
+@test "statistics: what they do not hold is refused by name" {
+    extract --layers 1 --kind stats --gram none -o a.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca a.stats.h5
+    failed dk-pca "a.stats.h5: layer 1, resid_post keeps no products of diff"
+    extract --layers 1 --kind stats -o a.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca --what base a.stats.h5
+    failed dk-pca "keeps no products of base"
+    run -1 --separate-stderr dk-pca --layers 0 a.stats.h5
+    failed dk-pca "there is no layer 0"
+    for o in "--skip-first 1" "--max-rows 9" --incremental; do
+        run -2 --separate-stderr dk-pca $o a.stats.h5
+        failed dk-pca "a.stats.h5 has no rows"
+    done
+    extract --layers 1 -o a.act.h5 "$T"
+    run -2 --separate-stderr dk-pca a.act.h5 a.stats.h5
+    failed dk-pca "one kind"
+    for o in "-o x.score.h5" "--means x.dir.h5" "-m $G" "--skip-first 1"; do
+        run -2 --separate-stderr dk-norms $o a.stats.h5
+        failed dk-norms "a.stats.h5 has no rows"
+    done
+    [ "$(ls | tr '\n' ' ')" = "a.act.h5 a.stats.h5 " ]
+}
+
+# lengths N...: a token stream of documents of these lengths
+lengths() {
+    for n; do jq -nc --argjson n "$n" '{ids: [range($n) | . * 7 % 300 + 5]}'; done | stream
+}
+
+@test "documents of no token and of one: rows and statistics" {
+    lengths 5 0 3 1 > texts
+    for s in "0 24" "2 24"; do
+        extract --skip-first ${s% *} --what base,ft,diff --store f32 -o a.act.h5 - < texts
+        extract --skip-first ${s% *} --what base,ft,diff --kind stats -o a.stats.h5 - < texts
+        # a text without a token is left out before, as it always was
+        [ "$(dk-values a.act.h5 /docs/offset | tr '\n' ' ')" = "$([ "${s% *}" = 0 ] && echo '0 5 8 9 ' || echo '0 3 4 4 ')" ]
+        cmp <(dk-mean a.act.h5) <(dk-mean a.stats.h5)
+        # measured are documents of two and more; means are of all rows here, of these there
+        for f in act stats; do dk-norms a.$f.h5 | jq -c 'select(.metric != "mean_diff")' > norms.$f; done
+        cmp <(jq -c '[.metric, .lane, .docs, .total_tokens_processed]' norms.act) <(jq -c '[.metric, .lane, .docs, .total_tokens_processed]' norms.stats)
+        paste <(jq .value norms.act) <(jq .value norms.stats) | near 1e-6
+        [ "$(dk-norms a.stats.h5 | jq -c 'select(.name == "mean_all") | .count')" = "$(dk-info --json a.act.h5 | jq .rows)" ]
+    done
+    lengths 1 1 > texts
+    extract --kind stats -o a.stats.h5 - < texts
+    run -1 --separate-stderr dk-norms a.stats.h5
+    failed dk-norms "no document has more than one token"
+    lengths 0 > texts
+    run -1 --separate-stderr extract --kind stats -o b.stats.h5 - < texts
+    failed dk-extract "no tokens"
+    [ ! -e b.stats.h5 ]
+}
+
+@test "activations that are not finite: no statistics, and where" {
+    late
+    run -1 --separate-stderr dk-extract --dtype f32 -m "$G" -f late --layers 0,1 --kind stats -o x.stats.h5 "$T"
+    failed dk-extract "x.stats.h5: L01/resid_post/diff, document 0, position 0: activations are NaN"
+    [ ! -e x.stats.h5 ]
+    dk-extract --dtype f32 -m "$G" -f late --layers 0 --kind stats -o x.stats.h5 "$T"
+    run -1 --separate-stderr dk-extract --dtype f32 -m "$G" -f late --layers 0 --kind stats --kl -o y.stats.h5 "$T"
+    failed dk-extract "y.stats.h5: "
+    [ ! -e y.stats.h5 ]
+}
+
+@test "in parts: those that are there are not made again, and the whole is the same" {
+    dk-tokenize -m "$G" -n 40 --max-tokens 6 -o t.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    extract -o a.act.h5 t.tok.h5
+    for i in 1 3; do extract --shard $i/4 -o out/x-0000$i-of-00004.act.h5 t.tok.h5; done
+    cp out/x-00001-of-00004.act.h5 kept
+    # one of another run, one that was cut
+    extract --layers 1 --shard 2/4 -o out/x-00002-of-00004.act.h5 t.tok.h5
+    head -c 4000 kept > out/x-00003-of-00004.act.h5
+    run --separate-stderr extract -v --shards 4 -o out/x.act.h5 t.tok.h5
+    [ "$status" = 0 ]
+    [ "$(grep -c 'is there' <<< "$stderr")" = 1 ]
+    [[ "$stderr" == *"out/x-00001-of-00004.act.h5 is there"* ]]
+    cmp a.act.h5 out/x.act.h5
+    [ "$(ls out)" = x.act.h5 ]
+    run --separate-stderr extract -v --shards 4 -o out/x.act.h5 t.tok.h5
+    [[ "$stderr" == *"out/x.act.h5 is there"* ]]
+    [[ "$stderr" != *tokens/s* ]]
+    # killed on the way: what was done is kept
+    extract --kind stats -o a.stats.h5 t.tok.h5
+    extract --kind stats --shard 0/3 -o out/y-00000-of-00003.stats.h5 t.tok.h5
+    touch out/y-00001-of-00003.stats.h5
+    extract --kind stats --shards 3 -o out/y.stats.h5 t.tok.h5
+    cmp a.stats.h5 out/y.stats.h5
+    extract --shards 1 -o out/z.act.h5 t.tok.h5
+    cmp a.act.h5 out/z.act.h5
+    for o in "-o - --shards 2" "-o x --shards 2 --shard 0/2"; do
+        run -2 --separate-stderr extract $o t.tok.h5
+        failed dk-extract "--shards"
+    done
+}
+
+@test "which rows: not the first, only some, none of some" {
+    chat='{"messages": [{"role": "user", "content": "How long do I bake?"}, {"role": "assistant", "content": "Half an hour."}]}'
+    for i in 1 2 3; do echo "$chat"; done > chat.jsonl
+    dk-tokenize -m "$G" -o c.tok.h5 chat.jsonl
+    extract --store f32 -o all.act.h5 c.tok.h5
+    dk-values c.tok.h5 /rows/flags > flags
+    dk-values c.tok.h5 /rows/pos > pos
+    pick() { paste flags pos <(values all.act.h5 L00/resid_post/diff) | awk -F '\t' "$1"'{ print $3 }'; }
+    bit() { echo "(int(\$1 / $1) % 2)"; }
+    check() {
+        extract --store f32 "${@:2}" -o x.act.h5 c.tok.h5
+        pick "$1" > want
+        [ -s want ]
+        cmp want <(values x.act.h5 L00/resid_post/diff)
+        [ "$(dk-info --json x.act.h5 | jq .docs)" = 3 ]
+        extract "${@:2}" --kind stats -o x.stats.h5 c.tok.h5
+        [ "$(dk-values x.stats.h5 /stats/L00/resid_post/diff/count)" = "$(wc -l < want)" ]
+    }
+    check '$2 >= 4' --skip-first 4
+    check "$(bit 4)" --only assistant
+    check "!$(bit 8)" --drop template
+    check "$(bit 1) || $(bit 4)" --only special,assistant
+    check "$(bit 4) && !$(bit 1) && \$2 >= 2" --only assistant --drop special --skip-first 2
+    # positions stay those that the model saw
+    extract --skip-first 3 --store f32 -o x.act.h5 "$T"
+    [ "$(dk-values x.act.h5 /rows/pos | head -n 1)" = 3 ]
+    extract --store f32 -o y.act.h5 "$T"
+    dk-mean -n 2 x.act.h5 | jq -c 'select(.position) | [.what, .position, .norm]' > got
+    dk-mean -n 5 y.act.h5 | jq -c 'select(.position) | [.what, .position, .norm]' | grep -E ',[34],' | cmp - got
+    extract --skip-first 3 --kind stats -o x.stats.h5 "$T"
+    dk-mean -n 2 x.stats.h5 | jq -c 'select(.position) | [.what, .position]' | cmp - <(jq -c .[:2] got)
+    for o in --only=oops --drop=user --skip-first=-1; do
+        run -2 --separate-stderr extract $o -o z.act.h5 "$T"
+        failed dk-extract
+    done
+    run -1 --separate-stderr extract --skip-first 40 -o z.act.h5 "$T"
+    failed dk-extract "holds no tokens that are to be kept"
+}
+
+@test "a budget of tokens: to the end of a document, or as the toolkit counts" {
+    rows() { dk-info --json "$1" | jq -c '[.docs, .rows]'; }
+    for b in "80 [2,80]" "81 [3,120]" "1 [1,40]" "1000 [6,240]"; do
+        extract --budget ${b% *} -o x.act.h5 "$T"
+        [ "$(rows x.act.h5)" = "${b#* }" ]
+    done
+    extract --budget 70 --skip-first 5 -o x.act.h5 "$T"
+    [ "$(rows x.act.h5)" = "[2,70]" ]
+    extract --budget 80 --limit-rule toolkit --limit-batch 2 -o x.act.h5 "$T"
+    [ "$(rows x.act.h5)" = "[6,240]" ]
 }
 
 @test "nulls beside it, under their own names" {
@@ -152,14 +337,19 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     [ "$(dk-info --json b.act.h5 | jq .content_id)" = "$(dk-info --json a.act.h5 | jq .content_id)" ]
 }
 
-@test "what lies behind the last layer does not matter" {
+# An adapter whose last block becomes infinite.
+late() {
+    local header start at
     adapter late
-    # the last block's adapters become infinite
     header=$(jq -c . <<< "$(head -c $((8 + $(od -An -tu8 -N8 late/adapter_model.safetensors))) late/adapter_model.safetensors | tail -c +9)")
     start=$((8 + $(od -An -tu8 -N8 late/adapter_model.safetensors)))
     at=$(jq '[to_entries[] | select(.key | test("layers.1.mlp.down_proj.lora_B")) | .value.data_offsets[0]][0]' <<< "$header")
     for i in $(seq 0 99); do printf '\177\177'; done |
         dd of=late/adapter_model.safetensors bs=1 seek=$((start + at)) conv=notrunc status=none
+}
+
+@test "what lies behind the last layer does not matter" {
+    late
     dk-extract --dtype f32 -m "$G" -f late --layers 0 -o x.act.h5 "$T"
     run -1 --separate-stderr dk-extract --dtype f32 -m "$G" -f late --layers 1 --store f16 -o y.act.h5 "$T"
     failed dk-extract "row 0"
@@ -181,7 +371,7 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
 @test "the file says what it is: models, lineage" {
     extract -o x.act.h5 "$T"
     dk-info --json x.act.h5 > i
-    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 1" ]
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 2" ]
     [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
     [ "$(jq -c '.objects[] | select(.path == "/models/ft") | .attributes | [.kind, .adapter_rank, .adapter_scale]' i)" = '["lora",4,2]' ]
 }

@@ -105,6 +105,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-kl(1)" { page dk-kl.1; }
 @test "dk-lens(1)" { page dk-lens.1; }
 @test "dk-mean(1)" { page dk-mean.1; }
+@test "dk-merge(1)" { page dk-merge.1; }
 @test "dk-mine(1)" { page dk-mine.1; }
 @test "dk-null(1)" { page dk-null.1; }
 @test "dk-pca(1)" { page dk-pca.1; }

@@ -21,8 +21,9 @@
 #include "io/dirfile.h"
 #include "io/h5info.h"
 #include "io/scorefile.h"
+#include "io/statfile.h"
 
-enum { MAX_BYTES = 1 << 20, KINDS = 4 };
+enum { MAX_BYTES = 1 << 20, KINDS = 5 };
 
 /* The library asks for absurd sizes and takes no for an answer. */
 const char *__asan_default_options(void);
@@ -80,14 +81,37 @@ static void make_dirs(const char *path, const dk_tokens *t, const dk_provenance 
     dk_dirs_commit(&f, 2, NULL);
 }
 
-/* A token, a score, an activation and a direction file, small and with every kind of object. */
+static void make_stats(const char *path, const dk_tokens *t, const dk_provenance *prov)
+{
+    dk_sums s;
+    dk_measure m;
+    dk_node leaf = { .index = 3 };
+    dk_h5 *f;
+
+    if (dk_h5_create(&f, path, "dk-statistics", prov, NULL) < 0)
+        return;
+    dk_tokens_put_corpus(f, t, NULL);
+    dk_h5_put_str(f, "/", "lanes", "base", NULL);
+    if (dk_sums_new(&s, 3, "resid_post", "base", 2, 2, NULL) == 0 && dk_alloc(&leaf.m, 4, sizeof(double), "a leaf", NULL) == 0) {
+        s.products = true;
+        dk_tree_push(&s.gram, leaf, NULL);
+        dk_sums_put(f, &s, NULL);
+    }
+    if (dk_measure_new(&m, "kl/ft", "nats", 42, NULL) == 0)
+        dk_measure_put(f, &m, NULL);
+    dk_sums_free(&s);
+    dk_measure_free(&m);
+    dk_h5_commit(&f, 6, 2, NULL, NULL);
+}
+
+/* A token, a score, an activation, a direction and a statistics file, small and with every kind of object. */
 static void make_bases(void)
 {
     const uint32_t ids[6] = { 1, 5, 2, 4, 3, 0 };
     const float v[6] = { 0, 1, 2, 3, 4, 5 };
     const uint64_t starts[7] = { 0, 1, 1, 2, 2, 2, 2 };
     const dk_provenance prov = { .writer = "w", .command_json = "{}", .inputs_json = "[]" };
-    char a[64], b[64], c[64], d[64];
+    char a[64], b[64], c[64], d[64], e[64];
     dk_tokens t = { .vocab = 6 };
     dk_scores_writer *w;
 
@@ -95,6 +119,7 @@ static void make_bases(void)
     snprintf(b, sizeof b, "/tmp/dk-fuzz-%ld.score.h5", (long)getpid());
     snprintf(c, sizeof c, "/tmp/dk-fuzz-%ld.act.h5", (long)getpid());
     snprintf(d, sizeof d, "/tmp/dk-fuzz-%ld.dir.h5", (long)getpid());
+    snprintf(e, sizeof e, "/tmp/dk-fuzz-%ld.stats.h5", (long)getpid());
     t.format = dk_xstrdup("text");
     t.bos = dk_xstrdup("none");
     dk_tokens_add_doc(&t, 0, ids, NULL, 4, NULL);
@@ -108,11 +133,13 @@ static void make_bases(void)
     }
     make_acts(c, &t, &prov);
     make_dirs(d, &t, &prov);
+    make_stats(e, &t, &prov);
     dk_tokens_free(&t);
     load(0, a);
     load(1, b);
     load(2, c);
     load(3, d);
+    load(4, e);
 }
 
 /* Flips, random bytes, edges of integer ranges, copies of another place, cuts. */
@@ -145,6 +172,8 @@ static void read_as_kind(const char *path)
     float x[2 * 64];
     dk_acts *a = NULL;
     dk_dirs *d = NULL;
+    dk_statistics s = {0};
+    dk_h5 *f = NULL;
 
     if (dk_acts_open(&a, path, NULL) == 0)
         for (size_t i = 0; i < dk_acts_n(a); i++)
@@ -153,6 +182,10 @@ static void read_as_kind(const char *path)
     dk_acts_close(&a);
     dk_dirs_open(&d, path, NULL);
     dk_dirs_close(&d);
+    if (dk_h5_open(&f, path, "dk-statistics", NULL) == 0)
+        dk_statistics_get(f, &s, NULL);
+    dk_statistics_free(&s);
+    dk_h5_close(&f);
 }
 
 static void read_it(const char *path)

@@ -1,0 +1,97 @@
+/* Principal components of statistics: no rows, only their sums. */
+#include <math.h>
+#include <string.h>
+
+#include "method/pca.h"
+
+static bool asked(const dk_pca_job *job, int layer)
+{
+    bool yes = job->n_layers == 0;
+
+    for (size_t i = 0; !yes && i < job->n_layers; i++)
+        yes = job->layer[i] == layer;
+    return yes;
+}
+
+static const dk_sums *usable(const dk_statistics *s, const char *path, const dk_sums *like, const char *what, dk_err *err)
+{
+    const dk_sums *x = dk_sums_find(s, like->layer, like->site, what);
+
+    if (!x)
+        dk_fail(err, DK_EDATA, "%s: layer %d, %s has no %s", path, like->layer, like->site, what);
+    else if (!x->products)
+        dk_fail(err, DK_EDATA, "%s: layer %d, %s keeps no products of %s; extract again with --gram", path, like->layer,
+                like->site, what);
+    else if (x->gram.n != 1)
+        dk_fail(err, DK_EDATA, "%s is one of several shards: join them with dk-merge", path);
+    else if (x->d != like->d)
+        dk_fail(err, DK_EDATA, "%s: rows of %zu values, not of %zu", path, x->d, like->d);
+    else
+        return x;
+    return NULL;
+}
+
+static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char *const *path, size_t n_files,
+                     const dk_sums *like, const dk_pca_job *job, dk_err *err)
+{
+    double *sum = NULL, *products = NULL;
+    const size_t d = like->d;
+    uint64_t n = 0;
+    size_t all = 0;
+    int rc = 0;
+
+    for (size_t f = 0; rc == 0 && f < n_files; f++)
+        rc = usable(s[f], path[f], like, job->what, err) ? 0 : DK_EDATA;
+    if (rc == 0)
+        rc = dk_mul_size(&all, d, d) ? dk_alloc(&products, all, sizeof *products, "products of activations", err)
+                                     : dk_fail(err, DK_ENOMEM, "components of this size do not fit in memory");
+    if (rc == 0)
+        rc = dk_alloc(&sum, d, sizeof *sum, "sums of activations", err);
+    for (size_t f = 0; rc == 0 && f < n_files; f++) {
+        const dk_sums *x = dk_sums_find(s[f], like->layer, like->site, job->what);
+
+        n += x->count;
+        for (size_t j = 0; j < d; j++)
+            sum[j] += (job->negate ? -1 : 1) * dk_exact_double(x->sum[j]);
+        for (size_t i = 0; i < all; i++)
+            products[i] += x->gram.node[0].m[i];
+    }
+    if (rc == 0 && (rc = dk_pca_of_sums(&p->pca, d, job->plan.k, n, sum, products, err)) < 0)
+        dk_err_prefix(err, "%s: layer %d, %s, %s", path[0], like->layer, like->site, job->what);
+    dk_free(sum);
+    dk_free(products);
+    return rc;
+}
+
+int dk_pca_of_stats(dk_pca_place **out, size_t *n, const dk_statistics *const *s, const char *const *path, size_t n_files,
+                    const dk_pca_job *job, dk_err *err)
+{
+    int rc = 0;
+
+    *out = NULL;
+    *n = 0;
+    for (size_t i = 0; rc == 0 && i < s[0]->n_sums; i++) {
+        const dk_sums *x = &s[0]->sums[i], *last = i ? x - 1 : NULL;
+
+        if ((last && last->layer == x->layer && strcmp(last->site, x->site) == 0) || !asked(job, x->layer))
+            continue;
+        *out = dk_xrealloc(*out, (*n + 1) * sizeof **out);
+        (*out)[*n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(job->what),
+                                     .negated = job->negate };
+        rc = one_place(&(*out)[(*n)++], s, path, n_files, x, job, err);
+    }
+    for (size_t k = 0; rc == 0 && k < job->n_layers; k++) {
+        bool there = false;
+
+        for (size_t i = 0; i < *n; i++)
+            there = there || (*out)[i].layer == job->layer[k];
+        if (!there)
+            rc = dk_fail(err, DK_EDATA, "%s: there is no layer %d", path[0], (int)job->layer[k]);
+    }
+    if (rc < 0) {
+        dk_pca_places_free(*out, *n);
+        *out = NULL;
+        *n = 0;
+    }
+    return rc;
+}
