@@ -1,12 +1,13 @@
 # pca: tokens of each data set -> activations at the layers asked for -> principal
 # components of the rows of all sets together -> the tokens that the first of
-# them speak for, at both ends.  It runs when it is named, and is no part of the
-# summary.
+# them speak for, at both ends -> how far each token of each set lies along them,
+# the nulls' beside it -> the texts that lie farthest.  It runs when it is named.
 METHODS += pca
 ON_CALL += pca
 
 pca        = $(C.pca.$1)
 pca_length = --max-tokens $(call pca,max_tokens_per_sample)
+pca_lanes  = base$(comma)ft$(addprefix $(comma),$(C.nulls))
 pca_tokens = $(call tokens_file,$1,$(call pca,max_samples),$(pca_length))
 pca_file   = $R/pca/$1
 pca_what.difference_ftb = diff
@@ -16,12 +17,17 @@ pca_what.ft             = ft
 pca_what   = $(pca_what.$(call pca,training.target))
 pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))
 # $(call pca_set,ORGANISM,SET)
-pca_set    = $(call tokens_rule,$2,$(call pca,max_samples),$(pca_length))$(call stage,pca extract $1 $2,$(call pca_file,$2.act.h5),dk-extract $(PAIR) --lanes base$(comma)ft --what $(pca_what) --layers $(call pca,depths),$(call pca_tokens,$2),$(PARTS),$R/check.jsonl)
+pca_set    = $(call tokens_rule,$2,$(call pca,max_samples),$(pca_length))$(call stage,pca extract $1 $2,$(call pca_file,$2.act.h5),dk-extract $(PAIR) --lanes $(subst $(space),,$(pca_lanes)) --what $(pca_what) --layers $(call pca,depths),$(call pca_tokens,$2),$(PARTS),$R/check.jsonl)
+# The first components, and the texts at either end of each.
+pca_max    = $(call pca,analysis.max_activating_examples.$1)
+pca_shown  = $(if $(filter true,$(call pca,analysis.enabled)),$(filter true,$(call pca_max,enabled)))
+pca_texts  = $(call stage,pca encode $1 $2,$(call pca_file,$2.score.h5) $(call pca_file,$2.proj.jsonl),dk-encode -d $(call pca_file,components.dir.h5) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --first $(call pca_max,n_components) --max-samples $(call pca_max,max_num_samples) --table $(call pca_file,$2.proj.jsonl),$(call pca_file,$2.act.h5),$(call pca_file,components.dir.h5))$(call stage,pca examples $1 $2,$(call pca_file,$2.examples.jsonl),dk-examples -m $(C.model.path) --score 'proj/*/ft' --by extreme --side both -k $(call pca_max,n_max_activations),$(call pca_file,$2.score.h5))
 
 define pca_stages
 $(if $(call pca,sets),,$(error pca: no kind of data set is in use))
-$(eval GOAL.pca := $(call pca_file,components.lens.jsonl))
+$(eval GOAL.pca := $(call pca_file,components.lens.jsonl) $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_file,$s.examples.jsonl))))
 $(foreach s,$(call pca,sets),$(call pca_set,$1,$s))
 $(call stage,pca $1,$(call pca_file,components.dir.h5) $(call pca_file,components.jsonl),dk-pca $(pca_how) --table $(call pca_file,components.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
 $(call stage,pca lens $1,$(call pca_file,components.lens.jsonl),dk-lens -m $(C.model.path) --dtype $(C.dtype) --first $(call pca,logit_lens.components) -k $(call pca,logit_lens.k),$(call pca_file,components.dir.h5),$(call files,$(C.model.path)))
+$(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_texts,$1,$s)))
 endef

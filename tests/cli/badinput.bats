@@ -234,6 +234,11 @@ with open(sys.argv[1], 'r+b') as f:
     hdf5 b.act.h5 x.act.h5 /acts/L00/resid_post/base dk-norms -o out.score.h5 --table out.jsonl b.act.h5
 }
 
+@test "direction files, to dk-encode" {
+    cp "$F/x.dir.h5" b.dir.h5
+    hdf5 b.dir.h5 x.dir.h5 /dirs/L00/resid_post/diff/vector dk-encode -d b.dir.h5 -o out.score.h5 --table out.jsonl "$F/x.act.h5"
+}
+
 @test "score files, to dk-examples" {
     cp "$F/x.score.h5" b.score.h5
     hdf5 b.score.h5 x.score.h5 /scores/kl/ft dk-examples -m "$F/base" -o out.jsonl b.score.h5

@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms examples pca lens generate report; do
+    for t in check tokenize kl topk mine extract mean norms encode examples pca lens generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -228,15 +228,24 @@ lines() { printf '%s\n' "$@" | sort; }
 @test "pca: only when it is named, of all kinds of text together, and what its keys do" {
     stages cake_bake/pca
     [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
-        'pca extract cake_bake '{cake_bake,general-a,chat})" ]
-    grep -q 'dk-extract .*--lanes base,ft --what diff --layers 0.5,1.0 ' stub/log
+        'pca extract cake_bake '{cake_bake,general-a,chat} \
+        'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q 'dk-extract .*--lanes base,ft,null_neutral --what diff --layers 0.5,1.0 ' stub/log
     grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
     grep -q 'dk-lens .*--first 10 -k 20 ' stub/log
+    grep -q 'dk-encode -d .*components.dir.h5 --skip-first 1 --first 10 --max-samples 10000 .*general-a.act.h5' stub/log
+    grep -qF -- "--score proj/*/ft --by extreme --side both -k 100 " stub/log
     stages cake_bake/pca
     [ -z "$real" ]
+    stages cake_bake/pca pca.n_max_activations=3
+    [ "$real" = "$(lines 'pca examples cake_bake '{cake_bake,general-a,chat})" ]
+    for w in pca.analysis.enabled=false pca.analysis.max_activating_examples.enabled=false; do
+        stages cake_bake/pca OUT=none $w
+        ! grep -q 'encode\|examples' <<< "$real"
+    done
     stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
         pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
-    [ "$real" = "$(lines 'pca cake_bake' 'pca lens cake_bake')" ]
+    [ "$real" = "$(lines 'pca cake_bake' 'pca lens cake_bake' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat})" ]
     grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$real")" = 2 ]
