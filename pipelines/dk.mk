@@ -137,7 +137,7 @@ organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.m
 organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(PARTS))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
-organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
+organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)) $(foreach m,$(ON_CALL),$(or $(if $(filter $m,$(CALLED)),$(GOAL.$m)),$(wildcard $R/$m/*.jsonl))),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
 
 define organism
 $(eval $(call organism_vars,$1))

@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "io/rowstats.h"
 #include "io/scorefile.h"
 #include "method/lane.h"
-#include "io/rowstats.h"
 
 enum { PIECE = 1024 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "io/dirfile.h"
-#include "io/scorefile.h"
 #include "io/rowstats.h"
+#include "io/scorefile.h"
 
 /* --- scores ----------------------------------------------------------------------- */
 static int put_scores(dk_scores_writer *w, const dk_norm_lane *l, dk_err *err)

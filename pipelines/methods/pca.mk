@@ -7,7 +7,7 @@ ON_CALL += pca
 
 pca        = $(C.pca.$1)
 pca_length = --max-tokens $(call pca,max_tokens_per_sample)
-pca_lanes  = base$(comma)ft$(addprefix $(comma),$(C.nulls))
+pca_lanes  = base$(comma)ft$(if $(filter base,$(pca_what)),,$(addprefix $(comma),$(C.nulls)))
 pca_tokens = $(call tokens_file,$1,$(call pca,max_samples),$(pca_length))
 pca_file   = $R/pca/$1
 pca_what.difference_ftb = diff
@@ -23,11 +23,16 @@ pca_max    = $(call pca,analysis.max_activating_examples.$1)
 pca_shown  = $(if $(filter true,$(call pca,analysis.enabled)),$(filter true,$(call pca_max,enabled)))
 pca_texts  = $(call stage,pca encode $1 $2,$(call pca_file,$2.score.h5) $(call pca_file,$2.proj.jsonl),dk-encode -d $(call pca_file,components.dir.h5) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --first $(call pca_max,n_components) --max-samples $(call pca_max,max_num_samples) --table $(call pca_file,$2.proj.jsonl),$(call pca_file,$2.act.h5),$(call pca_file,components.dir.h5))$(call stage,pca examples $1 $2,$(call pca_file,$2.examples.jsonl),dk-examples -m $(C.model.path) --score 'proj/*/ft' --by extreme --side both -k $(call pca_max,n_max_activations),$(call pca_file,$2.score.h5))
 
+# Of differences those of each null too: what any finetune does.
+pca_nulls  = $(if $(filter diff,$(pca_what)),$(C.nulls))
+pca_null   = $(call stage,pca $1 $2,$(call pca_file,components.$2.dir.h5) $(call pca_file,components.$2.jsonl),dk-pca $(subst --what diff,--what diff.$2,$(pca_how)) --table $(call pca_file,components.$2.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
+
 define pca_stages
 $(if $(call pca,sets),,$(error pca: no kind of data set is in use))
-$(eval GOAL.pca := $(call pca_file,components.lens.jsonl) $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_file,$s.examples.jsonl))))
+$(eval GOAL.pca := $(call pca_file,components.lens.jsonl) $(foreach n,$(pca_nulls),$(call pca_file,components.$n.dir.h5)) $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_file,$s.examples.jsonl))))
 $(foreach s,$(call pca,sets),$(call pca_set,$1,$s))
 $(call stage,pca $1,$(call pca_file,components.dir.h5) $(call pca_file,components.jsonl),dk-pca $(pca_how) --table $(call pca_file,components.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
 $(call stage,pca lens $1,$(call pca_file,components.lens.jsonl),dk-lens -m $(C.model.path) --dtype $(C.dtype) --first $(call pca,logit_lens.components) -k $(call pca,logit_lens.k),$(call pca_file,components.dir.h5),$(call files,$(C.model.path)))
+$(foreach n,$(pca_nulls),$(call pca_null,$1,$n))
 $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_texts,$1,$s)))
 endef
