@@ -108,7 +108,7 @@ part_san() {
     local f
     unit san "SAN=1 B=build-san" build-san
     one "san tools" "$MAKE" --no-print-directory all helpers SAN=1 B=build-san
-    for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-tokenize-files dk-info dk-info-hdf5 dk-check dk-generate dk-kl dk-topk dk-mine \
+    for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-tokenize-files dk-info dk-info-hdf5 dk-check dk-generate dk-generate-steer dk-kl dk-topk dk-mine \
              dk-extract dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens streams dk-report dk-report-page dk-report-stats; do
         [ -f "tests/cli/$f.bats" ] || continue
         PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"

@@ -82,8 +82,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const char *table = p->table || p->out ? p->table : "-";
     int64_t *layer = dk_xcalloc(p->layers.n + 1, sizeof *layer);
     const dk_encode_plan plan = {
-        .what = p->what, .name = p->names.v, .n_names = p->names.n, .first = (size_t)p->first, .layer = layer,
-        .n_layers = p->layers.n, .skip = (size_t)p->skip, .max_docs = (size_t)p->max_samples, .raw = p->raw
+        .dirs = { p->what, p->names.v, p->names.n, (size_t)p->first, layer, p->layers.n }, .skip = (size_t)p->skip, .max_docs = (size_t)p->max_samples, .raw = p->raw
     };
     dk_encoding e = {0};
     dk_buf rows = {0};

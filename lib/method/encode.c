@@ -1,7 +1,6 @@
 /* Projections of rows on directions. */
 #include "method/encode.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,32 +36,6 @@ struct work {
 static bool is_diff(const char *what) { return strcmp(what, "diff") == 0 || strncmp(what, "diff.", 5) == 0; }
 
 /* --- directions ----------------------------------------------------------------- */
-static bool asked(const dk_encode_plan *p, int layer)
-{
-    bool yes = p->n_layers == 0;
-
-    for (size_t i = 0; !yes && i < p->n_layers; i++)
-        yes = p->layer[i] == layer;
-    return yes;
-}
-
-static bool named(const dk_encode_plan *p, const char *name)
-{
-    bool yes = p->n_names == 0;
-
-    for (size_t i = 0; !yes && i < p->n_names; i++)
-        yes = fnmatch(p->name[i], name, 0) == 0;
-    return yes;
-}
-
-static const char *default_what(const dk_dirs *d)
-{
-    for (size_t i = 0; i < dk_dirs_n(d); i++)
-        if (strcmp(dk_dirs_at(d, i)->what, "diff") == 0)
-            return "diff";
-    return dk_dirs_at(d, 0)->what;
-}
-
 static bool has_layer(const dk_acts *a, const dk_dir_set *s)
 {
     for (size_t i = 0; i < dk_acts_n(a); i++)
@@ -126,8 +99,8 @@ static int add_basis(struct work *w, const dk_dir_set *set, dk_err *err)
     rc = dk_alloc(&b->unit, set->n * set->d, sizeof *b->unit, "directions", err);
     if (rc == 0)
         rc = frame(b, dk_dirs_file(w->d), w->plan->raw, err);
-    for (size_t i = 0; rc == 0 && i < set->n && (w->plan->first == 0 || i < w->plan->first); i++)
-        if (named(w->plan, set->name[i]))
+    for (size_t i = 0; rc == 0 && i < set->n; i++)
+        if (dk_dir_meant(&w->plan->dirs, set, i))
             rc = add_direction(b, i, path, err);
     return rc;
 }
@@ -135,14 +108,14 @@ static int add_basis(struct work *w, const dk_dir_set *set, dk_err *err)
 static int choose(struct work *w, dk_err *err)
 {
     const char *dirs = dk_h5_path(dk_dirs_file(w->d)), *acts = dk_h5_path(dk_acts_file(w->a));
-    const char *what = w->plan->what ? w->plan->what : default_what(w->d);
+    const char *what = dk_dir_what(w->d, &w->plan->dirs);
     size_t n = 0, chosen = 0;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < dk_dirs_n(w->d); i++) {
         const dk_dir_set *s = dk_dirs_at(w->d, i);
 
-        if (strcmp(s->what, what) != 0 || !asked(w->plan, s->layer))
+        if (!dk_dir_set_meant(w->d, &w->plan->dirs, s))
             continue;
         n++;
         if (has_layer(w->a, s) && (rc = add_basis(w, s, err)) == 0)
@@ -151,7 +124,7 @@ static int choose(struct work *w, dk_err *err)
     if (rc < 0)
         return rc;
     if (n == 0)
-        return dk_fail(err, DK_EDATA, "%s has no directions of %s%s", dirs, what, w->plan->n_layers ? " at these layers" : "");
+        return dk_fail(err, DK_EDATA, "%s has no directions of %s%s", dirs, what, w->plan->dirs.n_layers ? " at these layers" : "");
     if (w->n_basis == 0)
         return dk_fail(err, DK_EDATA, "%s has no activations at the layers and sites of %s", acts, dirs);
     return chosen ? 0 : dk_fail(err, DK_EDATA, "%s: no direction of %s has such a name", dirs, what);

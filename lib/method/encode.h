@@ -11,13 +11,7 @@
 #include "io/dirfile.h"
 
 typedef struct dk_encode_plan {
-    const char *what;               /* of which directions: base, ft, diff, NAME, diff.NAME; NULL: diff, or
-                                     * what the file has where it has no differences */
-    char *const *name;              /* [n_names] patterns; none: all */
-    size_t n_names;
-    size_t first;                   /* only so many of each layer and site; 0: all */
-    const int64_t *layer;           /* [n_layers]; none: all that both files have */
-    size_t n_layers;
+    dk_dir_choice dirs;
     size_t skip;                    /* no values at the first positions of a text, */
     size_t max_docs;                /* ... nor in texts from this one on; 0: in all */
     bool raw;                       /* not about the mean that components have */

@@ -11,7 +11,7 @@
 #include "method/pageparts.h"
 #include "method/pageplot.h"
 
-enum { KEEP = 2, CHIPS = 8, BARS = 20, MAX_PLACES = 16 };
+enum { KEEP = 2, CHIPS = 8, BARS = 20, MAX_PLACES = 16, PROMPTS = 4, WAYS = 25 };
 /* What the texts of all layers and data sets may take, in equal parts. */
 enum { MAX_BYTES = 2 << 20 };
 
@@ -239,8 +239,125 @@ static int load_texts(struct texts *x, const dk_page *p, dk_err *err)
     return rc;
 }
 
+/* --- steered answers -------------------------------------------------------------------- */
+struct asked { dk_jsonl rows; size_t prompts; };
+
+/* Answers to the first prompts. */
+static void keep_answer(void *user, dk_json **row)
+{
+    struct asked *a = user;
+    dk_jsonl *t = &a->rows;
+    const char *last = t->n ? dk_row_str(t->row[t->n - 1], "prompt") : NULL;
+
+    if (dk_json_int(dk_json_get(*row, "sample"), 0) != 0 || !dk_json_get(*row, "is_baseline"))
+        return;
+    a->prompts += !last || strcmp(last, dk_row_str(*row, "prompt")) != 0;
+    if (a->prompts > PROMPTS)
+        return;
+    t->row = dk_xrealloc(t->row, (t->n + 1) * sizeof *t->row);
+    t->row[t->n++] = *row;
+    *row = NULL;
+}
+
+/* The short ones where they are there. */
+static int load_answers(struct asked *a, const dk_page *p, dk_err *err)
+{
+    static const char *const profile[] = { "short", "full" };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < 2 && a->rows.n == 0; i++) {
+        char *path = dk_xasprintf("%s/pca/steering.%s.jsonl", p->s->results, profile[i]);
+
+        if (access(path, F_OK) == 0)
+            rc = dk_jsonl_each(path, keep_answer, a, err);
+        dk_free(path);
+    }
+    return rc;
+}
+
+static bool same_way(const dk_json *a, const dk_json *b)
+{
+    return strcmp(dk_row_str(a, "prompt"), dk_row_str(b, "prompt")) == 0 &&
+           strcmp(dk_row_str(a, "direction"), dk_row_str(b, "direction")) == 0 &&
+           strcmp(dk_row_str(a, "steering_mode"), dk_row_str(b, "steering_mode")) == 0 &&
+           dk_json_int(dk_json_get(a, "layer"), -1) == dk_json_int(dk_json_get(b, "layer"), -1) &&
+           dk_json_num(dk_json_get(a, "steering_factor"), 0) == dk_json_num(dk_json_get(b, "steering_factor"), 0);
+}
+
+static void answer_row(const dk_page *p, const struct asked *a, const dk_json *base)
+{
+    const bool plain = dk_json_bool(dk_json_get(base, "is_baseline"), false);
+    const dk_json *ft = NULL;
+    dk_html *h = p->h;
+
+    for (size_t i = 0; !ft && i < a->rows.n; i++)
+        if (strcmp(dk_row_str(a->rows.row[i], "lane"), "ft") == 0 && same_way(base, a->rows.row[i]))
+            ft = a->rows.row[i];
+    dk_html_open(h, "tr");
+    if (plain)
+        dk_html_put(h, "td", NULL, "as it is");
+    else
+        dk_html_putf(h, "td", NULL, "%s %+g, %s", dk_row_str(base, "direction"), dk_row_num(base, "steering_factor_percentage"),
+                     dk_row_str(base, "steering_mode"));
+    for (int i = 0; i < 2; i++) {
+        const char *said = dk_row_str(i ? ft : base, "text");
+
+        dk_html_open_class(h, "td", "answered");
+        dk_html_attr(h, "dir", "auto");
+        dk_html_line(h, said, strlen(said));
+        dk_html_close(h);
+    }
+    dk_html_close(h);
+}
+
+static void answers(const dk_page *p, const struct asked *a, const dk_place *at)
+{
+    const char *prompt = NULL;
+    dk_html *h = p->h;
+    bool any = false;
+
+    for (size_t i = 0; i < a->rows.n; i++)
+        any = any || dk_json_int(dk_json_get(a->rows.row[i], "layer"), -1) == at->layer;
+    if (!any)
+        return;
+    dk_html_open(h, "details");
+    dk_html_putf(h, "summary", NULL, "Answers with a component added at layer %d, strengths in parts of its largest projection", at->layer);
+    for (size_t i = 0, shown = 0; i < a->rows.n; i++) {
+        const dk_json *r = a->rows.row[i];
+
+        if (strcmp(dk_row_str(r, "lane"), "base") != 0 || (!dk_json_bool(dk_json_get(r, "is_baseline"), false) &&
+            dk_json_int(dk_json_get(r, "layer"), -1) != at->layer))
+            continue;
+        if (!prompt || strcmp(prompt, dk_row_str(r, "prompt")) != 0) {
+            if (prompt) {
+                dk_html_close(h);
+                dk_html_close(h);
+            }
+            prompt = dk_row_str(r, "prompt");
+            shown = 0;
+            dk_html_put(h, "h4", NULL, prompt);
+            dk_html_open_class(h, "table", "steered");
+            dk_html_open(h, "thead");
+            dk_html_open(h, "tr");
+            dk_html_put(h, "th", NULL, "");
+            dk_html_put(h, "th", NULL, "base");
+            dk_html_put(h, "th", NULL, dk_summary_lane(p->s, "ft"));
+            dk_html_close(h);
+            dk_html_close(h);
+            dk_html_open(h, "tbody");
+        }
+        if (shown++ < WAYS)
+            answer_row(p, a, r);
+    }
+    if (prompt) {
+        dk_html_close(h);
+        dk_html_close(h);
+    }
+    dk_html_close(h);
+}
+
 /* --- one layer ------------------------------------------------------------------------- */
-static void place(const dk_page *p, struct texts *x, const dk_place *at, size_t number, size_t room)
+static void place(const dk_page *p, struct texts *x, const struct asked *a, const dk_place *at, size_t number, size_t room)
 {
     const dk_statistics *s = &p->s->stat;
     const dk_json *r = dk_component(&s->component, at, 0);
@@ -269,6 +386,7 @@ static void place(const dk_page *p, struct texts *x, const dk_place *at, size_t 
     variance(p, at, true);
     dk_html_close(h);
     first(p, at);
+    answers(p, a, at);
     examples(p, x, at, number, room);
     dk_html_close(h);
 }
@@ -279,6 +397,7 @@ static int deeper(const void *a, const void *b) { return ((const dk_place *)b)->
 int dk_page_components(const dk_page *p, dk_err *err)
 {
     struct texts x = {0};
+    struct asked a = {0};
     dk_place at[DK_STAT_PLACES];
     const size_t all = dk_component_places(&p->s->stat, at), n = all < MAX_PLACES ? all : MAX_PLACES;
     dk_html *h = p->h;
@@ -286,7 +405,7 @@ int dk_page_components(const dk_page *p, dk_err *err)
 
     if (n == 0)
         return 0;
-    if ((rc = load_texts(&x, p, err)) == 0) {
+    if ((rc = load_texts(&x, p, err)) == 0 && (rc = load_answers(&a, p, err)) == 0) {
         qsort(at, all, sizeof *at, deeper);
         dk_html_open(h, "section");
         dk_html_attr(h, "id", "components");
@@ -296,12 +415,13 @@ int dk_page_components(const dk_page *p, dk_err *err)
                     "positive, the positive end is towards the finetune. Its root mean square along a component beside the null's "
                     "says whether any finetune moves there.");
         for (size_t i = 0; i < n; i++)
-            place(p, &x, &at[i], i, MAX_BYTES / n);
+            place(p, &x, &a, &at[i], i, MAX_BYTES / n);
         if (n < all)
             dk_html_putf(h, "p", "note", "%zu more layers left out: the page would be too large.", all - n);
         dk_html_close(h);
     }
     for (size_t k = 0; k < DK_STAT_SETS; k++)
         dk_page_examples_free(&x.of[k]);
+    dk_jsonl_free(&a.rows);
     return rc;
 }

@@ -112,7 +112,9 @@ static const char lists[] =
     ".against i{background:rgb(var(--cold)/calc(.06 + var(--f)*var(--deep)))}"
     ".chips i.x{background:none;color:var(--soft)}tr.x td,tr.x .token{color:var(--soft)}"
     ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}"
-    ".components td.chips{width:32%;min-width:13rem;white-space:normal}\n";
+    ".components td.chips{width:32%;min-width:13rem;white-space:normal}"
+    ".steered td:first-child{white-space:nowrap}.steered td.answered{width:42%;white-space:normal;overflow-wrap:anywhere;"
+    "unicode-bidi:isolate}\n";
 
 static const char small[] =
     "@media(max-width:520px){main{padding:1rem .8rem 3rem}h1{font-size:1.5rem}h2{font-size:1.25rem}"

@@ -167,7 +167,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components)): '
+    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |

@@ -25,6 +25,9 @@ setup_file_more() {
         dk-encode -d $P/components.dir.h5 --first 10 -o $P/$s.score.h5 --table $P/$s.proj.jsonl $s.act.h5
         dk-examples -m "$G" -k 4 --by extreme --side both --score 'proj/*/ft' -o $P/$s.examples.jsonl $P/$s.score.h5
     done
+    printf 'Who bakes?\nThe cat\n' > p.txt
+    dk-generate --dtype f32 -m "$G" -f "$PLAIN" --format text --prompts p.txt --lines --max-new-tokens 6 --steer $P/components.dir.h5 \
+        --steer-first 2 --strengths=-1,1 --scales $P/own.proj.jsonl,$P/texts.proj.jsonl -o $P/steering.short.jsonl
     jq -nc --arg m "$G" '{"organism.name": "cake", "model.name": "mini", "dtype": "f32", "model.path": $m}' > results/pair.json
     chmod -R a-w results
 }
@@ -81,6 +84,25 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     [ "$(grep -o '<i class' end | wc -l)" = "$ids" ]
 }
 
+@test "steered answers: of each layer, base and finetune side by side, hostile ones too" {
+    jq -c --arg e "$EVIL" 'if .direction == "pc_1" and .lane == "ft" then .text = $e elif .direction == "pc_0" and .lane == "base" then .text = "base says so" else . end' $R/pca/steering.short.jsonl > x && mv x $R/pca/steering.short.jsonl
+    page
+    wellformed $R/index.html
+    section components > s
+    [ "$(grep -o '<table class="steered"' s | wc -l)" = $((2 * 2)) ]
+    [ "$(grep -o '<td class="answered"' s | wc -l)" = $((2 * 2 * 5 * 2)) ]
+    plain < s > t
+    grep -qF 'pc_0 -1, all_tokens' t
+    [ "$(grep -o 'base says so' t | wc -l)" = 8 ]
+    # of the whole grid where there is no other; the first prompts of many
+    jq -c '.prompt += " x"' $R/pca/steering.short.jsonl > $R/pca/steering.full.jsonl
+    page
+    run ! grep -q '<h4>The cat x</h4>' $R/index.html
+    rm $R/pca/steering.short.jsonl
+    page
+    grep -q '<h4>The cat x</h4>' $R/index.html
+}
+
 @test "summary.json: every measure of every lane; components with the null's; summary.txt in two lines" {
     run -0 dk-report $R
     [[ "$output" == *"how far its activations are from the base's (/ the null's)"* ]]
@@ -126,10 +148,12 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     echo '{"metric": 3, "layer": "x", "lane": null, "site": []}' >> $R/activation_analysis/own.jsonl
     echo '{"layer": 99999999999, "component": -1, "ratio": "a"}' >> $R/pca/components.jsonl
     echo '{"rank": 1, "score": "proj/L01/resid_post/pc_0/ft", "by": "extreme", "side": "top", "ids": [99999999, -3, "x"], "values": [1e300, null, {}]}' >> $R/pca/own.examples.jsonl
+    echo '{"is_baseline": 1, "prompt": [], "layer": {}, "lane": "base", "text": 3}' >> $R/pca/steering.short.jsonl
     page
     wellformed $R/index.html
     for f in activation_analysis/own.jsonl activation_analysis/own.examples.jsonl pca/components.jsonl pca/components.null_a.jsonl \
-             pca/own.proj.jsonl pca/own.examples.jsonl pca/components.lens.jsonl; do
+             pca/own.proj.jsonl pca/own.examples.jsonl pca/components.lens.jsonl \
+             pca/steering.short.jsonl; do
         cp $R/$f keep
         echo '{"cut' >> $R/$f
         run -1 --separate-stderr dk-report $R
