@@ -551,6 +551,7 @@ void dk_weight_free(dk_weight **w)
 
 size_t dk_weight_rows(const dk_weight *w) { return w->n; }
 size_t dk_weight_cols(const dk_weight *w) { return w->k; }
+dk_dtype dk_weight_dtype(const dk_weight *w) { return w->dtype; }
 size_t dk_weight_strips(const dk_weight *w) { return w->n_strips; }
 size_t dk_weight_strip_max(const dk_weight *w) { return w->strip_max; }
 

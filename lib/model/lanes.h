@@ -17,7 +17,7 @@
 #include "model/adapter.h"
 #include "model/kvcache.h"
 #include "model/model.h"
-#include "model/visitor.h"
+#include "backend/visitor.h"
 
 enum { DK_MAX_LANES = 32 };
 

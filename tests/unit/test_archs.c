@@ -177,7 +177,7 @@ static void in_lanes(const char *name, const char *path, const dk_model *m, cons
     dk_runner *r = NULL;
     float *logits = room(dk_padded_rows(3 * ROWS) * vocab);
     struct seen s = { .vocab = vocab };
-    const dk_visitor vis = { &s, nothing, see, nothing };
+    const dk_visitor vis = { &s, nothing, see, nothing, NULL };
     dk_err err = {0};
     bool same = true;
     int rc = dk_model_load(&own, path, DK_F32, 1, &err);
