@@ -2,12 +2,14 @@
 #ifndef DK_METHOD_KLTABLE_H
 #define DK_METHOD_KLTABLE_H
 
+#include <stdbool.h>
+
 #include "base/mem.h"
 #include "io/tokfile.h"
 
 /* Appends one JSON line: lane's per-token and per-sequence statistics, with a
- * bootstrap interval of the mean over documents. */
-int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t,
+ * bootstrap interval of the mean over documents.  reverse: of KL(against || lane). */
+int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool reverse, const dk_tokens *t,
                     const float *kl, uint64_t seed, dk_err *err);
 
 #endif

@@ -98,6 +98,15 @@ static void interval(dk_html *h, const char *hue, double v, double lo, double hi
     dk_html_close(h);
 }
 
+static bool any_reverse(const dk_page *p)
+{
+    for (size_t k = 0; k < p->s->n_kl; k++)
+        for (size_t l = 0; l < p->n_lanes; l++)
+            if (dk_set_reverse(&p->s->kl[k], p->lane[l]))
+                return true;
+    return false;
+}
+
 static void table_row(const dk_page *p, const dk_set *set, const char *lane, double max)
 {
     dk_html *h = p->h;
@@ -128,6 +137,8 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
         dk_html_putf(h, "td", "num", "%.2f", ft / v);
     else
         dk_html_put(h, "td", "num", "");
+    if (any_reverse(p))
+        num_cell(h, dk_row_num(dk_set_reverse(set, lane), "value"));
     num_cell(h, dk_row_num(of, "median"));
     num_cell(h, dk_row_num(of, "percentile_75"));
     num_cell(h, dk_row_num(of, "max"));
@@ -139,7 +150,7 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
 static void table(const dk_page *p)
 {
     static const char *const head[] = {
-        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "median", "75%", "largest", "texts",
+        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "KL(base || it)", "median", "75%", "largest", "texts",
         "tokens"
     };
     dk_html *h = p->h;
@@ -156,7 +167,8 @@ static void table(const dk_page *p)
     dk_html_open(h, "thead");
     dk_html_open(h, "tr");
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
-        dk_html_put(h, "th", i == 4 ? "wide" : i > 1 ? "num" : NULL, head[i]);
+        if (i != 6 || any_reverse(p))
+            dk_html_put(h, "th", i == 4 ? "wide" : i > 1 ? "num" : NULL, head[i]);
     dk_html_close(h);
     dk_html_close(h);
     dk_html_open(h, "tbody");

@@ -160,13 +160,17 @@ const char *dk_summary_lane(const dk_summary *s, const char *lane)
 const char *dk_row_str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
 double dk_row_num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
 
-const dk_json *dk_set_lane(const dk_set *set, const char *lane)
+static const dk_json *lane_row(const dk_set *set, const char *lane, bool reverse)
 {
     for (size_t i = 0; i < set->rows.n; i++)
-        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0)
+        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0 &&
+            dk_json_bool(dk_json_get(set->rows.row[i], "reverse"), false) == reverse)
             return set->rows.row[i];
     return NULL;
 }
+
+const dk_json *dk_set_lane(const dk_set *set, const char *lane) { return lane_row(set, lane, false); }
+const dk_json *dk_set_reverse(const dk_set *set, const char *lane) { return lane_row(set, lane, true); }
 
 size_t dk_summary_lanes(const dk_summary *s, const char **lane)
 {

@@ -53,6 +53,7 @@ double dk_row_num(const dk_json *row, const char *key);
 const char *dk_summary_lane(const dk_summary *s, const char *lane);
 /* A lane's row of divergence, or NULL. */
 const dk_json *dk_set_lane(const dk_set *set, const char *lane);
+const dk_json *dk_set_reverse(const dk_set *set, const char *lane);     /* of KL(base || lane) */
 /* The lanes that have KL rows, the finetune first; at most DK_SUMMARY_LANES,
  * names are borrowed. */
 size_t dk_summary_lanes(const dk_summary *s, const char **lane);

@@ -15,6 +15,9 @@ static void json_kl(const dk_summary *s, dk_jw *w)
             dk_jw_obj_begin(w);
             dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
             dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+            if (dk_json_bool(dk_json_get(r, "reverse"), false)) {
+                dk_jw_key(w, "reverse"); dk_jw_bool(w, true);
+            }
             dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
             dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
             dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
