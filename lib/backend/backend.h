@@ -34,6 +34,7 @@ typedef struct dk_rag {
     const size_t *pos;              /* [rows]: position in the sequence */
     const size_t *past;             /* [n_seq]: tokens of it that the cache holds; NULL: no cache */
     const size_t *slot;             /* [n_seq]: its slot in the cache */
+    dk_dtype dtype;                 /* of the weights */
     size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
 } dk_rag;
 
@@ -84,7 +85,7 @@ typedef struct dk_lowrank_args {
  * NULL.  What a product writes beyond m rows: see padded_rows. */
 typedef struct dk_side_rows {
     size_t row0;                    /* of x and y; low.m of them */
-    const float *plus;              /* d [low.m, k]: added to x for the side path */
+    const float *plus;              /* d [low.m, k], packed as x is: added to x for the side path */
     dk_lowrank_args low;
 } dk_side_rows;
 typedef struct dk_project_args {
@@ -151,7 +152,7 @@ typedef struct dk_ops {
                      size_t width, bool packed);
     /* dx += dadd, then dy = norm(x + dx) - norm(x), formed without subtracting (RMSNorm only). */
     void (*add_norm_diff)(dk_dev *dev, float *dy, const float *x, float *dx, const float *dadd,
-                          const dk_norm_args *norm, size_t rows, size_t width);
+                          const dk_norm_args *norm, size_t rows, size_t width, bool packed);
     int (*project)(dk_dev *dev, const dk_project_args *a, dk_err *err);
     /* n_lanes lanes of the batch from x on; base: NULL, or (x is differences) the
      * rows of lane 0, not yet placed. */

@@ -157,9 +157,10 @@ static void cpu_add_norm(dk_dev *dev, float *y, float *x, const float *add, cons
 }
 
 static void cpu_add_norm_diff(dk_dev *dev, float *dy, const float *x, float *dx, const float *dadd,
-                              const dk_norm_args *norm, size_t rows, size_t width)
+                              const dk_norm_args *norm, size_t rows, size_t width, bool packed)
 {
     (void)dev;
+    (void)packed;
     #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < rows; i++) {
         if (dadd)

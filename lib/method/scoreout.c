@@ -73,7 +73,7 @@ static int put_lens(dk_scores_writer *w, const dk_score *s, size_t l, const char
 int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, const char *path,
                    const dk_provenance *prov, dk_err *err)
 {
-    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = "plain" };
+    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = pair->diff ? "difference" : "plain" };
     dk_scores_writer *w = NULL;
     char name[256];
     int rc = dk_scores_new(&w, path, t, prov, err);

@@ -24,16 +24,16 @@ void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const
 
         end = stride == n && !r->diff ? dk_runner_set_end(r, l) : l + 1;
         if (l >= first_diff(r))
-            ops->add_norm_diff(r->dev, y + l * stride * d, x, x + l * lane, a, norm, n, d);
+            ops->add_norm_diff(r->dev, y + l * stride * d, x, x + l * lane, a, norm, n, d, packed);
         else
             ops->add_norm(r->dev, y + l * stride * d, x + l * lane, a, norm, (end - l) * n, d, packed);
     }
 }
 
 /* Whether what goes into the products of a pass is read by nobody else. */
-static bool packed(const dk_runner *r, const dk_pass *p)
+static bool packed(const dk_pass *p)
 {
-    bool seen = r->diff;
+    bool seen = false;
 
     for (size_t t = 0; t < p->n_taps; t++)
         seen |= p->taps[t].site == DK_SITE_QKV_IN || p->taps[t].site == DK_SITE_O_IN ||
@@ -70,7 +70,7 @@ static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, flo
         const dk_layer *set = &r->model[first]->layer[layer];
         dk_project_args a = {
             .y = y + first * r->rows * n, .x = x + first * r->rows * k, .n = n, .k = k, .w = set->w[g],
-            .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(r, p)
+            .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(p)
         };
 
         end = dk_runner_set_end(r, first);
@@ -139,7 +139,7 @@ static int attend(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     dk_attend_args a = {
         .n_heads = c->n_heads, .n_kv = c->n_kv_heads, .hd = c->head_dim, .scale = (float)c->attn_scale,
         .softcap = (float)c->attn_softcap, .window = dk_layer_window(c, i), .qkv = r->qkv, .out = r->att,
-        .diff = r->diff, .packed = packed(r, p)
+        .diff = r->diff, .packed = packed(p)
     };
 
     if (p->kv) {
@@ -154,7 +154,7 @@ static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc;
 
-    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(r, p));
+    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(p));
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
@@ -172,9 +172,9 @@ static void activate(const dk_runner *r, const dk_pass *p)
                                                    : (c->gated ? DK_ACT_GELU_GATE : DK_ACT_GELU_PLAIN);
     const size_t lane = r->rows * dk_site_width(c, DK_SITE_GATE_UP), to = r->rows * c->d_ff;
 
-    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, packed(r, p));
+    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, packed(p));
     for (size_t l = first_diff(r); l < r->n_lanes; l++)
-        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, false);
+        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, packed(p));
 }
 
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
@@ -185,7 +185,7 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
         rc = attention_half(r, p, i, err);
     if (rc < 0)
         return rc;
-    dk_runner_norm(r, r->norm, r->rows, r->x, r->out, r->rows, DK_AT_MLP, i, packed(r, p));
+    dk_runner_norm(r, r->norm, r->rows, r->x, r->out, r->rows, DK_AT_MLP, i, packed(p));
     rc = project(r, p, i, DK_GROUP_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;

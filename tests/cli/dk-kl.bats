@@ -500,7 +500,7 @@ x.jsonl" ]
     run -0 --separate-stderr dk-kl --dtype f32 -m "$MINI/hf" -f "$G" -n p="$PLAIN" -o x.score.h5 --table - "$T"
     [[ "$stderr" == *"is stored as "*"part of the difference is rounding" ]]
     [ "$(jq -r 'select(.lane == "ft").value' <<< "$output")" = 0 ]
-    kl --table - "$T" > adapter.jsonl
+    kl --arith plain --table - "$T" > adapter.jsonl
     [ "$(jq -r 'select(.lane == "p").value' <<< "$output")" = "$(jq .value adapter.jsonl)" ]
     dk-info x.score.h5 | grep -q '/models/ft .*kind=full'
     mkdir empty
@@ -516,19 +516,33 @@ x.jsonl" ]
     kl -k 5 --arith diff -t 1 --batch-tokens 7 -o c.score.h5 "$T"
     cmp b.score.h5 c.score.h5
     run -2 --separate-stderr kl --arith diff --lanes ft,base -o x.score.h5 "$T"
-    [[ $stderr == *"--arith diff: the first lane must be the base, not 'ft'"* ]]
+    [[ $stderr == *"--arith difference: the first lane must be the base, not 'ft'"* ]]
     run -2 --separate-stderr dk-kl --arith diff --dtype f32 -m "$G" -f "$MINI/hf" --table - "$T"
-    [[ $stderr == *"--arith diff: lane 'ft' has weights of its own"* ]]
+    [[ $stderr == *"--arith difference: lane 'ft' has weights of its own"* ]]
     [ ! -e x.score.h5 ]
 }
 
+@test "--arith auto: differences where all lanes are adapters, else plain, which -v says and the file, too" {
+    arith() { dk-info --json "$1" | jq -r '.objects[] | select(.path == "/scores/kl/ft") | .attributes.arith'; }
+    kl -o auto.score.h5 "$T"
+    kl --arith difference -o d.score.h5 "$T"
+    kl --arith plain -o p.score.h5 "$T"
+    [ "$(arith auto.score.h5) $(arith d.score.h5) $(arith p.score.h5)" = "difference difference plain" ]
+    cmp <(dk-values auto.score.h5 kl/ft) <(dk-values d.score.h5 kl/ft)
+    run -0 --separate-stderr dk-kl -v --dtype f32 -m "$G" -f "$MINI/hf" -o full.score.h5 "$T"
+    [[ $stderr == *"plain arithmetic: lane 'ft' has weights of its own"* ]]
+    [ "$(arith full.score.h5)" = plain ]
+    run -0 --separate-stderr kl -v --lanes ft,base -o x.score.h5 "$T"
+    [[ $stderr == *"plain arithmetic: the first lane must be the base"* ]]
+}
+
 @test "the other direction too: that of the lanes exchanged, for the finetune and for a null" {
-    dk-kl --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o both.score.h5 --table t "$T"
-    dk-kl --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" -o one.score.h5 --table u "$T"
+    dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o both.score.h5 --table t "$T"
+    dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" -o one.score.h5 --table u "$T"
     for l in ft null; do
         # forward it is what it is without; backward what the base is against that lane
         cmp <(dk-values one.score.h5 /scores/kl/$l) <(dk-values both.score.h5 /scores/kl/$l)
-        dk-kl --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" --lanes $l,base -o swapped.score.h5 "$T"
+        dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --lanes $l,base -o swapped.score.h5 "$T"
         paste <(dk-values both.score.h5 /scores/kl_reverse/$l) <(dk-values swapped.score.h5 /scores/kl/base) | near 1e-5
         run -1 cmp <(dk-values both.score.h5 /scores/kl_reverse/$l) <(dk-values both.score.h5 /scores/kl/$l)
     done
@@ -537,8 +551,8 @@ x.jsonl" ]
     dk-values both.score.h5 /scores/kl_reverse/ft | awk '{ s += $1 } END { printf "%.9g\n", s / NR }' |
         paste - <(jq 'select(.reverse and .lane == "ft") | .value' t) | near 1e-5
     # carried as differences, it is the same quantity
-    dk-kl --dtype f32 --arith diff -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o diff.score.h5 "$T"
+    dk-kl --dtype f32 --arith difference -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o diff.score.h5 "$T"
     paste <(dk-values diff.score.h5 /scores/kl_reverse/ft) <(dk-values both.score.h5 /scores/kl_reverse/ft) | near 1e-3
-    dk-kl -t 1 --batch-tokens 50 --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o again.score.h5 "$T"
+    dk-kl -t 1 --batch-tokens 50 --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o again.score.h5 "$T"
     cmp both.score.h5 again.score.h5
 }
