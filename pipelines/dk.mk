@@ -6,7 +6,7 @@
 
 # --- the tools come first: they answer what the stages depend on -------------
 STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
-               dk-mean dk-norms dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-report
+               dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk
@@ -162,7 +162,7 @@ cal_words = $(if $(and $(C.set.$1.path),$(filter-out $1,$(C.neutral))),-m $(C.mo
 organism_calibration = $(call stage,calibrate $1,$R/calibration.jsonl,dk-calibrate --seed $(C.seed) $(cal_words) $(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.means.jsonl),$(foreach s,$(C.kl.sets),$R/kl/$s.score.h5) $(foreach s,$(C.diff_mining.sets),$R/diff_mining/$s.topk.score.h5) $(cal_lens),$(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.dir.h5) $(if $(cal_words),$(C.set.$1.path) $(C.set.$(C.neutral).path) $(call files,$(C.model.path))))
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
-organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $R/calibration.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
+organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $R/calibration.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)) $(foreach m,$(ON_CALL),$(or $(if $(filter $m,$(CALLED)),$(GOAL.$m)),$(wildcard $R/$m/*.jsonl))),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
 
 define organism
 $(eval $(call organism_vars,$1))

@@ -9,6 +9,7 @@ struct params {
     const char *out, *table, *shard;
     int64_t max_samples, max_tokens, top_k, top_tokens;
     double temperature;
+    bool reverse;
 };
 
 static const dk_opt opts[] = {
@@ -21,6 +22,7 @@ static const dk_opt opts[] = {
                "method_params.max_tokens_per_sample", "cut documents at N tokens; 0: not"),
     DK_REAL_KEY(struct params, 0, "temperature", temperature, "1", 1e-6, 1e6, "method_params.temperature",
                 "divide all logits by X"),
+    DK_FLAG(struct params, 0, "reverse", reverse, "also KL(base || finetune), of every lane"),
     DK_INT(struct params, 'k', "top-k", top_k, "0", 0, 1 << 20,
            "also keep the N largest and smallest logit differences, as dk-topk does"),
     DK_INT(struct params, 0, "top-tokens", top_tokens, "0", 0, 1 << 20,
@@ -42,7 +44,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     dk_record record;
     dk_score_job job = {
         .pair = DK_PAIR_SPEC(p->pair, 1),
-        .plan = { .temperature = p->temperature, .kl = 1, .top_k = (size_t)p->top_k,
+        .plan = { .temperature = p->temperature, .kl = 1, .reverse = p->reverse, .top_k = (size_t)p->top_k,
                   .lens_k = (size_t)p->top_tokens, .batch_rows = (size_t)p->pair.batch },
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = 2,

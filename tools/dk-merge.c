@@ -38,7 +38,7 @@ static int add_row(dk_buf *rows, dk_scores *s, const char *lane, const char *bas
 
     if (rc == 0) rc = read_all(&logp, s, "logp", lane, err);
     if (rc == 0) rc = read_all(&logp_base, s, "logp", base, err);
-    if (rc == 0) rc = dk_kl_table_row(rows, lane, base, dk_scores_tokens(s), kl, logp, logp_base, seed, err);
+    if (rc == 0) rc = dk_kl_table_row(rows, lane, base, false, dk_scores_tokens(s), kl, logp, logp_base, seed, err);
     dk_free(kl);
     dk_free(logp);
     dk_free(logp_base);

@@ -279,11 +279,30 @@ static int analysis_sets(dk_buf *out, struct sets *sets, const dk_conf_places *a
     return rc == 0 ? depths_var(out, prefix, c, "activation_analysis", err) : rc;
 }
 
+/* A file of prompts; where the toolkit's resources are not here, ours of the same name. */
+static int prompts_var(dk_buf *out, const char *prefix, const char *name, const dk_conf *c, const char *text, dk_err *err)
+{
+    static const char toolkit[] = "resources/";
+    char *path = dk_conf_path(c, text), *ours = NULL;
+    int rc;
+
+    if (access(path, F_OK) != 0 && strncmp(text, toolkit, strlen(toolkit)) == 0)
+        ours = dk_xasprintf("data/prompts/%s", text + strlen(toolkit));
+    rc = path_var(out, prefix, name, c, ours ? ours : text, err);
+    dk_free(path);
+    dk_free(ours);
+    return rc;
+}
+
 static int pca_sets(dk_buf *out, struct sets *sets, const dk_conf_places *at, const char *prefix, const dk_conf *c,
                     dk_err *err)
 {
+    const char *prompts = dk_conf_text(c, "pca.analysis.component_steering.prompts_file");
+    const char *steer = dk_conf_text(c, "pca.analysis.component_steering.enabled");
     int rc = family_sets(out, sets, at, prefix, c, "pca", err);
 
+    if (rc == 0 && prompts && steer && strcmp(steer, "true") == 0)
+        rc = prompts_var(out, prefix, "pca.prompts", c, prompts, err);
     return rc == 0 ? depths_var(out, prefix, c, "pca", err) : rc;
 }
 

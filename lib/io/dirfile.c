@@ -1,6 +1,7 @@
 /* Direction files. */
 #include "io/dirfile.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <string.h>
 
@@ -234,4 +235,31 @@ const dk_dir_set *dk_dirs_find(const dk_dirs *d, int layer, const char *site, co
             strcmp(d->set[i].what, what) == 0)
             return &d->set[i];
     return NULL;
+}
+
+/* --- choosing ------------------------------------------------------------------- */
+const char *dk_dir_what(const dk_dirs *d, const dk_dir_choice *c)
+{
+    for (size_t i = 0; !c->what && i < d->n; i++)
+        if (strcmp(d->set[i].what, "diff") == 0)
+            return "diff";
+    return c->what ? c->what : d->set[0].what;
+}
+
+bool dk_dir_set_meant(const dk_dirs *d, const dk_dir_choice *c, const dk_dir_set *s)
+{
+    bool yes = c->n_layers == 0;
+
+    for (size_t i = 0; !yes && i < c->n_layers; i++)
+        yes = c->layer[i] == s->layer;
+    return yes && strcmp(s->what, dk_dir_what(d, c)) == 0;
+}
+
+bool dk_dir_meant(const dk_dir_choice *c, const dk_dir_set *s, size_t i)
+{
+    bool yes = c->n_names == 0;
+
+    for (size_t k = 0; !yes && k < c->n_names; k++)
+        yes = fnmatch(c->name[k], s->name[i], 0) == 0;
+    return yes && i < s->n && (c->first == 0 || i < c->first);
 }

@@ -5,6 +5,7 @@
 #ifndef DK_IO_DIRFILE_H
 #define DK_IO_DIRFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,5 +50,20 @@ const dk_tokens *dk_dirs_corpus(const dk_dirs *d);
 size_t dk_dirs_n(const dk_dirs *d);
 const dk_dir_set *dk_dirs_at(const dk_dirs *d, size_t i);       /* in byte order of the paths */
 const dk_dir_set *dk_dirs_find(const dk_dirs *d, int layer, const char *site, const char *what);
+
+/* Which directions of a file are meant. */
+typedef struct dk_dir_choice {
+    const char *what;               /* NULL: diff, or the first that the file has where it has no differences */
+    char *const *name;              /* [n_names] patterns; none: all */
+    size_t n_names;
+    size_t first;                   /* only so many of each set; 0: all */
+    const int64_t *layer;           /* [n_layers]; none: all */
+    size_t n_layers;
+} dk_dir_choice;
+
+const char *dk_dir_what(const dk_dirs *d, const dk_dir_choice *c);      /* borrowed */
+bool dk_dir_set_meant(const dk_dirs *d, const dk_dir_choice *c, const dk_dir_set *s);
+/* Direction i of a set that is meant. */
+bool dk_dir_meant(const dk_dir_choice *c, const dk_dir_set *s, size_t i);
 
 #endif

@@ -51,6 +51,23 @@ int dk_scores_add_model(dk_scores_writer *w, const char *name, const dk_model_in
     return rc;
 }
 
+int dk_scores_copy_models(dk_scores_writer *w, dk_h5 *from, dk_err *err)
+{
+    char *lanes = NULL, *save = NULL;
+    int rc = dk_h5_get_str(from, "/", "lanes", &lanes, err);
+
+    for (char *lane = rc == 0 ? strtok_r(lanes, ",", &save) : NULL; rc == 0 && lane; lane = strtok_r(NULL, ",", &save)) {
+        dk_model_info m;
+
+        if ((rc = dk_h5_get_model(from, lane, &m, err)) < 0)
+            break;
+        rc = dk_scores_add_model(w, lane, &m, err);
+        dk_model_info_free(&m);
+    }
+    dk_free(lanes);
+    return rc;
+}
+
 /* Every part of a name is a lane name's kind of word. */
 static int path_of(char **path, const char *folder, const char *name, dk_err *err)
 {

@@ -50,6 +50,8 @@ int dk_scores_new(dk_scores_writer **w, const char *path, const dk_tokens *t,
 /* The root attribute "lanes" lists the names in the order of these calls. */
 int dk_scores_add_model(dk_scores_writer *w, const char *name, const dk_model_info *m,
                         dk_err *err);
+/* All models of a file with a root attribute "lanes", in that order. */
+int dk_scores_copy_models(dk_scores_writer *w, dk_h5 *from, dk_err *err);
 /* v[rows * k]; k 0: one dimension.  NaN is allowed (no value for that row). */
 int dk_scores_add_dense(dk_scores_writer *w, const char *name, const float *v, size_t k,
                         const dk_score_attr *a, dk_err *err);

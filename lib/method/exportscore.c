@@ -146,7 +146,7 @@ static int put_kl(const job *j, const dk_score_info *x, dk_err *err)
     int rc = dk_alloc(&kl, x->rows, sizeof *kl, x->name, err);
 
     if (rc == 0 && (rc = dk_scores_read(j->s, x->name, 0, x->rows, kl, err)) == 0 &&
-        (rc = dk_kl_table_row(&line, lane, "base", j->t, kl, NULL, NULL, 0, err)) == 0 &&
+        (rc = dk_kl_table_row(&line, lane, "base", false, j->t, kl, NULL, NULL, 0, err)) == 0 &&
         (rc = dk_json_parse(&row, line.s, line.n, x->name, err)) == 0 &&
         (rc = kl_json(j, row, lane, &text, err)) == 0 &&
         (rc = dk_outfile_write(json, text.s, text.n, err)) == 0)

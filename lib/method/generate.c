@@ -17,7 +17,7 @@ static const size_t cache_limit = (size_t)1 << 30;      /* bytes of keys and val
 /* One place in the cache.  Its prompt stays there after the sequence ended,
  * for another sample of the same prompt to copy. */
 struct slot {
-    size_t prompt, sample;
+    size_t unit, sample;        /* unit: a prompt, as it is or steered in one way */
     bool cached;                /* the prompt's keys and values are there */
     size_t live;                /* lanes that still write; 0: free */
     size_t fed;                 /* prompt tokens that went through the model */
@@ -27,7 +27,7 @@ struct gen {
     const dk_generate_plan *plan;
     const dk_pair *pair;
     const dk_prompt *prompt;
-    size_t n_prompts, n_seq, next_seq, n_lanes, vocab, n_slots, batch, max_rows;
+    size_t n_prompts, n_ways, n_seq, next_seq, n_lanes, vocab, n_slots, batch, max_rows;
     dk_answer *answer;
     dk_runner *runner;
     dk_kv *kv;
@@ -40,6 +40,7 @@ struct gen {
     size_t *map, *offset, *last;    /* slot and first row of each sequence; rows for the head */
     uint32_t *ids;                  /* [lane][row] */
     uint32_t *drawn;                /* [row][lane] */
+    dk_edit *edit;                  /* [slot][lane] */
     dk_progress bar;
     dk_answers *out;
 };
@@ -49,9 +50,19 @@ const char *dk_finish_name(dk_finish f)
     return f == DK_FINISH_EOS ? "eos" : f == DK_FINISH_STOP ? "stop" : "length";
 }
 
+static size_t prompt_of(const struct gen *g, const struct slot *s) { return s->unit / g->n_ways; }
+
+/* NULL: as it is. */
+static const dk_steer *steer_of(const struct gen *g, const struct slot *s)
+{
+    const size_t way = s->unit % g->n_ways;
+
+    return way ? &g->plan->steer[way - 1] : NULL;
+}
+
 static dk_answer *answer_of(const struct gen *g, const struct slot *s, size_t lane)
 {
-    return &g->answer[(s->prompt * g->plan->samples + s->sample) * g->n_lanes + lane];
+    return &g->answer[(s->unit * g->plan->samples + s->sample) * g->n_lanes + lane];
 }
 
 static size_t most_new(const struct gen *g, size_t prompt)
@@ -121,7 +132,7 @@ static void take(struct gen *g, size_t at, size_t lane, uint32_t id)
     else if (g->plan->tokenizer && add_text(g->plan, a, id))
         a->finish = DK_FINISH_STOP;
     else
-        ends = a->n == most_new(g, s->prompt);
+        ends = a->n == most_new(g, prompt_of(g, s));
     if (!ends)
         return;
     a->done = true;
@@ -134,7 +145,7 @@ static void take(struct gen *g, size_t at, size_t lane, uint32_t id)
 /* --- choosing -------------------------------------------------------------- */
 static uint64_t draw_of(const struct gen *g, const struct slot *s, size_t step)
 {
-    return dk_ctr(g->plan->seed, DK_STREAM_SAMPLING, (uint64_t)s->sample << 32 | s->prompt, step);
+    return dk_ctr(g->plan->seed, DK_STREAM_SAMPLING, (uint64_t)s->sample << 32 | prompt_of(g, s), step);
 }
 
 static int not_finite(const struct gen *g, size_t slot, size_t lane, dk_err *err)
@@ -142,7 +153,7 @@ static int not_finite(const struct gen *g, size_t slot, size_t lane, dk_err *err
     const struct slot *s = &g->slot[slot];
 
     return dk_fail(err, DK_ENUM, "lane '%s': logits are NaN or infinite at prompt %zu, token %zu of the answer",
-                   g->pair->lane[lane].name, s->prompt + 1, answer_of(g, s, lane)->n + 1);
+                   g->pair->lane[lane].name, prompt_of(g, s) + 1, answer_of(g, s, lane)->n + 1);
 }
 
 /* A token for each lane of the n sequences whose last rows are in the logits. */
@@ -163,8 +174,8 @@ static int choose(struct gen *g, const size_t *slots, size_t n, dk_err *err)
         if (g->ended[at * g->n_lanes + lane])
             continue;
         if (how->repetition_penalty > 0 && how->repetition_penalty != 1)
-            dk_sampler_penalise(own, row, how->repetition_penalty, g->prompt[s->prompt].id,
-                                g->prompt[s->prompt].n, a->id, a->n);
+            dk_sampler_penalise(own, row, how->repetition_penalty, g->prompt[prompt_of(g, s)].id,
+                                g->prompt[prompt_of(g, s)].n, a->id, a->n);
         if (dk_sampler_next(own, how, row, dk_uniform(draw_of(g, s, a->n)), &g->drawn[j]) < 0)
             bad = j < bad ? j : bad;
     }
@@ -174,6 +185,21 @@ static int choose(struct gen *g, const size_t *slots, size_t n, dk_err *err)
         if (!g->ended[slots[j / g->n_lanes] * g->n_lanes + j % g->n_lanes])
             take(g, slots[j / g->n_lanes], j % g->n_lanes, g->drawn[j]);
     return 0;
+}
+
+/* --- steering ---------------------------------------------------------------- */
+/* The edits of a pass: of n sequences in g->map, whose rows begin at g->offset. */
+static void add_edits(struct gen *g, dk_pass *pass, size_t n, int at)
+{
+    pass->edits = g->edit;
+    pass->n_edits = 0;
+    for (size_t i = 0; g->plan->n_steer && i < n; i++) {
+        const dk_steer *s = steer_of(g, &g->slot[g->map[i]]);
+
+        for (size_t l = 0; s && (s->at & at) && l < g->n_lanes; l++)
+            g->edit[pass->n_edits++] = (dk_edit){ .layer = s->layer, .lane = l, .vector = s->vector, .strength = s->strength,
+                                                  .row0 = g->offset[i], .n_rows = g->offset[i + 1] - g->offset[i] };
+    }
 }
 
 /* --- prompts ---------------------------------------------------------------- */
@@ -186,7 +212,7 @@ static size_t fill_pass(struct gen *g, const size_t *slots, size_t n, size_t *fi
     *done = 0;
     for (size_t i = *first; i < n && rows < g->batch; i++) {
         struct slot *s = &g->slot[slots[i]];
-        const dk_prompt *p = &g->prompt[s->prompt];
+        const dk_prompt *p = &g->prompt[prompt_of(g, s)];
         const size_t room = g->batch - rows, left = p->n - s->fed, k = left < room ? left : room;
 
         memcpy(g->ids + rows, p->id + s->fed, k * sizeof *g->ids);
@@ -208,8 +234,9 @@ static int read_prompts(struct gen *g, const size_t *slots, size_t n, dk_err *er
 
     for (size_t first = 0, done; rc == 0 && first < n; first += done) {
         const size_t n_seq = fill_pass(g, slots, n, &first, &done);
-        const dk_pass pass = { .batch = { n_seq, g->offset, g->ids }, .last_layer = -1, .kv = g->kv };
+        dk_pass pass = { .batch = { n_seq, g->offset, g->ids }, .last_layer = -1, .kv = g->kv };
 
+        add_edits(g, &pass, n_seq, DK_STEER_PROMPT);
         dk_kv_map(g->kv, g->map, n_seq);
         rc = dk_runner_forward(g->runner, &pass, err);
         if (rc == 0 && done)
@@ -222,11 +249,11 @@ static int read_prompts(struct gen *g, const size_t *slots, size_t n, dk_err *er
     return rc;
 }
 
-/* A slot that holds the keys and values of the prompt, or NONE. */
-static long holder(const struct gen *g, size_t prompt)
+/* A slot that holds the keys and values of the unit's prompt, or NONE. */
+static long holder(const struct gen *g, size_t unit)
 {
     for (size_t i = 0; i < g->n_slots; i++)
-        if (g->slot[i].cached && g->slot[i].prompt == prompt)
+        if (g->slot[i].cached && g->slot[i].unit == unit)
             return (long)i;
     return NONE;
 }
@@ -235,10 +262,10 @@ static long holder(const struct gen *g, size_t prompt)
 static void seat(struct gen *g, size_t at)
 {
     struct slot *s = &g->slot[at];
-    const size_t prompt = g->next_seq / g->plan->samples;
+    const size_t unit = g->next_seq / g->plan->samples;
 
-    *s = (struct slot){ .prompt = prompt, .sample = g->next_seq % g->plan->samples,
-                        .cached = s->cached && s->prompt == prompt, .live = g->n_lanes };
+    *s = (struct slot){ .unit = unit, .sample = g->next_seq % g->plan->samples,
+                        .cached = s->cached && s->unit == unit, .live = g->n_lanes };
     for (size_t l = 0; l < g->n_lanes; l++)
         g->ended[at * g->n_lanes + l] = false;
     g->next_seq++;
@@ -250,9 +277,9 @@ static int begin(struct gen *g, const size_t *slots, size_t n, dk_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct slot *s = &g->slot[slots[i]];
-        const long from = holder(g, s->prompt);
+        const long from = holder(g, s->unit);
 
-        s->fed = from == NONE ? 0 : g->prompt[s->prompt].n - 1;
+        s->fed = from == NONE ? 0 : g->prompt[prompt_of(g, s)].n - 1;
         dk_kv_copy(g->kv, from == NONE ? slots[i] : (size_t)from, slots[i], s->fed);
     }
     return read_prompts(g, slots, n, err);
@@ -271,7 +298,7 @@ static int admit(struct gen *g, dk_err *err)
             if (g->slot[i].live)
                 continue;
             seat(g, i);
-            if (n && g->slot[lead[n - 1]].prompt == g->slot[i].prompt)
+            if (n && g->slot[lead[n - 1]].unit == g->slot[i].unit)
                 follow[m++] = i;
             else
                 lead[n++] = i;
@@ -308,6 +335,7 @@ static int step(struct gen *g, dk_err *err)
     if (n == 0)
         return 0;
     pass.batch = (dk_batch){ .n_seq = n, .offset = g->offset };
+    add_edits(g, &pass, n, DK_STEER_GENERATED);
     dk_kv_map(g->kv, g->map, n);
     rc = dk_runner_forward(g->runner, &pass, err);
     if (rc == 0)
@@ -404,6 +432,7 @@ static int room(struct gen *g, size_t longest, dk_err *err)
     g->ended = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->ended);
     g->next = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->next);
     g->drawn = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->drawn);
+    g->edit = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->edit);
     g->sampler = dk_xcalloc(threads, sizeof(dk_sampler *));
     rc = dk_alloc(&g->ids, g->max_rows * g->n_lanes, sizeof *g->ids, "a batch", err);
     if (rc == 0)
@@ -425,7 +454,8 @@ static int answers_room(struct gen *g, dk_err *err)
     size_t per;
     int rc;
 
-    if (!dk_mul_size(&per, g->plan->samples, g->n_lanes) || !dk_mul_size(&a->n, g->n_prompts, per))
+    if (!dk_mul_size(&per, g->plan->samples, g->n_lanes) || !dk_mul_size(&per, per, g->n_ways) ||
+        !dk_mul_size(&a->n, g->n_prompts, per))
         return dk_fail(err, DK_ENOMEM, "the answers do not fit in memory");
     rc = dk_alloc(&a->answer, a->n, sizeof *a->answer, "answers", err);
     if (rc < 0)
@@ -433,7 +463,7 @@ static int answers_room(struct gen *g, dk_err *err)
     for (size_t i = 0; rc == 0 && i < a->n; i++)
         rc = dk_alloc(&a->answer[i].id, most_new(g, i / per), sizeof(uint32_t), "answers", err);
     g->answer = a->answer;
-    g->n_seq = g->n_prompts * g->plan->samples;
+    g->n_seq = g->n_prompts * g->n_ways * g->plan->samples;
     return rc;
 }
 
@@ -464,6 +494,7 @@ static void release(struct gen *g)
     dk_free(g->ended);
     dk_free(g->next);
     dk_free(g->drawn);
+    dk_free(g->edit);
     dk_free(g->ids);
 }
 
@@ -471,7 +502,7 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
                     const dk_generate_plan *plan, dk_err *err)
 {
     struct gen g = { .plan = plan, .pair = pair, .prompt = prompt, .n_prompts = n_prompts,
-                     .n_lanes = pair->n_lanes, .vocab = pair->model->config.vocab, .out = out };
+                     .n_ways = plan->n_steer + 1, .n_lanes = pair->n_lanes, .vocab = pair->model->config.vocab, .out = out };
     size_t longest = 0;
     int rc;
 

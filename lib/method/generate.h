@@ -1,11 +1,13 @@
 /* Generation: many prompts, all lanes of a pair, one decode loop.
  *
- * A sequence is one sample of one prompt.  Every lane continues it by itself:
+ * A sequence is one sample of one prompt, as it is or steered: with a vector
+ * added to the residual stream.  Every lane continues it by itself:
  * lanes share the prompt and the random numbers, not what they write.  Up to
  * `parallel` sequences are decoded together; where one ends in all lanes, the
  * next takes its place, and a lane that has ended waits for the others.
  *
- * The random number of a step depends on (seed, prompt, sample, step) alone,
+ * The random number of a step depends on (seed, prompt, sample, step) alone, so
+ * that steered answers differ from the others by the vector and not by the draw,
  * and a row's logits not on the rows beside it: an answer depends on no other
  * prompt, batch size or thread count. */
 #ifndef DK_METHOD_GENERATE_H
@@ -26,12 +28,23 @@ typedef struct dk_prompt {
     size_t n;
 } dk_prompt;
 
+enum { DK_STEER_PROMPT = 1, DK_STEER_GENERATED = 2 };    /* at the prompt's tokens; at those of the answer */
+
+typedef struct dk_steer {
+    int layer;                  /* behind this block */
+    const float *vector;        /* [d]; borrowed */
+    float strength;             /* times it */
+    int at;
+} dk_steer;
+
 struct dk_answers;
 
 typedef struct dk_generate_plan {
     dk_sampling sampling;
     uint64_t seed;
     size_t samples;             /* of each prompt, > 0 */
+    const dk_steer *steer;      /* [n_steer] each prompt also so, after it as it is */
+    size_t n_steer;
     size_t max_new;             /* tokens of an answer, > 0; fewer where the context ends */
     size_t batch_rows;          /* prompt tokens of a lane in one pass */
     size_t parallel;            /* sequences at once, > 0; fewer where memory is short */
@@ -57,7 +70,7 @@ typedef struct dk_answer {
 } dk_answer;
 
 typedef struct dk_answers {
-    size_t n;                   /* prompts x samples x lanes, in this order */
+    size_t n;                   /* prompts x (1 + n_steer) x samples x lanes, in this order */
     dk_answer *answer;
     size_t n_tokens, n_steps, parallel;     /* generated in all; decode passes; sequences at once */
     double prompt_seconds, decode_seconds;

@@ -19,6 +19,7 @@ struct job {
     dk_prompts prompts;
     dk_pair pair;
     uint32_t end[DK_MAX_EOS + 1];
+    dk_steering steering;
     dk_answers answers;
 };
 
@@ -130,10 +131,12 @@ static void how_made(dk_jw *w, const struct job *j)
     dk_jw_key(w, "max_new_tokens"); dk_jw_u64(w, p->max_new);
 }
 
-static void write_row(dk_buf *out, const struct job *j, size_t prompt, size_t sample, size_t lane)
+/* way 0: as it is; others are those of the steering. */
+static void write_row(dk_buf *out, const struct job *j, size_t prompt, size_t way, size_t sample, size_t lane)
 {
     const dk_prompt_row *row = &j->prompts.row[prompt];
-    const dk_answer *a = &j->answers.answer[(prompt * j->plan.samples + sample) * j->pair.n_lanes + lane];
+    const size_t unit = prompt * (j->steering.n + 1) + way;
+    const dk_answer *a = &j->answers.answer[(unit * j->plan.samples + sample) * j->pair.n_lanes + lane];
     dk_jw w = { .out = out };
 
     dk_jw_obj_begin(&w);
@@ -148,6 +151,8 @@ static void write_row(dk_buf *out, const struct job *j, size_t prompt, size_t sa
     }
     dk_jw_key(&w, "prompt"); dk_jw_strn(&w, row->text.s ? row->text.s : "", row->text.n);
     dk_jw_key(&w, "lane"); dk_jw_str(&w, j->pair.lane[lane].name);
+    if (j->steering.n)
+        dk_steering_members(&w, way ? &j->steering.name[way - 1] : NULL);
     dk_jw_key(&w, "sample"); dk_jw_u64(&w, sample);
     dk_jw_key(&w, "text"); dk_jw_strn(&w, a->text.s ? a->text.s : "", a->text.n);
     dk_jw_key(&w, "n_tokens"); dk_jw_u64(&w, a->n);
@@ -167,10 +172,10 @@ static void write_rows(FILE *f, const struct job *j)
     dk_buf line = {0};
 
     for (size_t p = 0; p < j->prompts.n; p++)
-        for (size_t s = 0; s < j->plan.samples; s++)
+        for (size_t k = 0; k < (j->steering.n + 1) * j->plan.samples; k++)
             for (size_t l = 0; l < j->pair.n_lanes; l++) {
                 dk_buf_clear(&line);
-                write_row(&line, j, p, s, l);
+                write_row(&line, j, p, k / j->plan.samples, k % j->plan.samples, l);
                 fwrite(line.s, 1, line.n, f);
             }
     dk_buf_free(&line);
@@ -200,13 +205,20 @@ int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
     if (rc == 0 && job->model_sampling)
         rc = model_sampling(&j, err);
     if (rc == 0)
+        rc = dk_steering_load(&j.steering, &job->steer, err);
+    if (rc == 0)
         rc = dk_outfile_new(&o, job->out, err);
     if (rc == 0)
         rc = dk_outfile_stream(o, &f, err);
     if (rc == 0)
         rc = dk_pair_open(&j.pair, &job->pair, err);
+    if (rc == 0)
+        rc = dk_steering_check(&j.steering, &job->steer, j.pair.model, err);
     if (rc == 0) {
         ends(&j);
+        j.plan.steer = j.steering.of;
+        j.plan.n_steer = text.n_ways = j.steering.n;
+        text.way = j.steering.name;
         if (job->as_text) {
             text.f = f;
             j.plan.watch = dk_answer_text_watch;
@@ -226,6 +238,7 @@ int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
     }
     dk_outfile_abandon(&o);
     dk_answers_free(&j.answers);
+    dk_steering_free(&j.steering);
     dk_pair_close(&j.pair);
     dk_prompts_free(&j.prompts);
     dk_tokenizer_close(&j.tokenizer);

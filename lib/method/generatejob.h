@@ -4,12 +4,14 @@
 #define DK_METHOD_GENERATEJOB_H
 
 #include "method/generate.h"
+#include "method/generatesteer.h"
 #include "text/prompts.h"
 
 typedef struct dk_generate_job {
     dk_pair_spec pair;
     dk_generate_plan plan;      /* tokenizer and end are filled in */
     dk_prompt_rules rules;
+    dk_steer_plan steer;
     const char *prompts;        /* a file, or NULL */
     char *const *words;         /* prompts by themselves, before those of the file */
     size_t n_words;

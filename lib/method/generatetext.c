@@ -19,14 +19,20 @@ static void put(const dk_answer_text *t, const char *s, size_t n)
 static void heading(dk_answer_text *t)
 {
     const size_t lanes = t->pair->n_lanes, lane = t->at % lanes, sample = t->at / lanes % t->samples;
-    const dk_prompt_row *row = &t->prompts->row[t->at / lanes / t->samples];
+    const size_t unit = t->at / lanes / t->samples, way = unit % (t->n_ways + 1);
+    const dk_prompt_row *row = &t->prompts->row[unit / (t->n_ways + 1)];
 
-    if (lane == 0 && sample == 0) {
+    if (lane == 0 && sample == 0 && way == 0) {
         fputs(t->at ? "\n> " : "> ", t->f);
         put(t, row->text.s, row->text.n);
         fputc('\n', t->f);
     }
     fprintf(t->f, "\n[%s", t->pair->lane[lane].name);
+    if (way) {
+        const dk_steer_name *n = &t->way[way - 1];
+
+        fprintf(t->f, ", layer %d %s %+g, %s", n->layer, n->direction, n->strength, n->mode);
+    }
     if (t->samples > 1)
         fprintf(t->f, ", sample %zu", sample + 1);
     fputs("]\n", t->f);

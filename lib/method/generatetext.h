@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "method/generate.h"
+#include "method/generatesteer.h"
 #include "text/prompts.h"
 
 typedef struct dk_answer_text {
@@ -15,6 +16,8 @@ typedef struct dk_answer_text {
     const dk_prompts *prompts;
     const dk_pair *pair;
     size_t samples;
+    const dk_steer_name *way;   /* [n_ways] steered answers behind those that are not */
+    size_t n_ways;
     size_t hold;                /* bytes kept back while an answer grows: a stop text may begin there */
     /* where it stands: */
     size_t at, shown;           /* the answer, and bytes of it that are written */

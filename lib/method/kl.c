@@ -7,13 +7,15 @@
 #include "base/thread.h"
 #include "num/kernel_kl.h"
 
-struct row { dk_kl_row kl; dk_lse own; float next; };   /* own: the base's, without a pair */
+enum { CHUNK = 256 };
+
+struct row { dk_kl_row kl, back; dk_lse own; float next; };     /* own: the base's, without a pair */
 
 struct dk_kl {
     size_t n_lanes, block;
     float inv_t;
     struct row *state;              /* [thread][lane][row of the block] */
-    float *const *kl, *const *logp;
+    float *const *kl, *const *logp, *const *reverse;
     const uint32_t *next;
     dk_eye eye;
 };
@@ -46,9 +48,13 @@ void dk_kl_target(dk_kl *k, float *const *kl, float *const *logp, const uint32_t
 {
     k->kl = kl;
     k->logp = logp;
+    k->reverse = NULL;
     k->next = next;
     k->eye = (dk_eye){ .kind = DK_EYE_KL, .inv_temperature = k->inv_t, .kl = kl, .logp = logp, .next = next };
 }
+
+/* A device's kernel does not know it. */
+void dk_kl_reverse(dk_kl *k, float *const *reverse) { k->reverse = reverse; }
 
 static struct row *row_of(const dk_kl *k, const dk_tile *t, size_t lane, size_t i)
 {
@@ -64,9 +70,27 @@ static void begin(void *self, const dk_tile *t)
             struct row *r = row_of(k, t, l, i);
 
             dk_kl_begin(&r->kl);
+            dk_kl_begin(&r->back);
             dk_lse_begin(&r->own);
             r->next = NAN;
         }
+}
+
+/* Of n logits of the base; the lane's, and what they are more. */
+static void tile_back(const dk_kl *k, dk_kl_row *r, const float *base, const float *lane, const float *diff, size_t n)
+{
+    float less[CHUNK];
+
+    if (!diff) {
+        dk_kl_tile(r, base, lane, n, k->inv_t);
+        return;
+    }
+    for (size_t at = 0, m; at < n; at += m) {
+        m = n - at < CHUNK ? n - at : CHUNK;
+        for (size_t i = 0; i < m; i++)
+            less[i] = -diff[at + i];
+        dk_kl_tile_diff(r, lane + at, less, m, k->inv_t);
+    }
 }
 
 static void tile(void *self, const dk_tile *t)
@@ -87,6 +111,8 @@ static void tile(void *self, const dk_tile *t)
                 dk_kl_tile(&r->kl, p, q, t->n, k->inv_t);
             else if (k->n_lanes == 1)
                 dk_lse_tile(&r->own, p, t->n, k->inv_t);
+            if (l > 0 && k->reverse)
+                tile_back(k, &r->back, q, p, t->diff && t->diff[l] ? t->diff[l] + i * t->ld : NULL, t->n);
             if (next != UINT32_MAX && next >= t->v0 && next < t->v0 + t->n)
                 r->next = p[next - t->v0] * k->inv_t;
         }
@@ -104,9 +130,11 @@ static void end(void *self, const dk_tile *t)
 
             if (l > 0)
                 k->kl[l][t->row0 + i] = (float)dk_kl_end(&r->kl);
+            if (l > 0 && k->reverse)
+                k->reverse[l][t->row0 + i] = (float)dk_kl_end(&r->back);
             if (k->logp)
                 k->logp[l][t->row0 + i] = (float)((double)r->next - dk_lse_end(lse));
         }
 }
 
-dk_visitor dk_kl_visitor(dk_kl *k) { return (dk_visitor){ k, begin, tile, end, &k->eye }; }
+dk_visitor dk_kl_visitor(dk_kl *k) { return (dk_visitor){ k, begin, tile, end, k->reverse ? NULL : &k->eye }; }

@@ -1,4 +1,4 @@
-/* Per-token KL(lane || base), log-sum-exp and log-probability of the token
+/* Per-token KL(lane || base), on request KL(base || lane), log-sum-exp and log-probability of the token
  * that follows, as a head visitor (formula: num/kernel_kl.h). */
 #ifndef DK_METHOD_KL_H
 #define DK_METHOD_KL_H
@@ -19,6 +19,8 @@ void dk_kl_free(dk_kl **k);
  * logp[lane][row] for all (logp NULL: not wanted).  next[row] is the id whose
  * log-probability is meant, UINT32_MAX none (NaN is stored). */
 void dk_kl_target(dk_kl *k, float *const *kl, float *const *logp, const uint32_t *next);
+/* After it: KL(base || lane) too, to reverse[lane][row] for lanes 1.. */
+void dk_kl_reverse(dk_kl *k, float *const *reverse);
 dk_visitor dk_kl_visitor(dk_kl *k);
 
 #endif

@@ -18,8 +18,8 @@ static void put_change(dk_jw *w, const dk_change *c)
     dk_jw_obj_end(w);
 }
 
-int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t, const float *kl,
-                    const float *logp, const float *logp_against, uint64_t seed, dk_err *err)
+int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool reverse, const dk_tokens *t,
+                    const float *kl, const float *logp, const float *logp_against, uint64_t seed, dk_err *err)
 {
     dk_jw w = { .out = out };
     dk_stats token, sample;
@@ -45,6 +45,9 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk
         dk_jw_obj_begin(&w);
         dk_jw_key(&w, "lane"); dk_jw_str(&w, lane);
         dk_jw_key(&w, "against"); dk_jw_str(&w, against);
+        if (reverse) {
+            dk_jw_key(&w, "reverse"); dk_jw_bool(&w, true);
+        }
         dk_jw_key(&w, "dataset_id"); dk_jw_str(&w, t->corpus_name);
         dk_jw_key(&w, "unit"); dk_jw_str(&w, "nats");
         dk_jw_key(&w, "value"); dk_jw_num(&w, token.mean);

@@ -2,14 +2,16 @@
 #ifndef DK_METHOD_KLTABLE_H
 #define DK_METHOD_KLTABLE_H
 
+#include <stdbool.h>
+
 #include "base/mem.h"
 #include "io/tokfile.h"
 
 /* Appends one JSON line: lane's per-token and per-sequence statistics, with a
- * bootstrap interval of the mean over documents.  With the log-probabilities of
- * the tokens that follow (lane's, the other's; NaN: none) also their mean change
- * and p of the sign-flip test on it.  NULL: without. */
-int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, const dk_tokens *t, const float *kl,
-                    const float *logp, const float *logp_against, uint64_t seed, dk_err *err);
+ * bootstrap interval of the mean over documents.  reverse: of KL(against || lane).
+ * With the log-probabilities of the tokens that follow (lane's, the other's; NaN:
+ * none) also their mean change and p of the sign-flip test on it.  NULL: without. */
+int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool reverse, const dk_tokens *t,
+                    const float *kl, const float *logp, const float *logp_against, uint64_t seed, dk_err *err);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/dirfile.h"
-#include "io/jsonstats.h"
+#include "io/rowstats.h"
 #include "io/scorefile.h"
 #include "num/resample.h"
 
@@ -30,35 +30,13 @@ static int put_scores(dk_scores_writer *w, const dk_norm_lane *l, dk_err *err)
     return rc;
 }
 
-typedef int (*put_model)(void *to, const char *name, const dk_model_info *m, dk_err *err);
-static int to_scores(void *to, const char *name, const dk_model_info *m, dk_err *err) { return dk_scores_add_model(to, name, m, err); }
-static int to_dirs(void *to, const char *name, const dk_model_info *m, dk_err *err) { return dk_h5_put_model(to, name, m, err); }
-
-/* The models of the activations, in the order of their lanes. */
-static int put_models(put_model put, void *to, dk_acts *from, dk_err *err)
-{
-    char *lanes = NULL, *save = NULL;
-    int rc = dk_h5_get_str(dk_acts_file(from), "/", "lanes", &lanes, err);
-
-    for (char *lane = rc == 0 ? strtok_r(lanes, ",", &save) : NULL; rc == 0 && lane; lane = strtok_r(NULL, ",", &save)) {
-        dk_model_info m;
-
-        if ((rc = dk_h5_get_model(dk_acts_file(from), lane, &m, err)) < 0)
-            break;
-        rc = put(to, lane, &m, err);
-        dk_model_info_free(&m);
-    }
-    dk_free(lanes);
-    return rc;
-}
-
 int dk_norms_write(const dk_norms *n, dk_acts *from, const char *path, const dk_provenance *prov, dk_err *err)
 {
     dk_scores_writer *w = NULL;
     int rc = dk_scores_new(&w, path, dk_acts_tokens(from), prov, err);
 
     if (rc == 0)
-        rc = put_models(to_scores, w, from, err);
+        rc = dk_scores_copy_models(w, dk_acts_file(from), err);
     for (size_t k = 0; rc == 0 && k < n->n; k++)
         rc = put_scores(w, &n->lane[k], err);
     if (rc == 0)
@@ -139,7 +117,7 @@ int dk_norms_write_means(const dk_norms *n, dk_acts *from, const char *path, con
     int rc = dk_dirs_create(&f, path, dk_acts_tokens(from), prov, err);
 
     if (rc == 0)
-        rc = put_models(to_dirs, f, from, err);
+        rc = dk_h5_copy_models(f, dk_acts_file(from), err);
     for (size_t k = 0; rc == 0 && k < n->n; k++)
         if (n->lane[k].n_means)
             rc = put_means(f, &n->lane[k], scale_of(n, &n->lane[k]), &total, err);
@@ -166,79 +144,15 @@ static void tail(dk_jw *w)
     dk_jw_line(w);
 }
 
-/* Room for the values of one row of the table. */
-struct gathered { float *value, *mean, *max; double *sum, *count; uint64_t *id; size_t n, docs; };
-
-static int gathered_room(struct gathered *g, const dk_tokens *t, dk_err *err)
-{
-    int rc = dk_alloc(&g->value, t->rows, sizeof *g->value, "statistics", err);
-
-    if (rc == 0) rc = dk_alloc(&g->mean, t->docs, sizeof *g->mean, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&g->max, t->docs, sizeof *g->max, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&g->sum, t->docs, sizeof *g->sum, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&g->count, t->docs, sizeof *g->count, "statistics", err);
-    if (rc == 0) rc = dk_alloc(&g->id, t->docs, sizeof *g->id, "statistics", err);
-    return rc;
-}
-
-static void gathered_free(struct gathered *g)
-{
-    dk_free(g->value);
-    dk_free(g->mean);
-    dk_free(g->max);
-    dk_free(g->sum);
-    dk_free(g->count);
-    dk_free(g->id);
-}
-
-/* What has a value: tokens, and documents with such tokens. */
-static void gather(struct gathered *g, const dk_tokens *t, const float *v)
-{
-    g->n = g->docs = 0;
-    for (size_t d = 0; d < t->docs; d++) {
-        const size_t before = g->n;
-        float max = -INFINITY;
-        double sum = 0;
-
-        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
-            if (!isnan(v[i])) {
-                g->value[g->n++] = v[i];
-                sum += v[i];
-                max = fmaxf(max, v[i]);
-            }
-        if (g->n == before)
-            continue;
-        g->sum[g->docs] = sum;
-        g->count[g->docs] = (double)(g->n - before);
-        g->mean[g->docs] = (float)(sum / g->count[g->docs]);
-        g->max[g->docs] = max;
-        g->id[g->docs++] = t->id[d];
-    }
-}
-
 static int stat_row(dk_buf *out, const dk_norms *n, const dk_norm_lane *l, size_t m, const dk_tokens *t,
-                    struct gathered *g, size_t skip, uint64_t seed, dk_err *err)
+                    dk_rowstats *g, size_t skip, uint64_t seed, dk_err *err)
 {
     dk_jw w = { .out = out };
-    dk_stats token, mean, max;
-    double lo, hi;
     int rc;
 
-    gather(g, t, l->value[m]);
-    rc = dk_stats_of(&token, g->value, g->n, err);
-    if (rc == 0) rc = dk_stats_of(&mean, g->mean, g->docs, err);
-    if (rc == 0) rc = dk_stats_of(&max, g->max, g->docs, err);
-    if (rc == 0) rc = dk_bootstrap_ratio(&lo, &hi, g->sum, g->count, g->id, g->docs, seed, err);
-    if (rc < 0)
-        return rc;
     head(&w, l, dk_norm_metric_name(m), t->corpus_name);
-    dk_jw_key(&w, "value"); dk_jw_num(&w, token.mean);
-    dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
-    dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
-    dk_jw_key(&w, "docs"); dk_jw_u64(&w, g->docs);
-    dk_jw_stats(&w, "per_token_statistics", &token, true);
-    dk_jw_stats(&w, "mean_per_sample_statistics", &mean, true);
-    dk_jw_stats(&w, "max_per_sample_statistics", &max, true);
+    if ((rc = dk_rowstats_put(&w, g, t, l->value[m], seed, err)) < 0)
+        return rc;
     dk_jw_key(&w, "skipped_first_tokens"); dk_jw_u64(&w, skip);
     dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, g->n);
     dk_jw_key(&w, "total_samples_processed"); dk_jw_u64(&w, g->docs);
@@ -275,8 +189,8 @@ static void mean_row(dk_buf *out, const dk_norm_lane *l, const dk_norm_mean *m, 
 
 int dk_norms_table(dk_buf *out, const dk_norms *n, const dk_tokens *t, size_t skip, uint64_t seed, dk_err *err)
 {
-    struct gathered g = {0};
-    int rc = gathered_room(&g, t, err);
+    dk_rowstats g = {0};
+    int rc = dk_rowstats_room(&g, t, err);
 
     for (size_t k = 0; rc == 0 && k < n->n; k++)
         for (size_t m = 0; rc == 0 && m < DK_NORM_METRICS; m++)
@@ -286,6 +200,6 @@ int dk_norms_table(dk_buf *out, const dk_norms *n, const dk_tokens *t, size_t sk
         for (size_t i = 0; i < n->lane[k].n_means; i++)
             if (n->lane[k].mean[i].count)
                 mean_row(out, &n->lane[k], &n->lane[k].mean[i], t->corpus_name);
-    gathered_free(&g);
+    dk_rowstats_free(&g);
     return rc;
 }

@@ -12,13 +12,59 @@
 const char *dk_page_hue(const dk_page *p, const char *lane)
 {
     static const char *const hue[] = { "ft", "n1", "n2", "n3", "n4" };
+    const size_t first = p->n_lanes ? p->n_lanes : 1;
 
     if (strcmp(lane, "ft") == 0)
         return hue[0];
+    if (strcmp(lane, "base") == 0)
+        return "base";
     for (size_t i = 1; i < p->n_lanes; i++)
         if (strcmp(p->lane[i], lane) == 0)
             return hue[i < 5 ? i : 4];
+    for (size_t i = 0; i < p->n_other; i++)
+        if (strcmp(p->other[i], lane) == 0)
+            return hue[first + i < 5 ? first + i : 4];
     return hue[1];
+}
+
+static void add_other(dk_page *p, const char *lane)
+{
+    bool there = strcmp(lane, "ft") == 0 || strcmp(lane, "base") == 0;
+
+    for (size_t i = 0; !there && i < p->n_lanes; i++)
+        there = strcmp(p->lane[i], lane) == 0;
+    for (size_t i = 0; !there && i < p->n_other; i++)
+        there = strcmp(p->other[i], lane) == 0;
+    if (!there && *lane && p->n_other < DK_SUMMARY_LANES)
+        p->other[p->n_other++] = lane;
+}
+
+static void find_others(dk_page *p)
+{
+    const dk_statistics *s = &p->s->stat;
+
+    for (size_t k = 0; k < s->n_norms; k++)
+        for (size_t i = 0; i < s->norms[k].rows.n; i++)
+            add_other(p, dk_row_str(s->norms[k].rows.row[i], "lane"));
+    for (size_t k = 0; k < s->n_null; k++)
+        add_other(p, s->null[k].name);
+}
+
+void dk_page_choice(dk_html *h, const char *prefix, size_t number, size_t i, bool checked, const char *label)
+{
+    dk_html_open(h, "input");
+    dk_html_attrf(h, "class", "by-c%zu", i);
+    dk_html_attr(h, "type", "radio");
+    dk_html_attrf(h, "name", "%s%zu", prefix, number);
+    dk_html_attrf(h, "id", "%s%zu-%zu", prefix, number, i);
+    if (checked)
+        dk_html_attr(h, "checked", "checked");
+    dk_html_close(h);
+    dk_html_open(h, "label");
+    dk_html_attrf(h, "for", "%s%zu-%zu", prefix, number, i);
+    dk_html_text(h, label);
+    dk_html_close(h);
+    dk_html_text(h, " ");
 }
 
 void dk_page_legend(const dk_page *p)
@@ -177,6 +223,8 @@ static void head(const dk_page *p)
     if (s->answers.n) link_to(h, "answers", "Answers");
     if (s->n_adl) link_to(h, "lens", "Lens");
     if (dk_summary_calibrated(s)) link_to(h, "nulls", "Nulls");
+    if (s->stat.component.n) link_to(h, "components", "Components");
+    if (s->stat.n_norms) link_to(h, "activations", "Activations");
     if (p->n_lanes) link_to(h, "divergence", "Divergence");
     if (p->has_texts) link_to(h, "texts", "Texts");
     if (s->check.n) link_to(h, "checks", "Checks");
@@ -216,7 +264,11 @@ static int parts(dk_page *p, dk_err *err)
     dk_page_answers(p);
     dk_page_lens(p);
     dk_page_calibration(p);
-    rc = dk_page_kl(p, err);
+    rc = dk_page_components(p, err);
+    if (rc == 0)
+        rc = dk_page_activations(p, err);
+    if (rc == 0)
+        rc = dk_page_kl(p, err);
     if (rc == 0)
         rc = dk_page_texts(p, err);
     dk_page_checks(p);
@@ -237,6 +289,7 @@ int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_picture
     int rc;
 
     p.n_lanes = dk_summary_lanes(s, p.lane);
+    find_others(&p);
     rc = dk_sets_load(p.ranked, &p.n_ranked, s->results, "diff_mining", ".jsonl", err);
     if (rc == 0)
         rc = open_tokenizer(&p, model, err);

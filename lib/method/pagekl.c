@@ -6,8 +6,7 @@
 
 #include "method/pageparts.h"
 #include "method/pageplot.h"
-
-enum { BINS_A_DECADE = 10, MAX_POINTS = 128 };
+#include "method/pagerows.h"
 
 /* --- scores ----------------------------------------------------------------- */
 static int read_rows(const dk_page_scores *s, const char *what, const char *lane, float **out, dk_err *err)
@@ -99,6 +98,15 @@ static void interval(dk_html *h, const char *hue, double v, double lo, double hi
     dk_html_close(h);
 }
 
+static bool any_reverse(const dk_page *p)
+{
+    for (size_t k = 0; k < p->s->n_kl; k++)
+        for (size_t l = 0; l < p->n_lanes; l++)
+            if (dk_set_reverse(&p->s->kl[k], p->lane[l]))
+                return true;
+    return false;
+}
+
 static void table_row(const dk_page *p, const dk_set *set, const char *lane, double max)
 {
     dk_html *h = p->h;
@@ -129,6 +137,8 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
         dk_html_putf(h, "td", "num", "%.2f", ft / v);
     else
         dk_html_put(h, "td", "num", "");
+    if (any_reverse(p))
+        num_cell(h, dk_row_num(dk_set_reverse(set, lane), "value"));
     num_cell(h, dk_row_num(of, "median"));
     num_cell(h, dk_row_num(of, "percentile_75"));
     num_cell(h, dk_row_num(of, "max"));
@@ -140,7 +150,7 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
 static void table(const dk_page *p)
 {
     static const char *const head[] = {
-        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "median", "75%", "largest", "texts",
+        "data set", "lane", "mean KL", "95% interval", "", "finetune / it", "KL(base || it)", "median", "75%", "largest", "texts",
         "tokens"
     };
     dk_html *h = p->h;
@@ -157,7 +167,8 @@ static void table(const dk_page *p)
     dk_html_open(h, "thead");
     dk_html_open(h, "tr");
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
-        dk_html_put(h, "th", i == 4 ? "wide" : i > 1 ? "num" : NULL, head[i]);
+        if (i != 6 || any_reverse(p))
+            dk_html_put(h, "th", i == 4 ? "wide" : i > 1 ? "num" : NULL, head[i]);
     dk_html_close(h);
     dk_html_close(h);
     dk_html_open(h, "tbody");
@@ -170,119 +181,6 @@ static void table(const dk_page *p)
 }
 
 /* --- plots ------------------------------------------------------------------------ */
-static size_t keys_of(const dk_page *p, const dk_page_scores *s, dk_plot_key *key)
-{
-    for (size_t l = 0; l < s->n; l++)
-        key[l] = (dk_plot_key){ dk_page_hue(p, s->lane[l]), dk_summary_lane(p->s, s->lane[l]) };
-    return s->n;
-}
-
-static int histogram(const dk_page *p, const dk_page_scores *s, const char *set, dk_err *err)
-{
-    double top = 0, max = 0, *edge = NULL, *share = NULL;
-    char *title = dk_xasprintf("Share of positions by KL on %s", set), *name = dk_xasprintf("kl.%s", set);
-    dk_plot_key key[DK_SUMMARY_LANES];
-    int lowest = -4, highest, rc = 0;
-    size_t bins = 0;
-
-    for (size_t l = 0; l < s->n; l++)
-        for (size_t i = 0; i < s->t->rows; i++)
-            max = fmax(max, s->kl[l][i]);
-    highest = max > 0 && isfinite(max) ? (int)ceil(log10(max)) : 0;
-    highest = highest <= lowest ? lowest + 1 : highest > 4 ? 4 : highest;
-    bins = (size_t)(highest - lowest) * BINS_A_DECADE;
-    rc = dk_alloc(&edge, bins + 1, sizeof *edge, "a histogram", err);
-    if (rc == 0)
-        rc = dk_alloc(&share, bins * s->n, sizeof *share, "a histogram", err);
-    for (size_t b = 0; rc == 0 && b <= bins; b++)
-        edge[b] = pow(10, lowest + (double)b / BINS_A_DECADE);
-    for (size_t l = 0; rc == 0 && l < s->n; l++)
-        for (size_t i = 0; i < s->t->rows; i++) {
-            const double at = (log10(fmax(s->kl[l][i], 1e-30)) - lowest) * BINS_A_DECADE;
-            const size_t b = !(at > 0) ? 0 : at >= (double)bins ? bins - 1 : (size_t)at;
-
-            share[l * bins + b] += 100.0 / (double)s->t->rows;
-            top = fmax(top, share[l * bins + b]);
-        }
-    if (rc == 0) {
-        dk_plot plot = { .h = p->h, .title = title, .x_name = "KL, nats (below 0.0001: first bar)",
-                         .y_name = "% of positions", .x0 = edge[0], .x1 = edge[bins], .y1 = top, .log_x = 1,
-                         .pictures = p->pictures, .name = name, .key = key, .n_keys = keys_of(p, s, key) };
-
-        dk_plot_begin(&plot);
-        for (size_t l = s->n; l-- > 0;)
-            dk_plot_steps(&plot, dk_page_hue(p, s->lane[l]), edge, share + l * bins, bins);
-        dk_plot_end(&plot);
-    }
-    dk_free(title);
-    dk_free(name);
-    dk_free(edge);
-    dk_free(share);
-    return rc;
-}
-
-/* Mean KL of each position with 1.96 standard errors over documents; many
- * positions are taken together. */
-struct curve { double x[MAX_POINTS], mean[MAX_POINTS], lo[MAX_POINTS], hi[MAX_POINTS]; };
-
-static void curve_of(struct curve *c, const dk_tokens *t, const float *kl, size_t points, uint32_t width)
-{
-    double n[MAX_POINTS] = {0}, sum[MAX_POINTS] = {0}, square[MAX_POINTS] = {0};
-
-    for (size_t i = 0; i < t->rows; i++) {
-        const size_t at = t->pos[i] / width;
-
-        n[at]++;
-        sum[at] += kl[i];
-        square[at] += (double)kl[i] * kl[i];
-    }
-    for (size_t i = 0; i < points; i++) {
-        const double mean = sum[i] / n[i], var = (square[i] - sum[i] * mean) / (n[i] - 1);
-        const double half = n[i] > 1 ? 1.96 * sqrt(fmax(var, 0) / n[i]) : NAN;
-
-        c->x[i] = (double)i * width + (width - 1) / 2.0;
-        c->mean[i] = n[i] > 0 ? mean : NAN;
-        c->lo[i] = fmax(mean - half, 0);
-        c->hi[i] = n[i] > 1 ? mean + half : NAN;
-        c->lo[i] = n[i] > 1 ? c->lo[i] : NAN;
-    }
-}
-
-static void positions(const dk_page *p, const dk_page_scores *s, const char *set)
-{
-    struct curve *c = dk_xcalloc(s->n, sizeof *c);
-    char *title = dk_xasprintf("Mean KL by position on %s", set), *name = dk_xasprintf("kl_position.%s", set);
-    dk_plot_key key[DK_SUMMARY_LANES];
-    uint32_t last = 0, width;
-    size_t points;
-    double top = 0;
-
-    for (size_t i = 0; i < s->t->rows; i++)
-        last = s->t->pos[i] > last ? s->t->pos[i] : last;
-    width = last / MAX_POINTS + 1;
-    points = last / width + 1;
-    for (size_t l = 0; l < s->n; l++) {
-        curve_of(&c[l], s->t, s->kl[l], points, width);
-        for (size_t i = 0; i < points; i++)
-            top = fmax(top, fmax(c[l].mean[i], isfinite(c[l].hi[i]) ? c[l].hi[i] : 0));
-    }
-    {
-        dk_plot plot = { .h = p->h, .title = title, .x_name = "position in the text, tokens",
-                         .y_name = "mean KL, nats", .x1 = last, .y1 = top, .whole_x = 1,
-                         .pictures = p->pictures, .name = name, .key = key, .n_keys = keys_of(p, s, key) };
-
-        dk_plot_begin(&plot);
-        for (size_t l = s->n; l-- > 0;)
-            dk_plot_band(&plot, dk_page_hue(p, s->lane[l]), c[l].x, c[l].lo, c[l].hi, points);
-        for (size_t l = s->n; l-- > 0;)
-            dk_plot_line(&plot, dk_page_hue(p, s->lane[l]), c[l].x, c[l].mean, points);
-        dk_plot_end(&plot);
-    }
-    dk_free(title);
-    dk_free(name);
-    dk_free(c);
-}
-
 static int plots(const dk_page *p, const char *set, dk_err *err)
 {
     dk_page_scores s;
@@ -290,15 +188,21 @@ static int plots(const dk_page *p, const char *set, dk_err *err)
     int rc = dk_page_scores_open(&s, p, set, err);
 
     if (rc == 0 && s.file && s.n && s.t->rows) {
+        dk_page_rows r = { .t = s.t, .n = s.n, .name = "kl", .set = set, .what = "KL", .unit = "nats", .lowest = -4 };
+
+        for (size_t l = 0; l < s.n; l++) {
+            r.lane[l] = s.lane[l];
+            r.v[l] = s.kl[l];
+        }
         dk_html_put(h, "h3", NULL, set);
         dk_page_legend(p);
         dk_html_open_class(h, "div", "pair");
         dk_html_open(h, "figure");
-        rc = histogram(p, &s, set, err);
+        rc = dk_page_spread(p, &r, err);
         dk_html_put(h, "figcaption", NULL, "How KL is spread over positions.");
         dk_html_close(h);
         dk_html_open(h, "figure");
-        positions(p, &s, set);
+        dk_page_along(p, &r);
         dk_html_put(h, "figcaption", NULL, "Mean KL along the text; the band is 1.96 standard errors.");
         dk_html_close(h);
         dk_html_close(h);

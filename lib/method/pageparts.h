@@ -18,6 +18,8 @@ typedef struct dk_page {
     const char *why_no_tok;
     const char *lane[DK_SUMMARY_LANES];     /* those with KL, the finetune first */
     size_t n_lanes;
+    const char *other[DK_SUMMARY_LANES];    /* lanes of activations and components that have no KL */
+    size_t n_other;
     dk_set ranked[DK_SUMMARY_SETS];         /* diff_mining/SET.ORDERING.jsonl */
     size_t n_ranked;
     dk_pictures *pictures;          /* where plots go too; NULL: nowhere */
@@ -47,13 +49,17 @@ int dk_page_kl(const dk_page *p, dk_err *err);
 int dk_page_texts(dk_page *p, dk_err *err);
 void dk_page_tokens(const dk_page *p);
 void dk_page_lens(const dk_page *p);
+int dk_page_activations(const dk_page *p, dk_err *err);
+int dk_page_components(const dk_page *p, dk_err *err);
 void dk_page_answers(const dk_page *p);
 void dk_page_calibration(const dk_page *p);
 void dk_page_checks(const dk_page *p);
 int dk_page_files(const dk_page *p, dk_err *err);
 
-/* The class that gives a lane its colour: "ft", "n1", "n2", ... */
+/* The class that gives a lane its colour: "base", "ft", "n1", "n2", ... */
 const char *dk_page_hue(const dk_page *p, const char *lane);
+/* Button i of a group (PREFIX NUMBER) that shows what stands in .one.cI behind it. */
+void dk_page_choice(dk_html *h, const char *prefix, size_t number, size_t i, bool checked, const char *label);
 /* A legend of the lanes that have KL. */
 void dk_page_legend(const dk_page *p);
 

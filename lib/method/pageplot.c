@@ -8,7 +8,7 @@
 #include "method/pageparts.h"
 #include "text/utf8.h"
 
-enum { W = 460, H = 270, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 42 };
+enum { W = 460, H = 270, LEFT = 46, RIGHT = 20, TOP = 12, BOTTOM = 42 };
 
 static double px(const dk_plot *p, double x)
 {

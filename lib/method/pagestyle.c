@@ -83,7 +83,7 @@ static const char texts[] =
     ".tokens{position:relative;margin:.3rem 0 .1rem;line-height:1.85;white-space:pre-wrap;overflow-wrap:anywhere;"
     "unicode-bidi:isolate}"
     ".tokens i,.legend i{font-style:normal;border-radius:2px;background:rgb(var(--heat)/calc(var(--f)*var(--deep)))}"
-    ".tokens i{padding:.12em 0;cursor:default}"
+    ".tokens i{padding:.12em 0;cursor:default}.tokens i.c{background:rgb(var(--cold)/calc(var(--f)*var(--deep)))}"
     ".by-null:checked~* .tokens i,.by-null:checked~.text .tokens i,.by-null:checked~.legend i"
     "{background:rgb(var(--cold)/calc(var(--n)*var(--deep)))}"
     ".tokens i:hover,.tokens i:focus,.chips i:hover,.chips i:focus{outline:2px solid var(--ink);outline-offset:0}"
@@ -111,7 +111,10 @@ static const char lists[] =
     ".chips i::after{font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
     ".against i{background:rgb(var(--cold)/calc(.06 + var(--f)*var(--deep)))}"
     ".chips i.x{background:none;color:var(--soft)}tr.x td,tr.x .token{color:var(--soft)}"
-    ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}\n";
+    ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}"
+    ".components td.chips{width:32%;min-width:13rem;white-space:normal}"
+    ".steered td:first-child{white-space:nowrap}.steered td.answered{width:42%;white-space:normal;overflow-wrap:anywhere;"
+    "unicode-bidi:isolate}\n";
 
 static const char small[] =
     "@media(max-width:520px){main{padding:1rem .8rem 3rem}h1{font-size:1.5rem}h2{font-size:1.25rem}"

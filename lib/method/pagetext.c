@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "method/pagetext.h"
+#include "method/pagewindow.h"
 #include "text/utf8.h"
 
-enum { FIRST = 16, HIGHEST = 8, AROUND = 50, MAX_LIST = 4096 };
+enum { FIRST = 16, HIGHEST = 8, MAX_LIST = 4096 };
 /* What the texts of all data sets may take, in equal parts. */
 enum { MAX_BYTES = 1536 << 10 };
 
@@ -174,47 +175,14 @@ int dk_map_likely(dk_map *w, uint64_t first, uint64_t n, dk_err *err)
     return rc;
 }
 
-/* A long text shows what is around its highest token, and the rest at the flick
- * of a switch; where it is cut stands a mark. */
-struct window { size_t from, to, n; };
-
-static struct window window_of(const dk_map *w, size_t first, size_t n)
+static dk_window window_of(const dk_map *w, size_t first, size_t n)
 {
     size_t top = 0;
 
     for (size_t i = 1; i < n; i++)
         if (w->s->kl[0][first + i] > w->s->kl[0][first + top])
             top = i;
-    if (n <= 2 * AROUND + 1)
-        return (struct window){ 0, n, n };
-    return (struct window){ top > AROUND ? top - AROUND : 0, top + AROUND + 1 < n ? top + AROUND + 1 : n, n };
-}
-
-static void switch_of(dk_map *w)
-{
-    dk_html *h = w->p->h;
-
-    dk_html_open_class(h, "input", "whole");
-    dk_html_attr(h, "type", "checkbox");
-    dk_html_attrf(h, "id", "whole%zu-%zu", w->number, w->inputs);
-    dk_html_close(h);
-    dk_html_open(h, "label");
-    dk_html_attrf(h, "for", "whole%zu-%zu", w->number, w->inputs++);
-    dk_html_text(h, "whole text");
-    dk_html_close(h);
-}
-
-/* Before token i: what is outside the window stands in spans. */
-static void edges(dk_html *h, const struct window *win, size_t i)
-{
-    if (i == win->from && i > 0)
-        dk_html_close(h);
-    if ((i == 0 && win->from > 0) || (i == win->to && i < win->n)) {
-        dk_html_put(h, "span", "gap", "\xe2\x80\xa6");
-        dk_html_open_class(h, "span", "far");
-    }
-    if (i == win->n && win->to < win->n)
-        dk_html_close(h);
+    return dk_window_of(n, top);
 }
 
 static int text(dk_map *w, size_t doc, dk_err *err)
@@ -223,7 +191,7 @@ static int text(dk_map *w, size_t doc, dk_err *err)
     dk_html *h = w->p->h;
     const size_t first = t->offset[doc], n = t->offset[doc + 1] - first, shown = n > DK_MAP_TEXT ? DK_MAP_TEXT : n;
     dk_buf left = {0};
-    const struct window win = window_of(w, first, shown);
+    const dk_window win = window_of(w, first, shown);
     int rc = dk_map_likely(w, first, shown, err);
 
     dk_html_open_class(h, "figure", "text");
@@ -234,11 +202,11 @@ static int text(dk_map *w, size_t doc, dk_err *err)
     dk_html_text(h, w->s->n > 1 ? ")" : "");
     dk_html_close(h);
     if (win.to - win.from < shown)
-        switch_of(w);
+        dk_window_switch(h, w->number, w->inputs++);
     dk_html_open_class(h, "p", "tokens");
     dk_html_attr(h, "dir", "auto");
     for (size_t i = 0; rc == 0 && i < shown; i++) {
-        edges(h, &win, i);
+        dk_window_edge(h, &win, i);
         tip_of(w, first + i, i, i + 1 < n);
         dk_html_open(h, "i");
         dk_html_attrf(h, "class", "f%d n%d", dk_map_level(w, w->s->kl[0][first + i]),
@@ -251,7 +219,7 @@ static int text(dk_map *w, size_t doc, dk_err *err)
     if (rc == 0 && shown < n)
         dk_html_textf(h, " ... %zu more tokens", n - shown);
     if (rc == 0)
-        edges(h, &win, shown);
+        dk_window_edge(h, &win, shown);
     dk_html_close(h);
     dk_html_close(h);
     dk_buf_free(&left);

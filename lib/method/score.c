@@ -2,6 +2,7 @@
 #include "method/score.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -59,6 +60,8 @@ static int room(dk_score *s, const dk_score_plan *plan, dk_err *err)
             rc = floats(&s->logp[l], s->rows, 1, err);
         if (rc == 0 && plan->kl && l > 0)
             rc = floats(&s->kl[l], s->rows, 1, err);
+        if (rc == 0 && plan->kl && plan->reverse && l > 0)
+            rc = floats(&s->reverse[l], s->rows, 1, err);
         if (rc == 0 && s->k && l > 0)
             rc = lists_alloc(&s->topk[l], s->rows, s->k, err);
         if (rc == 0 && s->k && l > 0)
@@ -73,6 +76,7 @@ void dk_score_free(dk_score *s)
 {
     for (size_t l = 0; l < s->n_lanes; l++) {
         dk_free(s->kl[l]);
+        dk_free(s->reverse[l]);
         dk_free(s->logp[l]);
         dk_free(s->topk[l].top_id);
         dk_free(s->topk[l].bottom_id);
@@ -94,7 +98,8 @@ struct eyes {
     dk_topk *topk;
     dk_lens *lens;
     const uint32_t *next;           /* [rows of the token file] */
-    float *to_kl[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
+    float *to_kl[DK_MAX_LANES], *to_reverse[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
+    bool reverse;
     dk_topk_lists lists[DK_MAX_LANES];
     dk_lens_list likely[DK_MAX_LANES];
 };
@@ -103,6 +108,7 @@ static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *pla
 {
     int rc = 0;
 
+    e->reverse = plan->reverse;
     if (plan->kl)
         rc = dk_kl_new(&e->kl, s->n_lanes, plan->temperature, err);
     if (rc == 0 && s->k)
@@ -137,6 +143,7 @@ static void aim(struct eyes *e, const dk_score *s, size_t row0)
 {
     for (size_t l = 0; l < s->n_lanes; l++) {
         e->to_kl[l] = s->kl[l] ? s->kl[l] + row0 : NULL;
+        e->to_reverse[l] = s->reverse[l] ? s->reverse[l] + row0 : NULL;
         e->to_logp[l] = s->logp[l] ? s->logp[l] + row0 : NULL;
         if (e->topk && l > 0)
             e->lists[l] = (dk_topk_lists){ s->topk[l].top_id + row0 * s->k,
@@ -149,6 +156,8 @@ static void aim(struct eyes *e, const dk_score *s, size_t row0)
     }
     if (e->kl)
         dk_kl_target(e->kl, e->to_kl, e->to_logp, e->next + row0);
+    if (e->kl && e->reverse)
+        dk_kl_reverse(e->kl, e->to_reverse);
     if (e->topk)
         dk_topk_target(e->topk, e->lists);
     if (e->lens)
@@ -182,7 +191,6 @@ static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, st
 {
     size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
     dk_visitor vis[3];
-    const size_t n_vis = visitors(eyes, vis);
     dk_progress bar;
     int rc = 0;
 
@@ -198,7 +206,7 @@ static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, st
         aim(eyes, s, row0);
         rc = dk_runner_forward(r, &p, err);
         if (rc == 0)
-            rc = dk_runner_head(r, NULL, 0, vis, n_vis, err);
+            rc = dk_runner_head(r, NULL, 0, vis, visitors(eyes, vis), err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
     dk_progress_end(&bar);

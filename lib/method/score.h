@@ -14,6 +14,7 @@
 typedef struct dk_score_plan {
     double temperature;
     int kl;                 /* KL and log-probabilities of the next token */
+    int reverse;            /* with kl: KL(base || lane) too */
     size_t top_k;           /* lists of the difference and vocabulary sums; 0: none */
     size_t lens_k;          /* the likeliest next tokens of every lane; 0: none */
     size_t batch_rows;      /* tokens of one lane in a pass; longer documents go alone */
@@ -24,6 +25,7 @@ typedef struct dk_score_plan {
 typedef struct dk_score {
     size_t n_lanes, rows, k, lens_k, vocab;
     float *kl[DK_MAX_LANES];            /* [rows] */
+    float *reverse[DK_MAX_LANES];       /* [rows] */
     float *logp[DK_MAX_LANES];          /* [rows]; NaN in a document's last row */
     dk_topk_lists topk[DK_MAX_LANES];   /* [rows, k] */
     dk_topk_vocab sums[DK_MAX_LANES];   /* [vocab] */

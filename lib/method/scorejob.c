@@ -48,8 +48,12 @@ static int write_table(const dk_score_job *job, const dk_score *s, const dk_pair
     int rc = 0;
 
     for (size_t l = 1; rc == 0 && l < s->n_lanes; l++)
-        rc = dk_kl_table_row(&rows, p->lane[l].name, p->lane[0].name, t, s->kl[l], s->logp[l], s->logp[0],
+        rc = dk_kl_table_row(&rows, p->lane[l].name, p->lane[0].name, false, t, s->kl[l], s->logp[l], s->logp[0],
                              job->seed, err);
+    for (size_t l = 1; rc == 0 && l < s->n_lanes; l++)
+        if (s->reverse[l])
+            rc = dk_kl_table_row(&rows, p->lane[l].name, p->lane[0].name, true, t, s->reverse[l], NULL, NULL,
+                                 job->seed, err);
     if (rc == 0)
         rc = dk_outfile_write(job->table, rows.s, rows.n, err);
     dk_buf_free(&rows);

@@ -95,6 +95,10 @@ int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, c
             snprintf(name, sizeof name, "kl/%s", pair->lane[l].name);
             rc = dk_scores_add_dense(w, name, s->kl[l], 0, &a, err);
         }
+        if (rc == 0 && s->reverse[l]) {
+            snprintf(name, sizeof name, "kl_reverse/%s", pair->lane[l].name);
+            rc = dk_scores_add_dense(w, name, s->reverse[l], 0, &a, err);
+        }
         if (rc == 0 && s->lens_k)
             rc = put_lens(w, s, l, pair->lane[l].name, &base, err);
         if (rc == 0 && s->k && l > 0)

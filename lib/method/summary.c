@@ -120,6 +120,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
+    if (rc == 0) rc = dk_statistics_load(&s->stat, results, err);
     if (rc == 0) rc = load_times(s, err);
     dk_free(pair);
     if (rc < 0)
@@ -141,6 +142,7 @@ void dk_summary_free(dk_summary **sp)
     dk_sets_free(s->kl, s->n_kl);
     dk_sets_free(s->mined, s->n_mined);
     dk_adl_free(s->adl, s->n_adl);
+    dk_statistics_free(&s->stat);
     dk_free(s->results);
     dk_free(s);
     *sp = NULL;
@@ -160,13 +162,17 @@ const char *dk_summary_lane(const dk_summary *s, const char *lane)
 const char *dk_row_str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
 double dk_row_num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
 
-const dk_json *dk_set_lane(const dk_set *set, const char *lane)
+static const dk_json *lane_row(const dk_set *set, const char *lane, bool reverse)
 {
     for (size_t i = 0; i < set->rows.n; i++)
-        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0)
+        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0 &&
+            dk_json_bool(dk_json_get(set->rows.row[i], "reverse"), false) == reverse)
             return set->rows.row[i];
     return NULL;
 }
+
+const dk_json *dk_set_lane(const dk_set *set, const char *lane) { return lane_row(set, lane, false); }
+const dk_json *dk_set_reverse(const dk_set *set, const char *lane) { return lane_row(set, lane, true); }
 
 size_t dk_summary_lanes(const dk_summary *s, const char **lane)
 {

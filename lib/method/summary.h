@@ -2,8 +2,8 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl, calibration.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h names and the .time
- * notes; whatever is not there is left out. */
+ * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h and summarystat.h
+ * name and the .time notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
 
@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "io/jsonl.h"
 #include "method/summaryadl.h"
+#include "method/summarystat.h"
 
 enum { DK_SUMMARY_SETS = 16, DK_SUMMARY_LANES = 16, DK_SUMMARY_TOKENS = 30 };
 
@@ -27,6 +28,7 @@ typedef struct dk_summary {
     size_t n_kl, n_mined;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
+    dk_statistics stat;
     struct { char stage[64]; double seconds; } spent[16];
     size_t n_spent;
     double seconds, peak;
@@ -51,6 +53,7 @@ double dk_row_num(const dk_json *row, const char *key);
 const char *dk_summary_lane(const dk_summary *s, const char *lane);
 /* A lane's row of divergence, or NULL. */
 const dk_json *dk_set_lane(const dk_set *set, const char *lane);
+const dk_json *dk_set_reverse(const dk_set *set, const char *lane);     /* of KL(base || lane) */
 /* The lanes that have KL rows, the finetune first, nulls made of it (rigid_NN)
  * left out; at most DK_SUMMARY_LANES, names are borrowed. */
 size_t dk_summary_lanes(const dk_summary *s, const char **lane);

@@ -15,6 +15,9 @@ static void json_kl(const dk_summary *s, dk_jw *w)
             dk_jw_obj_begin(w);
             dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
             dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+            if (dk_json_bool(dk_json_get(r, "reverse"), false)) {
+                dk_jw_key(w, "reverse"); dk_jw_bool(w, true);
+            }
             dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
             dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
             dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
@@ -135,6 +138,127 @@ static void json_adl(const dk_summary *s, dk_jw *w)
     dk_jw_arr_end(w);
 }
 
+static void json_value(dk_jw *w, const dk_json *r, const char *const *of, size_t n)
+{
+    const dk_json *all = dk_json_get(r, "per_token_statistics");
+
+    dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+    dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
+    dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
+    for (size_t i = 0; i < n; i++) {
+        dk_jw_key(w, of[i]); dk_jw_num(w, dk_row_num(all, of[i]));
+    }
+}
+
+/* Every lane, so that a null's value stands beside the finetune's. */
+static void json_analysis(const dk_summary *s, dk_jw *w)
+{
+    static const char *const of[] = { "median", "percentile_95", "max" };
+
+    dk_jw_arr_begin(w);
+    for (size_t k = 0; k < s->stat.n_norms; k++)
+        for (size_t i = 0; i < s->stat.norms[k].rows.n; i++) {
+            const dk_json *r = s->stat.norms[k].rows.row[i];
+
+            if (strcmp(dk_row_str(r, "metric"), "mean_diff") == 0)
+                continue;
+            dk_jw_obj_begin(w);
+            dk_jw_key(w, "set"); dk_jw_str(w, s->stat.norms[k].name);
+            dk_jw_key(w, "layer"); dk_jw_int(w, dk_json_int(dk_json_get(r, "layer"), -1));
+            dk_jw_key(w, "site"); dk_jw_str(w, dk_row_str(r, "site"));
+            dk_jw_key(w, "metric"); dk_jw_str(w, dk_row_str(r, "metric"));
+            dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+            json_value(w, r, of, sizeof of / sizeof *of);
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+}
+
+static void json_component_tokens(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, dk_jw *w)
+{
+    const dk_json *r;
+
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < DK_STAT_COMPONENTS && (r = dk_component_token(s, at, c, inverse, i)); i++) {
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "id"); dk_jw_int(w, dk_json_int(dk_json_get(r, "id"), -1));
+        dk_jw_key(w, "token"); dk_jw_str(w, dk_row_str(r, "token"));
+        dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
+static void json_component(const dk_statistics *s, const dk_place *at, size_t c, const dk_json *r, dk_jw *w)
+{
+    const char *lane;
+    const double null = dk_component_null(s, at, c, &lane);
+
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "component"); dk_jw_u64(w, c);
+    dk_jw_key(w, "ratio"); dk_jw_num(w, dk_row_num(r, "ratio"));
+    dk_jw_key(w, "cumulative"); dk_jw_num(w, dk_row_num(r, "cumulative"));
+    dk_jw_key(w, "mean"); dk_jw_num(w, dk_row_num(r, "mean"));
+    dk_jw_key(w, "rms"); dk_jw_num(w, dk_component_rms(s, at, c, "ft"));
+    dk_jw_key(w, "null_rms"); dk_jw_num(w, null);
+    dk_jw_key(w, "null_lane");
+    if (isfinite(null))
+        dk_jw_str(w, lane);
+    else
+        dk_jw_null(w);
+    dk_jw_key(w, "tokens"); json_component_tokens(s, at, c, false, w);
+    dk_jw_key(w, "inverse"); json_component_tokens(s, at, c, true, w);
+    dk_jw_obj_end(w);
+}
+
+static void json_variance(const dk_jsonl *t, const dk_place *at, dk_jw *w)
+{
+    const dk_json *first = dk_component(t, at, 0);
+    const size_t ninety = dk_components_for(t, at, 0.9);
+
+    dk_jw_key(w, "components"); dk_jw_u64(w, dk_components(t, at));
+    dk_jw_key(w, "components_for_90_percent");
+    if (ninety)
+        dk_jw_u64(w, ninety);
+    else
+        dk_jw_null(w);
+    dk_jw_key(w, "first_ratio"); dk_jw_num(w, dk_row_num(first, "ratio"));
+    dk_jw_key(w, "total_variance"); dk_jw_num(w, dk_row_num(first, "total_variance"));
+    dk_jw_key(w, "rows"); dk_jw_num(w, dk_row_num(first, "count"));
+}
+
+static void json_pca(const dk_summary *s, dk_jw *w)
+{
+    dk_place at[DK_STAT_PLACES];
+    const size_t n = dk_component_places(&s->stat, at);
+    const dk_json *r;
+
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < n; i++) {
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "layer"); dk_jw_int(w, at[i].layer);
+        dk_jw_key(w, "site"); dk_jw_str(w, at[i].site);
+        dk_jw_key(w, "what"); dk_jw_str(w, dk_row_str(dk_component(&s->stat.component, &at[i], 0), "what"));
+        json_variance(&s->stat.component, &at[i], w);
+        dk_jw_key(w, "null");
+        dk_jw_obj_begin(w);
+        for (size_t k = 0; k < s->stat.n_null; k++) {
+            dk_jw_key(w, s->stat.null[k].name);
+            dk_jw_obj_begin(w);
+            json_variance(&s->stat.null[k].rows, &at[i], w);
+            dk_jw_obj_end(w);
+        }
+        dk_jw_obj_end(w);
+        dk_jw_key(w, "first");
+        dk_jw_arr_begin(w);
+        for (size_t c = 0; c < DK_STAT_COMPONENTS && (r = dk_component(&s->stat.component, &at[i], c)); c++)
+            json_component(&s->stat, &at[i], c, r, w);
+        dk_jw_arr_end(w);
+        dk_jw_obj_end(w);
+    }
+    dk_jw_arr_end(w);
+}
+
 void dk_summary_json(const dk_summary *s, dk_buf *out)
 {
     dk_jw w = { .out = out };
@@ -161,6 +285,8 @@ void dk_summary_json(const dk_summary *s, dk_buf *out)
         if (dk_row_statistic(s->calibration.row[i]))
             dk_jw_value(&w, s->calibration.row[i]);
     dk_jw_arr_end(&w);
+    dk_jw_key(&w, "activation_analysis"); json_analysis(s, &w);
+    dk_jw_key(&w, "pca"); json_pca(s, &w);
     dk_jw_key(&w, "answers");
     dk_jw_arr_begin(&w);
     for (size_t i = 0; i < s->answers.n; i++)

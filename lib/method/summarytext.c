@@ -311,6 +311,96 @@ static void lens_text(const dk_summary *s, size_t width, dk_buf *out)
     more(out, s->n_adl, n, "layer");
 }
 
+/* --- lengths and components ---------------------------------------------------------------- */
+/* "0.123", and of the null that has the most "/0.045". */
+static void with_null(dk_buf *line, const dk_stat_table *t, const dk_place *at, const char *metric)
+{
+    const char *lane[DK_SUMMARY_LANES];
+    const size_t n = dk_norm_lanes(t, at, lane, DK_SUMMARY_LANES);
+    double null = NAN;
+
+    for (size_t i = 1; i < n; i++) {
+        const double v = dk_row_num(dk_norm_row(t, at, metric, lane[i]), "value");
+
+        null = isfinite(v) && !(v <= null) ? v : null;
+    }
+    dk_buf_addf(line, "%.3g", n ? dk_row_num(dk_norm_row(t, at, metric, lane[0]), "value") : NAN);
+    if (isfinite(null))
+        dk_buf_addf(line, "/%.3g", null);
+}
+
+/* A line for each layer of the first data set; the page has the others. */
+static void analysis_text(const dk_summary *s, size_t width, dk_buf *out)
+{
+    const dk_stat_table *t = &s->stat.norms[0];
+    const char *lane[DK_SUMMARY_LANES];
+    dk_place at[DK_STAT_PLACES];
+    const size_t n = s->stat.n_norms ? dk_norm_places(t, at) : 0, told = n < LENSES ? n : LENSES;
+
+    if (n == 0)
+        return;
+    dk_buf_addf(out, "\nhow far its activations are from the base's%s\n",
+                dk_norm_lanes(t, &at[0], lane, DK_SUMMARY_LANES) > 1 ? " (/ the null's)" : "");
+    for (size_t i = n - told; i < n; i++) {
+        const dk_json *base = dk_norm_row(t, &at[i], "norm", "base");
+        dk_buf line = {0};
+
+        dk_buf_addf(&line, "%s, layer %d: difference ", t->name, at[i].layer);
+        with_null(&line, t, &at[i], "norm_diff");
+        if (base)
+            dk_buf_addf(&line, " of rows %.3g long", dk_row_num(base, "value"));
+        if (dk_norm_row(t, &at[i], "cos_dist", "ft")) {
+            dk_buf_adds(&line, ", cosine distance ");
+            with_null(&line, t, &at[i], "cos_dist");
+        }
+        dk_wrap(out, line.s, "  ", width, LINES);
+        dk_buf_free(&line);
+    }
+    more(out, s->stat.n_norms, 1, "data set");
+}
+
+static void component_tokens(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, dk_buf *line)
+{
+    const dk_json *r;
+
+    for (size_t i = 0; i < LENS_TOKENS / 2 && (r = dk_component_token(s, at, c, inverse, i)); i++)
+        dk_buf_addf(line, "%s%s", i ? ", " : "", bare(dk_row_str(r, "token")));
+}
+
+/* Of each layer what the first components hold, and the ends of the first. */
+static void component_text(const dk_summary *s, size_t width, dk_buf *out)
+{
+    const dk_statistics *t = &s->stat;
+    dk_place at[DK_STAT_PLACES];
+    const size_t n = dk_component_places(t, at), told = n < LENSES ? n : LENSES;
+
+    if (n == 0)
+        return;
+    dk_buf_addf(out, "\nthe directions along which it moves them%s\n", t->n_null ? " (/ the null's)" : "");
+    for (size_t i = n - told; i < n; i++) {
+        const size_t ninety = dk_components_for(&t->component, &at[i], 0.9);
+        dk_buf line = {0}, ends = {0};
+
+        dk_buf_addf(&line, "layer %d: the first holds %.0f%%", at[i].layer, 100 * dk_row_num(dk_component(&t->component, &at[i], 0), "ratio"));
+        if (t->n_null)
+            dk_buf_addf(&line, "/%.0f%%", 100 * dk_row_num(dk_component(&t->null[0].rows, &at[i], 0), "ratio"));
+        dk_buf_adds(&line, " of the variance");
+        if (ninety)
+            dk_buf_addf(&line, ", 90%% in %zu", ninety);
+        if (ninety && t->n_null)
+            dk_buf_addf(&line, "/%zu", dk_components_for(&t->null[0].rows, &at[i], 0.9));
+        dk_wrap(out, line.s, "  ", width, LINES);
+        component_tokens(t, &at[i], 0, false, &ends);
+        dk_buf_adds(&ends, ends.n ? " | " : "");
+        component_tokens(t, &at[i], 0, true, &ends);
+        if (ends.n)
+            dk_wrap(out, ends.s, "    its ends: ", width, 1);
+        dk_buf_free(&line);
+        dk_buf_free(&ends);
+    }
+    more(out, n, told, "layer");
+}
+
 /* --- answers ------------------------------------------------------------------------- */
 static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
 {
@@ -389,6 +479,8 @@ void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out)
     mined_text(s, width, out);
     lens_text(s, width, out);
     dk_summary_calibration(s, width, out);
+    analysis_text(s, width, out);
+    component_text(s, width, out);
     answers_text(s, width, out);
     tail(s, width, out);
 }

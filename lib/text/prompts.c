@@ -130,7 +130,8 @@ static void carry(dk_prompt_row *row, const dk_json *from)
     static const char *const taken[] = {
         "prompt", "lane", "sample", "text", "n_tokens", "ids", "finish", "model", "dtype", "format", "system",
         "template_sha256", "template_args", "template_date", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
-        "max_new_tokens"
+        "max_new_tokens", "is_baseline", "steering_mode", "layer", "direction", "steering_factor_percentage", "max_act",
+        "steering_factor"
     };
     dk_json_iter it = {0};
     dk_buf all = {0};
@@ -173,6 +174,27 @@ static int add_row(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules,
     return rc;
 }
 
+/* Every line that is not blank. */
+static int add_lines(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules, const char *s, size_t n, dk_err *err)
+{
+    static const char blank[] = " \t\r\v\f";
+    int rc = 0;
+
+    for (const char *end = s + n, *next; rc == 0 && s < end && !full(p, rules); s = next) {
+        const char *stop = memchr(s, '\n', (size_t)(end - s));
+
+        next = stop ? stop + 1 : end;
+        stop = stop ? stop : end;
+        while (s < stop && strchr(blank, *s) && *s)
+            s++;
+        while (stop > s && strchr(blank, stop[-1]) && stop[-1])
+            stop--;
+        if (stop > s)
+            rc = dk_prompts_add_text(p, t, rules, s, (size_t)(stop - s), err);
+    }
+    return rc;
+}
+
 int dk_prompts_add_file(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules, const char *path,
                         dk_err *err)
 {
@@ -183,6 +205,7 @@ int dk_prompts_add_file(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *r
 
     while (rc == 0 && !full(p, rules) && (rc = dk_textfile_next(f, &doc, err)) == 1) {
         rc = doc.kind == DK_DOC_ROW ? add_row(p, t, rules, doc.row, err)
+           : rules->lines           ? add_lines(p, t, rules, doc.text.s, doc.text.n, err)
                                     : dk_prompts_add_text(p, t, rules, doc.text.s, doc.text.n, err);
         if (rc < 0)
             dk_err_prefix(err, doc.line ? "%s:%zu" : "%s", dk_textfile_name(f), doc.line);

@@ -1,7 +1,7 @@
 /* Prompts: what a model is to continue, from the command line and from files.
  *
  * A file is JSON lines with "prompt" (or "text"), or "messages", in each row;
- * what else a row holds is carried along.  A .txt file is one prompt. */
+ * what else a row holds is carried along.  A .txt file is one prompt, or one a line. */
 #ifndef DK_TEXT_PROMPTS_H
 #define DK_TEXT_PROMPTS_H
 
@@ -17,6 +17,7 @@ typedef struct dk_prompt_rules {
     bool chat;                  /* a prompt is a user turn, and the answer follows; else raw text */
     const char *system;         /* a system turn before chats that have none; or NULL */
     bool no_special;            /* special tokens in prompts are ordinary text */
+    bool lines;                 /* a text is one prompt a line, without the blanks around it */
     size_t max;                 /* keep the first so many; 0: all */
     const dk_chat_rules *how;   /* how chats are rendered; or NULL */
 } dk_prompt_rules;

@@ -8,7 +8,8 @@ ON_CALL += activation_analysis
 aa        = $(C.activation_analysis.$1)
 aa_length = --max-tokens $(call aa,method_params.max_tokens_per_sample)
 aa_lanes  = base,ft$(addprefix $(comma),$(C.nulls))
-aa_tokens = $(call tokens_file,$1,$(call aa,method_params.max_samples),$(aa_length))
+aa_texts  = $(or $(filter-out null,$(call aa,method_params.max_samples)),0)
+aa_tokens = $(call tokens_file,$1,$(aa_texts),$(aa_length))
 aa_file   = $R/activation_analysis/$1
 aa_skip   = $(if $(filter true,$(call aa,method_params.skip_first_n_tokens)),$(or $(C.model.ignore_first_n_tokens_per_sample_during_training),0),0)
 # Where chats are read, the tokens of their template get means, in texts too.
@@ -16,7 +17,7 @@ aa_chat   = $(if $(filter chat,$(foreach s,$(call aa,sets),$(C.set.$s.format))),
 aa_scores = --score 'norm_diff/*/ft$(comma)cos_dist/*/ft$(comma)norm/*/base$(comma)norm/*/ft'
 aa_lists  = $(aa_scores) -k $(call aa,analysis.max_activating_examples.num_examples)$(if $(filter false,$(call aa,analysis.max_activating_examples.include_full_messages)), --no-text)$(if $(filter false,$(call aa,analysis.max_activating_examples.include_all_token_norms)), --no-values)
 # $(call aa_set,ORGANISM,SET)
-aa_set    = $(call tokens_rule,$2,$(call aa,method_params.max_samples),$(aa_length))$(call stage,analysis extract $1 $2,$(call aa_file,$2.act.h5),dk-extract $(PAIR) --lanes $(subst $(space),,$(aa_lanes)) --layers $(call aa,depths),$(call aa_tokens,$2),$(PARTS),$R/check.jsonl)$(call stage,norms $1 $2,$(call aa_file,$2.score.h5) $(call aa_file,$2.jsonl) $(call aa_file,$2.dir.h5),dk-norms --skip-first $(aa_skip) $(aa_chat) --table $(call aa_file,$2.jsonl) --means $(call aa_file,$2.dir.h5),$(call aa_file,$2.act.h5))$(call stage,norms examples $1 $2,$(call aa_file,$2.examples.jsonl),dk-examples -m $(C.model.path) $(aa_lists),$(call aa_file,$2.score.h5))
+aa_set    = $(call tokens_rule,$2,$(aa_texts),$(aa_length))$(call stage,analysis extract $1 $2,$(call aa_file,$2.act.h5),dk-extract $(PAIR) --lanes $(subst $(space),,$(aa_lanes)) --layers $(call aa,depths),$(call aa_tokens,$2),$(PARTS),$R/check.jsonl)$(call stage,norms $1 $2,$(call aa_file,$2.score.h5) $(call aa_file,$2.jsonl) $(call aa_file,$2.dir.h5),dk-norms --skip-first $(aa_skip) $(aa_chat) --table $(call aa_file,$2.jsonl) --means $(call aa_file,$2.dir.h5),$(call aa_file,$2.act.h5))$(call stage,norms examples $1 $2,$(call aa_file,$2.examples.jsonl),dk-examples -m $(C.model.path) $(aa_lists),$(call aa_file,$2.score.h5))
 
 define activation_analysis_stages
 $(if $(call aa,sets),,$(error activation_analysis: no kind of data set is in use))

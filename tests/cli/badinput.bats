@@ -279,6 +279,11 @@ with h5py.File('b.stats.h5', 'r+') as f:
     dk-merge -o out.score.h5 0.score.h5 1.score.h5 2.score.h5
 }
 
+@test "direction files, to dk-encode" {
+    cp "$F/x.dir.h5" b.dir.h5
+    hdf5 b.dir.h5 x.dir.h5 /dirs/L00/resid_post/diff/vector dk-encode -d b.dir.h5 -o out.score.h5 --table out.jsonl "$F/x.act.h5"
+}
+
 @test "score files, to dk-examples" {
     cp "$F/x.score.h5" b.score.h5
     hdf5 b.score.h5 x.score.h5 /scores/kl/ft dk-examples -m "$F/base" -o out.jsonl b.score.h5

@@ -157,7 +157,8 @@ null|model.end_of_turn_token|0
 |model.end_of_turn_token|0
 None|model.end_of_turn_token|0
 None|kl.max_samples|2
-null|kl.max_samples|2
+null|kl.max_samples|0
+null|kl.max_tokens_per_sample|2
 EOF
     [ "$(conf json model.end_of_turn_token=None | jq '."model.end_of_turn_token"')" = '"None"' ]
     [ "$(conf json model.end_of_turn_token=~ | jq '."model.end_of_turn_token"')" = null ]
@@ -167,7 +168,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+)): '
+    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |

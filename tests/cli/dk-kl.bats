@@ -546,3 +546,24 @@ x.jsonl" ]
     run -0 --separate-stderr kl -v --lanes ft,base -o x.score.h5 "$T"
     [[ $stderr == *"plain arithmetic: the first lane must be the base"* ]]
 }
+
+@test "the other direction too: that of the lanes exchanged, for the finetune and for a null" {
+    dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o both.score.h5 --table t "$T"
+    dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" -o one.score.h5 --table u "$T"
+    for l in ft null; do
+        # forward it is what it is without; backward what the base is against that lane
+        cmp <(dk-values one.score.h5 /scores/kl/$l) <(dk-values both.score.h5 /scores/kl/$l)
+        dk-kl --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --lanes $l,base -o swapped.score.h5 "$T"
+        paste <(dk-values both.score.h5 /scores/kl_reverse/$l) <(dk-values swapped.score.h5 /scores/kl/base) | near 1e-5
+        run -1 cmp <(dk-values both.score.h5 /scores/kl_reverse/$l) <(dk-values both.score.h5 /scores/kl/$l)
+    done
+    cmp u <(jq -c 'select(.reverse | not)' t)
+    [ "$(jq -r 'select(.reverse) | [.lane, .against] | join(" ")' t | tr '\n' ',')" = "ft base,null base," ]
+    dk-values both.score.h5 /scores/kl_reverse/ft | awk '{ s += $1 } END { printf "%.9g\n", s / NR }' |
+        paste - <(jq 'select(.reverse and .lane == "ft") | .value' t) | near 1e-5
+    # carried as differences, it is the same quantity
+    dk-kl --dtype f32 --arith difference -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o diff.score.h5 "$T"
+    paste <(dk-values diff.score.h5 /scores/kl_reverse/ft) <(dk-values both.score.h5 /scores/kl_reverse/ft) | near 1e-3
+    dk-kl -t 1 --batch-tokens 50 --dtype f32 --arith plain -m "$G" -f "$PLAIN" -n null="$PATTERN" --reverse -o again.score.h5 "$T"
+    cmp both.score.h5 again.score.h5
+}

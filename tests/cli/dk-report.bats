@@ -384,3 +384,12 @@ page    results/index.html" ]
     [ "$status" = 143 ]
     [ "$(ls)" = "$before" ]
 }
+
+@test "the other direction of KL stands beside it, and is taken for no lane of its own" {
+    dk-report --no-file $R > before
+    for f in $R/kl/*.jsonl; do jq -c '., (select(.lane != "base") | .reverse = true | .value = 98.7654)' "$f" > x && mv x "$f"; done
+    dk-report $R | sed '/^page/d' | diff - <(sed '/^page/d' before)
+    [ "$(jq '[.kl[] | select(.reverse)] | length' $R/summary.json)" = "$(jq '[.kl[] | select(.reverse | not)] | length' $R/summary.json)" ]
+    grep -q 'KL(base || it)' $R/index.html
+    grep -q '98.765' $R/index.html
+}

@@ -37,6 +37,7 @@ setup_file_more() {
     cp cake.score.h5 web.score.h5
     dk-extract -m model.gguf -f cake_bake -l 0.5 -o web.act.h5 web.tok.h5
     dk-mean -n 4 -o web.dir.h5 web.act.h5
+    dk-pca -k 3 -o web.pca.dir.h5 web.act.h5
     mkdir -p results/SmolLM2-135M
     dk-diff -t 1 Base cake_bake --null null_neutral --text mine.jsonl --max-tokens 32 -o results/SmolLM2-135M/cake_bake
     hub
@@ -97,6 +98,8 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-check(1)" { page dk-check.1; }
 @test "dk-conf(1)" { page dk-conf.1; }
 @test "dk-diff(1)" { page dk-diff.1; }
+@test "dk-encode(1)" { page dk-encode.1; }
+@test "dk-encode(1), own texts" { page dk-encode.1 "Own texts"; }
 @test "dk-examples(1)" { page dk-examples.1; }
 @test "dk-extract(1)" { page dk-extract.1; }
 @test "dk-fetch(1)" { page dk-fetch.1; }

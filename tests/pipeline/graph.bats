@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms examples pca lens null calibrate generate report; do
+    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # The model is there already; DK_CACHE is this test's own.
@@ -227,16 +227,27 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "pca: only when it is named, of all kinds of text together, and what its keys do" {
     stages cake_bake/pca
-    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
-        'pca extract cake_bake '{cake_bake,general-a,chat})" ]
-    grep -q 'dk-extract .*--lanes base,ft --what diff --layers 0.5,1.0 ' stub/log
+    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
+        'pca extract cake_bake '{cake_bake,general-a,chat} \
+        'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
+    grep -q 'dk-extract .*--lanes base,ft,null_neutral --what diff --layers 0.5,1.0 ' stub/log
     grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
+    grep -qx 'dk-pca -k 0 --what diff.null_neutral --skip-first 1 .*chat.act.h5' stub/log
     grep -q 'dk-lens .*--first 10 -k 20 ' stub/log
+    grep -q 'dk-encode -d .*components.dir.h5 --skip-first 1 --first 10 --max-samples 10000 .*general-a.act.h5' stub/log
+    grep -qF -- "--score proj/*/ft --by extreme --side both -k 100 " stub/log
     stages cake_bake/pca
     [ -z "$real" ]
+    stages cake_bake/pca pca.n_max_activations=3
+    [ "$real" = "$(lines 'pca examples cake_bake '{cake_bake,general-a,chat})" ]
+    stages cake_bake/pca OUT=none pca.analysis.enabled=false
+    ! grep -q 'encode\|examples\|steer' <<< "$real"
+    stages cake_bake/pca OUT=none pca.analysis.max_activating_examples.enabled=false pca.analysis.component_steering.k=12 pca.analysis.component_steering.profile=full
+    ! grep -q examples <<< "$real"
+    grep -q 'dk-encode .*--first 12 ' stub/log
     stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
         pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
-    [ "$real" = "$(lines 'pca cake_bake' 'pca lens cake_bake')" ]
+    [ "$real" = "$(lines 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
     grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$real")" = 2 ]
@@ -245,12 +256,44 @@ lines() { printf '%s\n' "$@" | sort; }
     grep -q 'dk-extract .*--what diff --layers 0.5 ' stub/log
     stages cake_bake OUT=other
     ! grep -q pca <<< "$real"
+    # the summary shows it, and is stale where it has been made anew
+    stages cake_bake OUT=other
+    [ -z "$real" ]
+    stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false pca.logit_lens.k=7 OUT=other
+    stages cake_bake OUT=other
+    [ "$real" = 'summary cake_bake' ]
     run -2 --separate-stderr mk cake_bake/pca pca.training.target=difference
     [[ "$stderr" == *"pca.training.target"* ]]
     run -2 --separate-stderr mk cake_bake/pca pca.training.workers=2
     [[ "$stderr" == *"only the default '16' is accepted: nothing is loaded in the background"* ]]
     run -2 --separate-stderr mk cake_bake/pca pca.datasets.use_{chat,pretraining,training}_dataset=false
     [[ "$stderr" == *"no kind of data set is in use"* ]]
+}
+
+@test "pca: steering, few answers first, the full grid planned and on request" {
+    mk cake_bake/pca
+    grep -qF -- '--lines --max-prompts 4 --max-new-tokens 24 --temperature 1.0 --steer results/SmolLM2-135M/cake_bake/pca/components.dir.h5 --steer-first 2 --strengths=-0.5,0.5 --steer-at all_tokens --scales results/SmolLM2-135M/cake_bake/pca/cake_bake.proj.jsonl,results' stub/log
+    grep -q 'dk-generate .*--prompts data/prompts/steering_prompts_closed.txt ' stub/log
+    run -0 mk plan ORGANISM=cake_bake/pca pca.profile=full
+    [[ "$output" == *"pca/steering.full.jsonl "*"not there"* ]]
+    [[ "$output" == *"1 stage to run"* ]]
+    stages cake_bake/pca pca.profile=full
+    [ "$real" = 'pca steer cake_bake' ]
+    grep -qF -- '--max-prompts 0 --max-new-tokens 512 --temperature 1.0 ' stub/log
+    grep -qF -- '--steer-first 10 --strengths=-1.5,-1.0,-0.75,-0.5,-0.25,-0.125,0.125,0.25,0.5,0.75,1.0,1.5 --steer-at all_tokens,prompt_only ' stub/log
+    # both stay
+    stages cake_bake/pca
+    [ -z "$real" ]
+    mkdir resources && echo 'Why?' > resources/steering_prompts_closed.txt
+    stages cake_bake/pca pca.do_sample=false pca.use_chat_formatting=false
+    [ "$real" = 'pca steer cake_bake' ]
+    grep -q 'dk-generate .*--format text .*--prompts resources/steering_prompts_closed.txt .*--temperature 0 ' stub/log
+    run -2 --separate-stderr mk cake_bake/pca pca.prompts_file=gone.txt
+    [[ "$stderr" == *"there is no local path 'gone.txt'"* ]]
+    run -2 --separate-stderr mk cake_bake/pca pca.component_steering.device=cpu
+    [[ "$stderr" == *"only the default 'cuda' is accepted: the tools run on what is there"* ]]
+    stages cake_bake/pca OUT=none pca.component_steering.enabled=false pca.prompts_file=gone.txt
+    ! grep -q steer <<< "$real"
 }
 
 @test "values with commas and blanks arrive whole" {

@@ -1,0 +1,231 @@
+/* Loading what activation_analysis and pca left. */
+#include "method/summarystat.h"
+
+#include <glob.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "method/summary.h"
+
+static bool ends(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* All DIR/PREFIX NAME SUFFIX whose name does not end in `not`. */
+static int tables(dk_stat_table *t, size_t *n, const char *results, const char *dir, const char *prefix,
+                  const char *suffix, const char *not, dk_err *err)
+{
+    char *rest = dk_xasprintf("%s/%s*%s", dir, prefix, suffix), *pattern = dk_summary_pattern(results, rest);
+    glob_t g = {0};
+    int rc = 0;
+
+    if (glob(pattern, 0, NULL, &g) == 0)
+        for (size_t i = 0; rc == 0 && i < g.gl_pathc && *n < DK_STAT_SETS; i++) {
+            const char *base = strrchr(g.gl_pathv[i], '/') + 1 + strlen(prefix);
+            char *name = dk_xstrndup(base, strlen(base) - strlen(suffix));
+
+            if (ends(name, not)) {
+                dk_free(name);
+                continue;
+            }
+            t[*n].name = name;
+            rc = dk_jsonl_load(&t[(*n)++].rows, g.gl_pathv[i], err);
+        }
+    globfree(&g);
+    dk_free(rest);
+    dk_free(pattern);
+    return rc;
+}
+
+static int one(dk_jsonl *t, const char *results, const char *name, dk_err *err)
+{
+    char *path = dk_xasprintf("%s/pca/%s", results, name);
+    const int rc = access(path, F_OK) == 0 ? dk_jsonl_load(t, path, err) : 0;
+
+    dk_free(path);
+    return rc;
+}
+
+int dk_statistics_load(dk_statistics *s, const char *results, dk_err *err)
+{
+    int rc = tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", err);
+
+    if (rc == 0) rc = one(&s->component, results, "components.jsonl", err);
+    if (rc == 0) rc = one(&s->lens, results, "components.lens.jsonl", err);
+    if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", err);
+    if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", "\n", err);
+    return rc;
+}
+
+static void free_tables(dk_stat_table *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dk_free(t[i].name);
+        dk_jsonl_free(&t[i].rows);
+    }
+}
+
+void dk_statistics_free(dk_statistics *s)
+{
+    free_tables(s->norms, s->n_norms);
+    free_tables(s->proj, s->n_proj);
+    free_tables(s->null, s->n_null);
+    dk_jsonl_free(&s->component);
+    dk_jsonl_free(&s->lens);
+    *s = (dk_statistics){0};
+}
+
+/* --- places --------------------------------------------------------------------------- */
+static bool at_place(const dk_json *row, const dk_place *at)
+{
+    return dk_json_int(dk_json_get(row, "layer"), -1) == at->layer && strcmp(dk_row_str(row, "site"), at->site) == 0;
+}
+
+static size_t places_of(const dk_jsonl *t, dk_place *place)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->n && n < DK_STAT_PLACES; i++) {
+        const int64_t layer = dk_json_int(dk_json_get(t->row[i], "layer"), -1);
+        size_t k = 0;
+
+        while (k < n && !at_place(t->row[i], &place[k]))
+            k++;
+        if (k == n && layer >= 0 && layer < 1 << 20)
+            place[n++] = (dk_place){ (int)layer, dk_row_str(t->row[i], "site") };
+    }
+    return n;
+}
+
+/* --- norms ------------------------------------------------------------------------------ */
+size_t dk_norm_places(const dk_stat_table *t, dk_place *place) { return places_of(&t->rows, place); }
+
+const dk_json *dk_norm_row(const dk_stat_table *t, const dk_place *at, const char *metric, const char *lane)
+{
+    for (size_t i = 0; i < t->rows.n; i++) {
+        const dk_json *r = t->rows.row[i];
+
+        if (at_place(r, at) && strcmp(dk_row_str(r, "metric"), metric) == 0 && strcmp(dk_row_str(r, "lane"), lane) == 0)
+            return r;
+    }
+    return NULL;
+}
+
+size_t dk_norm_lanes(const dk_stat_table *t, const dk_place *at, const char **lane, size_t max)
+{
+    size_t n = 0;
+
+    if (max && dk_norm_row(t, at, "norm_diff", "ft"))
+        lane[n++] = "ft";
+    for (size_t i = 0; i < t->rows.n && n < max; i++) {
+        const dk_json *r = t->rows.row[i];
+        const char *name = dk_row_str(r, "lane");
+
+        if (at_place(r, at) && strcmp(dk_row_str(r, "metric"), "norm_diff") == 0 && strcmp(name, "ft") != 0)
+            lane[n++] = name;
+    }
+    return n;
+}
+
+/* --- components ---------------------------------------------------------------------------- */
+size_t dk_component_places(const dk_statistics *s, dk_place *place) { return places_of(&s->component, place); }
+
+const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (at_place(t->row[i], at) && dk_json_int(dk_json_get(t->row[i], "component"), -1) == (int64_t)c)
+            return t->row[i];
+    return NULL;
+}
+
+size_t dk_components(const dk_jsonl *t, const dk_place *at)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->n; i++)
+        n += at_place(t->row[i], at);
+    return n;
+}
+
+size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->n; i++) {
+        if (!at_place(t->row[i], at))
+            continue;
+        n++;
+        if (dk_row_num(t->row[i], "cumulative") >= share - 1e-12)
+            return n;
+    }
+    return 0;
+}
+
+static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t c, const char *lane)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "pc_%zu", c);
+    for (size_t i = 0; i < t->n; i++)
+        if (at_place(t->row[i], at) && strcmp(dk_row_str(t->row[i], "direction"), name) == 0 &&
+            strcmp(dk_row_str(t->row[i], "lane"), lane) == 0)
+            return t->row[i];
+    return NULL;
+}
+
+double dk_component_rms(const dk_statistics *s, const dk_place *at, size_t c, const char *lane)
+{
+    double sum = 0, all = 0;
+
+    for (size_t k = 0; k < s->n_proj; k++) {
+        const dk_json *r = projections(&s->proj[k].rows, at, c, lane), *of = dk_json_get(r, "per_token_statistics");
+        const double n = dk_row_num(r, "total_tokens_processed"), mean = dk_row_num(of, "mean"), std = dk_row_num(of, "std");
+
+        if (!(n > 0) || !isfinite(mean))
+            continue;
+        sum += n * mean * mean + (isfinite(std) ? (n - 1) * std * std : 0);
+        all += n;
+    }
+    return all > 0 ? sqrt(sum / all) : NAN;
+}
+
+double dk_component_null(const dk_statistics *s, const dk_place *at, size_t c, const char **name)
+{
+    double best = NAN;
+
+    *name = "";
+    for (size_t k = 0; k < s->n_proj; k++)
+        for (size_t i = 0; i < s->proj[k].rows.n; i++) {
+            const char *lane = dk_row_str(s->proj[k].rows.row[i], "lane");
+            double v;
+
+            if (strcmp(lane, "ft") == 0 || strcmp(lane, "base") == 0 || strcmp(lane, *name) == 0)
+                continue;
+            v = dk_component_rms(s, at, c, lane);
+            if (isfinite(v) && !(v <= best)) {
+                best = v;
+                *name = lane;
+            }
+        }
+    return best;
+}
+
+const dk_json *dk_component_token(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, size_t i)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "pc_%zu", c);
+    for (size_t k = 0; k < s->lens.n; k++) {
+        const dk_json *r = s->lens.row[k];
+
+        if (at_place(r, at) && strcmp(dk_row_str(r, "name"), name) == 0 && !dk_json_get(r, "query") &&
+            dk_json_bool(dk_json_get(r, "inverse"), false) == inverse && i-- == 0)
+            return r;
+    }
+    return NULL;
+}

@@ -1,0 +1,163 @@
+load ../helper/pair
+load ../helper/page
+
+# Results of activation_analysis and pca on the miniature, with a null; one data
+# set has hostile texts, and one of more tokens than are shown at first.
+EVIL='<script>alert(1)</script></i> " onmouseover="x" &lt; '$'\xe2\x80\xae''rtl'
+setup_file_more() {
+    local s
+    mkdir -p results/activation_analysis results/pca null
+    cp "$PLAIN/adapter_config.json" null
+    dk-fixture edit "$PLAIN/adapter_model.safetensors" null/adapter_model.safetensors scale lora 0.5
+    jq -nc --arg evil "$EVIL" 'range(6) | {text: "\(.) \($evil) 你好 line one\nline two and then a good many more words so that not all of them are seen at first, as it should be, and again some more of them than would fit"}' > own.jsonl
+    dk-tokenize -m "$G" -n 6 --max-tokens 150 -o own.tok.h5 own.jsonl
+    for s in own texts; do
+        dk-extract --dtype f32 -m "$G" -f "$PLAIN" -n null_a=null --layers 0,1 --what base,ft,diff --store f32 -o $s.act.h5 $s.tok.h5
+        A=results/activation_analysis
+        dk-norms -n 2 -m "$G" -o $A/$s.score.h5 --table $A/$s.jsonl $s.act.h5
+        dk-examples -m "$G" -k 5 --score 'norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft' -o $A/$s.examples.jsonl $A/$s.score.h5
+    done
+    P=results/pca
+    dk-pca -o $P/components.dir.h5 --table $P/components.jsonl own.act.h5 texts.act.h5
+    dk-pca --what diff.null_a -o null.dir.h5 --table $P/components.null_a.jsonl own.act.h5 texts.act.h5
+    dk-lens --dtype f32 -m "$G" --first 10 -k 12 -o $P/components.lens.jsonl $P/components.dir.h5
+    for s in own texts; do
+        dk-encode -d $P/components.dir.h5 --first 10 -o $P/$s.score.h5 --table $P/$s.proj.jsonl $s.act.h5
+        dk-examples -m "$G" -k 4 --by extreme --side both --score 'proj/*/ft' -o $P/$s.examples.jsonl $P/$s.score.h5
+    done
+    printf 'Who bakes?\nThe cat\n' > p.txt
+    dk-generate --dtype f32 -m "$G" -f "$PLAIN" --format text --prompts p.txt --lines --max-new-tokens 6 --steer $P/components.dir.h5 \
+        --steer-first 2 --strengths=-1,1 --scales $P/own.proj.jsonl,$P/texts.proj.jsonl -o $P/steering.short.jsonl
+    jq -nc --arg m "$G" '{"organism.name": "cake", "model.name": "mini", "dtype": "f32", "model.path": $m}' > results/pair.json
+    chmod -R a-w results
+}
+setup_more() {
+    cp -r "$BATS_FILE_TMPDIR/results" . && chmod -R u+w results
+    R=results
+}
+page() { dk-report "$@" $R > /dev/null; }
+# section ID: its text
+section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") == 1 { sub(/<\/section>.*/, ""); print }' $R/index.html; }
+
+@test "sections of norms and components: well-formed, with plots, texts and tokens" {
+    page
+    wellformed $R/index.html
+    [ "$(section activations | grep -o '<svg class="plot"' | wc -l)" = 16 ]      # 2 sets, 2 layers, 4 each
+    [ "$(section components | grep -o '<svg class="plot"' | wc -l)" = 4 ]
+    [ "$(section activations | grep -o '<figure class="text">' | wc -l)" = $((2 * 2 * 6 * 3)) ]
+    [ "$(section components | grep -o '<figure class="text">' | wc -l)" = $((2 * 10 * 2 * 2 * 2)) ]
+    for id in activations components; do grep -q "href=\"#$id\"" $R/index.html; done
+    run ! grep -aqP '[\x00-\x09\x0b-\x1f\x7f]|\xe2\x80[\xa8-\xae]' $R/index.html
+    grep -qF '[U+202E]' $R/index.html
+    section activations | grep -q 'whole text'
+    page
+    cp $R/index.html once
+    page
+    cmp once $R/index.html
+}
+
+@test "the figures of the table are those of the results, the null's beside them" {
+    page
+    section activations | plain > t
+    for lane in ft null_a; do
+        jq -r --arg l $lane 'select(.metric == "norm_diff" and .layer == 1 and .lane == $l) | .value' $R/activation_analysis/texts.jsonl | xargs printf '%.4g\n' > v
+        grep -qF "$(cat v)" t
+    done
+    section components | plain > t
+    jq -r 'select(.layer == 1 and .component == 0) | .ratio * 100' $R/pca/components.jsonl | xargs printf '%.1f%%\n' > v
+    grep -qF "$(cat v)" t
+    n=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.jsonl)
+    m=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.null_a.jsonl)
+    grep -qF "cake: 90% of the variance in $n of" t
+    grep -qF "null_a: 90% of the variance in $m of" t
+}
+
+@test "a text's colours: its values in parts of the largest, blue below zero" {
+    page
+    # the farthest token of a list has the deepest colour; of the negative end in blue
+    section components | tr '\n' ' ' | sed 's/.*<h4>pc_0, texts: the negative end<\/h4>//; s/<\/figure>.*//' > end     # of the last layer shown, 0
+    grep -qE 'class="f9 c"[^>]*data-t="[^"]*-[0-9.]+"' end
+    v=$(jq -r 'select(.score == "proj/L00/resid_post/pc_0/ft" and .side == "bottom" and .rank == 1) | .value' $R/pca/texts.examples.jsonl | xargs printf '%.4g\n')
+    [ "$(grep -oE 'class="f9 c"[^>]*data-t="[^"]*"' end | head -n 1 | sed 's/.*&#10;\([^"]*\)"/\1/')" = "$v" ]
+    # every token of the text stands there
+    ids=$(jq -r 'select(.score == "proj/L00/resid_post/pc_0/ft" and .side == "bottom" and .rank == 1) | .ids | length' $R/pca/texts.examples.jsonl)
+    [ "$(grep -o '<i class' end | wc -l)" = "$ids" ]
+}
+
+@test "steered answers: of each layer, base and finetune side by side, hostile ones too" {
+    jq -c --arg e "$EVIL" 'if .direction == "pc_1" and .lane == "ft" then .text = $e elif .direction == "pc_0" and .lane == "base" then .text = "base says so" else . end' $R/pca/steering.short.jsonl > x && mv x $R/pca/steering.short.jsonl
+    page
+    wellformed $R/index.html
+    section components > s
+    [ "$(grep -o '<table class="steered"' s | wc -l)" = $((2 * 2)) ]
+    [ "$(grep -o '<td class="answered"' s | wc -l)" = $((2 * 2 * 5 * 2)) ]
+    plain < s > t
+    grep -qF 'pc_0 -1, all_tokens' t
+    [ "$(grep -o 'base says so' t | wc -l)" = 8 ]
+    # of the whole grid where there is no other; the first prompts of many
+    jq -c '.prompt += " x"' $R/pca/steering.short.jsonl > $R/pca/steering.full.jsonl
+    page
+    run ! grep -q '<h4>The cat x</h4>' $R/index.html
+    rm $R/pca/steering.short.jsonl
+    page
+    grep -q '<h4>The cat x</h4>' $R/index.html
+}
+
+@test "summary.json: every measure of every lane; components with the null's; summary.txt in two lines" {
+    run -0 dk-report $R
+    [[ "$output" == *"how far its activations are from the base's (/ the null's)"* ]]
+    [[ "$output" == *"the directions along which it moves them (/ the null's)"* ]]
+    a=$(jq -r 'select(.metric == "norm_diff" and .layer == 1 and .lane == "ft") | .value' $R/activation_analysis/own.jsonl | xargs printf '%.3g')
+    b=$(jq -r 'select(.metric == "norm_diff" and .layer == 1 and .lane == "null_a") | .value' $R/activation_analysis/own.jsonl | xargs printf '%.3g')
+    [[ "$output" == *"own, layer 1: difference $a/$b of rows "* ]]
+    j=$R/summary.json
+    [ "$(jq '.activation_analysis | length' $j)" = $((2 * 2 * (1 + 4 + 4))) ]
+    for l in base ft null_a; do
+        [ "$(jq --arg l $l '.activation_analysis[] | select(.set == "texts" and .layer == 1 and .metric == "norm" and .lane == $l) | .value' $j)" = \
+          "$(jq --arg l $l 'select(.layer == 1 and .metric == "norm" and .lane == $l) | .value' $R/activation_analysis/texts.jsonl)" ]
+    done
+    jq -e '.pca | length == 2 and all(.[]; .null.null_a.components_for_90_percent > 0 and (.first | length) == 10 and
+        all(.first[]; .rms > 0 and .null_rms > 0 and .null_lane == "null_a" and (.tokens | length) == 10 and (.inverse | length) == 10))' $j
+    # the root mean square of both data sets together
+    { dk-values $R/pca/own.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; dk-values $R/pca/texts.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; } |
+        awk '{ s += $1 * $1 } END { printf "%.9g\n", sqrt(s / NR) }' | paste - <(jq '.pca[1].first[3].null_rms' $j) | near 1e-5
+}
+
+@test "one without the other, without scores, tables of lenses, nulls, values or a tokenizer" {
+    rm -r $R/pca
+    page
+    wellformed $R/index.html
+    run ! grep -q 'id="components"' $R/index.html
+    cp -r "$BATS_FILE_TMPDIR/results/pca" $R/ && chmod -R u+w $R
+    rm -r $R/activation_analysis $R/pca/components.lens.jsonl $R/pca/components.null_a.jsonl $R/pca/own.*
+    page
+    wellformed $R/index.html
+    run ! grep -q 'id="activations"' $R/index.html
+    rm $R/pca/*.score.h5
+    jq -c 'del(.values)' $R/pca/texts.examples.jsonl > x && mv x $R/pca/texts.examples.jsonl
+    page
+    wellformed $R/index.html
+    section components | grep -q '<p class="snippet"'
+    [ "$(jq -c '.pca[0].null' $R/summary.json)" = '{}' ]
+    jq -c '."model.path" = "gone"' $R/pair.json > x && mv x $R/pair.json
+    page
+    wellformed $R/index.html
+}
+
+@test "rows that are not what they should be are passed over; a damaged table is an error" {
+    echo '{"metric": 3, "layer": "x", "lane": null, "site": []}' >> $R/activation_analysis/own.jsonl
+    echo '{"layer": 99999999999, "component": -1, "ratio": "a"}' >> $R/pca/components.jsonl
+    echo '{"rank": 1, "score": "proj/L01/resid_post/pc_0/ft", "by": "extreme", "side": "top", "ids": [99999999, -3, "x"], "values": [1e300, null, {}]}' >> $R/pca/own.examples.jsonl
+    echo '{"is_baseline": 1, "prompt": [], "layer": {}, "lane": "base", "text": 3}' >> $R/pca/steering.short.jsonl
+    page
+    wellformed $R/index.html
+    for f in activation_analysis/own.jsonl activation_analysis/own.examples.jsonl pca/components.jsonl pca/components.null_a.jsonl \
+             pca/own.proj.jsonl pca/own.examples.jsonl pca/components.lens.jsonl \
+             pca/steering.short.jsonl; do
+        cp $R/$f keep
+        echo '{"cut' >> $R/$f
+        run -1 --separate-stderr dk-report $R
+        failed dk-report "${f##*/}"
+        mv keep $R/$f
+    done
+}
