@@ -41,7 +41,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     [ -z "$(did compare --methods kl --nulls 2)" ]
     [ "$(did compare --methods kl)" = "calibrate t kl t summary mine " ]
     jq -es 'map(select(.verdict != "not calibrated")) | length == 0' r/calibration.jsonl
-    run -1 --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1
+    run ! --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1
     [[ "$stderr" == *"full is no adapter"* ]]
 }
 
