@@ -5,6 +5,7 @@
 
 #include "method/pageparts.h"
 #include "method/pageplot.h"
+#include "method/lane.h"
 
 enum { SHOWN = 30, PLOTTED = 50, LABELLED = 12 };
 
@@ -350,7 +351,7 @@ void dk_page_tokens(const dk_page *p)
     dk_html_text(h, "Tokens whose logits the finetune raises over the base's");
     if (nulls)
         dk_html_textf(h, ". One that a null raises at %g of the finetune's rate or more is no finding: it stands apart",
-                      DK_SUMMARY_SHARED);
+                      DK_LANE_SHARED);
     dk_html_text(h, ". In a place the marked token is what the finetune raises most; struck through is what the text "
                     "goes on with.");
     dk_html_close(h);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/jsonl.h"
+#include "method/lane.h"
 
 /* --- loading --------------------------------------------------------------- */
 static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err *err)
@@ -204,9 +205,9 @@ double dk_row_chance(const dk_json *row)
 
 bool dk_row_finding(const dk_json *row)
 {
-    const double chance = dk_row_chance(row), null = dk_row_null(row);
+    const bool by_rate = dk_lane_finding(dk_row_num(row, "value"), dk_row_null(row), dk_row_chance(row));
 
-    return !(null >= 0 && null - chance >= DK_SUMMARY_SHARED * (dk_row_num(row, "value") - chance));
+    return dk_json_bool(dk_json_get(row, "finding"), by_rate);
 }
 
 void dk_summary_checks(const dk_summary *s, size_t count[4])

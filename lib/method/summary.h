@@ -39,10 +39,6 @@ void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out);
 /* The same numbers as one JSON object. */
 void dk_summary_json(const dk_summary *s, dk_buf *out);
 
-/* A token that a null raises at no less than this share of the finetune's rate
- * is no finding. */
-#define DK_SUMMARY_SHARED 0.2
-
 /* --- reading: "" and NaN for what is not there ------------------------------ */
 const char *dk_summary_pair(const dk_summary *s, const char *key);
 const char *dk_row_str(const dk_json *row, const char *key);
