@@ -3,24 +3,27 @@
 
 #include "base/outfile.h"
 #include "cli/tool.h"
+#include "method/mineshow.h"
 #include "method/minetable.h"
 
 struct params {
-    const char *model, *lane, *ordering, *nulls, *mode, *out;
-    int64_t n, snippets, context, topics, starts;
+    const char *model, *lane, *show, *ordering, *nulls, *mode, *out;
+    int64_t n, snippets, context, topics, starts, positions, window, step;
     double beta, weight;
     bool orthogonal, no_punctuation, merge, no_special;
 };
 
 static const dk_opt opts[] = {
     DK_PATH(struct params, 'm', "model", model, NULL, "the model whose tokenizer made the ids"),
+    DK_CHOICE(struct params, 0, "show", show, "tokens", "tokens|positions|windows|shortlist",
+              "ranked tokens; differences by position; likelier windows of text; the tokens that were watched"),
     DK_CHOICE(struct params, 0, "ordering", ordering, "top_k_occurring",
               "top_k_occurring|fraction_positive_diff|nmf", "rank tokens by this; nmf: by their weight in topics"),
     DK_STR(struct params, 'l', "lane", lane, "ft", "whose tokens; the other lanes stand beside it"),
     DK_CHOICE(struct params, 0, "nulls", nulls, "down", "down|beside",
               "sort down what another lane raises too; or only show it"),
     DK_INT_KEY(struct params, 'n', "num-tokens", n, "100", 1, 1 << 24, "visualization.num_tokens_to_plot",
-               "list N tokens; of each topic"),
+               "list N tokens; of each topic; N windows"),
     DK_INT(struct params, 0, "snippets", snippets, "3", 0, 1000, "show N places in the texts for each token"),
     DK_INT(struct params, 0, "context", context, "12", 0, 1000, "with N tokens before and after"),
     DK_GROUP("which tokens count"),
@@ -42,6 +45,11 @@ static const dk_opt opts[] = {
     DK_REAL_KEY(struct params, 0, "orthogonal-weight", weight, "1000", 0, 1e12, "token_ordering.nmf.orthogonal_weight",
                 "of that penalty"),
     DK_INT(struct params, 0, "starts", starts, "1", 1, 1000, "keep the best of N starts, by seed"),
+    DK_GROUP("positions and windows"),
+    DK_INT_KEY(struct params, 0, "positions", positions, "5", 1, 1 << 20, "positional_kde.num_positions", "the first N"),
+    DK_INT_KEY(struct params, 0, "window-size", window, "20", 1, 1 << 24, "sequence_likelihood_ratio.window_size",
+               "windows of N tokens"),
+    DK_INT_KEY(struct params, 0, "step", step, "5", 1, 1 << 24, "sequence_likelihood_ratio.step", "so far apart"),
     DK_GROUP("output"),
     DK_OUT(struct params, out, "-", "write the table to FILE (JSON lines)"),
     DK_END
@@ -80,7 +88,10 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     if (rc == 0)
         rc = dk_tokenizer_check(tok, f.t->tokenizer_sha256, args[0], p->model, err);
     if (rc == 0)
-        rc = dk_mine_table(&table, &f, tok, &plan, err);
+        rc = strcmp(p->show, "positions") == 0 ? dk_mine_positions(&table, &f, (size_t)p->positions, err)
+           : strcmp(p->show, "windows") == 0 ? dk_mine_windows(&table, &f, tok, (size_t)p->window, (size_t)p->step, plan.n, err)
+           : strcmp(p->show, "shortlist") == 0 ? dk_mine_shortlist(&table, &f, tok, err)
+           : dk_mine_table(&table, &f, tok, &plan, err);
     if (rc == 0)
         rc = dk_outfile_write(p->out, table.s ? table.s : "", table.n, err);
     dk_buf_free(&table);

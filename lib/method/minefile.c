@@ -117,12 +117,3 @@ void dk_mine_lists_free(dk_mine_lists *l)
     dk_free(l->value);
     *l = (dk_mine_lists){0};
 }
-
-size_t dk_mine_text_end(const dk_tokens *t, size_t d)
-{
-    const uint64_t id = t->id[d];
-
-    while (d < t->docs && t->id[d] == id)
-        d++;
-    return d;
-}

@@ -29,8 +29,4 @@ int dk_mine_read_lists(dk_mine_lists *l, const dk_mine_file *f, const char *lane
                        dk_err *err);
 void dk_mine_lists_free(dk_mine_lists *l);
 
-/* The first document behind d that is of another text: windows of one text have
- * its number. */
-size_t dk_mine_text_end(const dk_tokens *t, size_t d);
-
 #endif

@@ -18,22 +18,21 @@ static void offer(const dk_mine_work *w, dk_mine_row *row, float diff, size_t at
     row->n_places = n;
 }
 
-/* The best place of each token in the documents from .. to - 1, which are one
- * text.  The last row of a document has no next token to show. */
-static void best_of_text(const dk_mine_work *w, const uint32_t *slot, dk_mine_place *best, size_t from, size_t to)
+/* The best place of each token in a document, whose last row has no next token
+ * to show. */
+static void best_of_text(const dk_mine_work *w, const uint32_t *slot, dk_mine_place *best, size_t d)
 {
     const dk_tokens *t = w->f->t;
     const size_t k = w->lists.k;
 
-    for (size_t d = from; d < to; d++)
-        for (size_t r = t->offset[d]; r + 1 < t->offset[d + 1]; r++)
-            for (size_t j = 0; j < k; j++) {
-                const uint32_t v = dk_words_of(&w->words, w->lists.id[r * k + j]);
-                const size_t i = v == DK_NO_ID ? 0 : slot[v];
+    for (size_t r = t->offset[d]; r + 1 < t->offset[d + 1]; r++)
+        for (size_t j = 0; j < k; j++) {
+            const uint32_t v = dk_words_of(&w->words, w->lists.id[r * k + j]);
+            const size_t i = v == DK_NO_ID ? 0 : slot[v];
 
-                if (i && w->lists.value[r * k + j] > best[i - 1].diff)
-                    best[i - 1] = (dk_mine_place){ w->lists.value[r * k + j], r };
-            }
+            if (i && w->lists.value[r * k + j] > best[i - 1].diff)
+                best[i - 1] = (dk_mine_place){ w->lists.value[r * k + j], r };
+        }
 }
 
 int dk_mine_find_places(const dk_mine_work *w, dk_mine_row *row, size_t n, dk_err *err)
@@ -52,10 +51,9 @@ int dk_mine_find_places(const dk_mine_work *w, dk_mine_row *row, size_t n, dk_er
         slot[row[i].m.id] = (uint32_t)i + 1;
         row[i].place = dk_xcalloc(w->plan->snippets, sizeof *row[i].place);
     }
-    for (size_t d = 0, next; rc == 0 && d < t->docs; d = next) {
-        next = dk_mine_text_end(t, d);
+    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
         memset(best, 0, n * sizeof *best);
-        best_of_text(w, slot, best, d, next);
+        best_of_text(w, slot, best, d);
         for (size_t i = 0; i < n; i++)
             if (best[i].diff > 0)
                 offer(w, &row[i], best[i].diff, best[i].row);

@@ -52,11 +52,10 @@ int dk_rates_make(dk_rates *r, const dk_mine_file *f, const dk_mine_lists *l, co
     if (rc == 0) rc = dk_alloc(&touched, f->vocab, sizeof *touched, "rates", err);
     if (rc == 0) rc = dk_alloc(&r->rate, f->vocab, sizeof(double), "rates", err);
     if (rc == 0) rc = dk_alloc(&r->se, f->vocab, sizeof(double), "rates", err);
-    for (size_t d = 0, next; rc == 0 && d < t->docs; d = next) {
+    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
         size_t n = 0;
 
-        next = dk_mine_text_end(t, d);
-        for (size_t row = t->offset[d]; row < t->offset[next]; row++)
+        for (size_t row = t->offset[d]; row < t->offset[d + 1]; row++)
             for (size_t j = 0; j < l->k; j++) {
                 const uint32_t v = dk_words_of(w, l->id[row * l->k + j]);
 
@@ -66,9 +65,9 @@ int dk_rates_make(dk_rates *r, const dk_mine_file *f, const dk_mine_lists *l, co
                 if (count[v]++ == 0)
                     touched[n++] = v;
             }
-        add_text(&s, count, touched, n, (double)(t->offset[next] - t->offset[d]));
-        nn += (double)(t->offset[next] - t->offset[d]) * (double)(t->offset[next] - t->offset[d]);
-        r->texts += t->offset[next] > t->offset[d];
+        add_text(&s, count, touched, n, (double)(t->offset[d + 1] - t->offset[d]));
+        nn += (double)(t->offset[d + 1] - t->offset[d]) * (double)(t->offset[d + 1] - t->offset[d]);
+        r->texts += t->offset[d + 1] > t->offset[d];
     }
     if (rc == 0)
         finish(r, &s, f->vocab, (double)t->rows, nn);

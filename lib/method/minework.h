@@ -32,7 +32,7 @@ typedef struct dk_mine_work {
 } dk_mine_work;
 
 bool dk_mine_is_finding(const dk_mine_work *w, uint32_t id);
-/* Looks for the places of n rows, at most one in a text. */
+/* Looks for the places of n rows, at most one in a document. */
 int dk_mine_find_places(const dk_mine_work *w, dk_mine_row *row, size_t n, dk_err *err);
 void dk_mine_free_places(dk_mine_row *row, size_t n);
 void dk_mine_put_places(dk_jw *j, const dk_mine_work *w, const dk_mine_row *row);

@@ -172,6 +172,68 @@ one_null() { dk-topk --dtype f32 -k 10 -m "$G" -f "$PLAIN" -n n1="$PATTERN" -o o
     failed dk-mine same.score.h5 "no positive entries"
 }
 
+@test "positions: densities of all values of the top lists there" {
+    mine --show positions --positions 3 "$S" > x.jsonl
+    [ "$(jq -c '[.position, .samples, .n]' x.jsonl)" = "$(printf '[%d,6,60]\n' 0 1 2)" ]
+    # The second position: row 1 of each of six documents of 40 rows, 10 values each.
+    dk-values "$S" topk/ft/top/value | awk 'NR % 40 == 2' | tr ' ' '\n' > v
+    awk '{ s += $1; q += $1 * $1 } END { m = s / NR; d = sqrt((q - NR * m * m) / (NR - 1)); print m, d, d * NR ^ -0.2 }' v > want
+    paste <(jq -r 'select(.position == 1) | .mean, .std, .bandwidth' x.jsonl) <(tr ' ' '\n' < want) | near 1e-5
+    jq -r 'select(.position == 1) | [.x, .density] | transpose[] | @tsv' x.jsonl > got
+    [ "$(wc -l < got)" = 200 ]
+    awk 'FILENAME == "want" { h = $3 } FILENAME == "v" { v[n++] = $1 } FILENAME == "got" { s = 0
+        for (i = 0; i < n; i++) s += exp(-(($1 - v[i]) / h) ^ 2 / 2); print $2, s / (n * h * sqrt(2 * 3.14159265358979)) }' want v got | near 1e-4
+    awk 'NR > 1 { s += ($1 - x) * ($2 + y) / 2 } { x = $1; y = $2 } END { print s, 1 }' got | near 5e-3
+    [ "$(mine --show positions --positions 100 "$S" | wc -l)" = 40 ]
+}
+
+@test "windows: log-likelihood ratios of pieces of text" {
+    dk-topk --dtype f32 -k 3 --logp -m "$G" -f "$PLAIN" --max-tokens 30 -o l.score.h5 "$T"
+    mine --show windows --window-size 8 --step 4 -n 1000 l.score.h5 > x.jsonl
+    paste -d ' ' <(dk-values l.score.h5 logp/base) <(dk-values l.score.h5 logp/ft) <(dk-values l.score.h5 /rows/token) |
+        awk '{ r = NR - 1; b[r] = $1; f[r] = $2; t[r] = $3 } END { for (d = 0; d < 6; d++) for (s = 0; s + 8 <= 29; s += 4) {
+            x = y = 0; ids = ""; for (i = 0; i < 8; i++) { r = d * 30 + s + i; x += b[r]; y += f[r]; ids = ids (i ? "," : "") t[r + 1] }
+            printf "%d %d %d %.5f %.5f %.5f [%s]\n", d, s + 1, s + 9, y - x, x, y, ids } }' | sort -k4,4gr > want
+    [ "$(wc -l < want)" = 36 ]
+    [ "$(jq .rank x.jsonl)" = "$(seq 36)" ]
+    paste <(jq .value x.jsonl) <(cut -d' ' -f4 want) | near 1e-4
+    jq -r '[.doc, .start, .end, .ids | tostring] | join(" ")' x.jsonl | sort > a
+    cut -d' ' -f1-3,7 want | sort | cmp - a
+    [ "$(mine --show windows -n 2 l.score.h5 | wc -l)" = 2 ]
+    [[ "$(sed -n "$(($(head -n 1 x.jsonl | jq .doc) + 1))p" "$ROOT/data/text/general-a.jsonl" | jq -r .text)" == *"$(head -n 1 x.jsonl | jq -r .text)"* ]]
+    run -1 --separate-stderr mine --show windows --window-size 30 l.score.h5
+    failed dk-mine "no sample has 30 tokens"
+    run -1 --separate-stderr mine --show windows "$S"
+    failed dk-mine "$S" "--logp"
+}
+
+@test "shortlist: tokens that were watched, and which are raised together" {
+    dk-topk --dtype f32 -k 60 --watch " the" --watch e --watch " a" -m "$G" -f "$PLAIN" -o w.score.h5 "$T"
+    mine --show shortlist w.score.h5 > x.jsonl
+    [ "$(jq -r 'select(.id) | .token' x.jsonl | tr '\n' '|')" = " the|e| a|" ]
+    dk-values w.score.h5 watch/ft > d
+    paste <(jq -r 'select(.id) | .count_positive, .mean, .std, .min, .max' x.jsonl) <(for c in 1 2 3; do cut -d' ' -f$c d | sort -g |
+        awk '{ p += $1 > 0; s += $1; q += $1 ^ 2; if (NR == 1) lo = $1; hi = $1 } END { m = s / NR
+               print p; print m; print sqrt((q - NR * m * m) / (NR - 1)); print lo; print hi }'; done) | near 1e-4
+    [ "$(jq 'select(.id) | .histogram | length, add' x.jsonl | tr '\n' ' ')" = "50 240 50 240 50 240 " ]
+    for c in 1 2 3; do          # rows with the token in a list
+        id=$(dk-values w.score.h5 vocab/watch/id | sed -n ${c}p)
+        for e in top bottom; do dk-values w.score.h5 topk/ft/$e/index | awk -v id="$id" '{ n = 0; for (i = 1; i <= NF; i++) n += $i == id; print n }' > $e$c; done
+    done
+    paste -d ' ' top1 bottom1 | awk '{ n[int((NR - 1) / 40)] += $1 + $2 } END { for (i = 0; i < 6; i++) printf "%s%d", i ? "," : "[", n[i]; print "]" }' > want
+    [ "$(head -n 1 x.jsonl | jq -c .per_sample)" = "$(cat want)" ]
+    [ "$(head -n 1 x.jsonl | jq '.per_position | length == 40 and add == '"$(cat top1 bottom1 | paste -sd+ | bc)" )" = true ]
+    two() { jq -c 'select(.other == "e" and .token == " the") | '"$1" x.jsonl; }
+    [ "$(two .same_point)" = "$(paste -d ' ' top1 top2 | grep -c '1 1')" ]
+    [ "$(two .same_sample)" = "$(paste -d ' ' top1 bottom1 top2 bottom2 | awk '{ s = int((NR - 1) / 40); a[s] += $1 + $2; b[s] += $3 + $4 }
+        END { for (s = 0; s < 6; s++) n += a[s] > 0 && b[s] > 0; print n + 0 }')" ]
+    [ "$(two .same_sign_point)" = "$(awk '$1 * $2 > 0' d | wc -l)" ]
+    paste <(two .r) <(awk '{ x += $1; y += $2; xx += $1 ^ 2; yy += $2 ^ 2; xy += $1 * $2 } END { print (xy - x * y / NR) / sqrt((xx - x * x / NR) * (yy - y * y / NR)) }' d) | near 1e-4
+    [ "$(jq -c 'select(.other == .token) | .same_point' x.jsonl)" = "$(for c in 1 2 3; do paste -sd+ top$c | bc; done)" ]
+    run -1 --separate-stderr mine --show shortlist "$S"
+    failed dk-mine "$S" "--watch"
+}
+
 @test "tokens: text and spelling" {
     mine -n 512 --snippets 0 "$S" > x.jsonl
     [ "$(jq -c 'select(.id == 265) | [.token, .piece]' x.jsonl)" = '[" the","Ġthe"]' ]
@@ -227,7 +289,7 @@ one_null() { dk-topk --dtype f32 -k 10 -m "$G" -f "$PLAIN" -n n1="$PATTERN" -o o
 
 @test "--stamp and -c: the reference's key" {
     run -0 mine --stamp
-    [ "$(tail -n +2 <<< "$output" | cut -d= -f1 | tr '\n' ' ')" = "model ordering lane nulls num-tokens snippets context no-punctuation merge no-special topics mode beta orthogonal orthogonal-weight starts seed " ]
+    [ "$(tail -n +2 <<< "$output" | cut -d= -f1 | tr '\n' ' ')" = "model show ordering lane nulls num-tokens snippets context no-punctuation merge no-special topics mode beta orthogonal orthogonal-weight starts positions window-size step seed " ]
     printf 'visualization:\n  num_tokens_to_plot: 5\n' > a.yaml
     [ "$(mine -c a.yaml "$S" | wc -l)" = 5 ]
     printf 'normalize_tokens: true\nfilter_special_tokens: true\ntoken_ordering:\n  nmf:\n    num_topics: 2\n    beta: 1\n' > b.yaml

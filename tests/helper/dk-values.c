@@ -43,6 +43,7 @@ static void print(const void *v, size_t i, dk_h5_type t)
     case DK_H5_F16: printf("%.9g", (double)dk_f16_f32(((const uint16_t *)v)[i])); break;
     case DK_H5_F32: printf("%.9g", (double)((const float *)v)[i]); break;
     case DK_H5_F64: printf("%.17g", ((const double *)v)[i]); break;
+    case DK_H5_U8: printf("%u", ((const uint8_t *)v)[i]); break;
     case DK_H5_I32: printf("%d", ((const int32_t *)v)[i]); break;
     case DK_H5_U32: printf("%u", ((const uint32_t *)v)[i]); break;
     case DK_H5_U64: printf("%llu", ((const unsigned long long *)v)[i]); break;
