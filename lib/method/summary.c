@@ -118,6 +118,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->topics, &s->n_topics, results, "diff_mining", ".nmf.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
     if (rc == 0) rc = load_times(s, err);
@@ -139,6 +140,7 @@ void dk_summary_free(dk_summary **sp)
     dk_jsonl_free(&s->answers);
     dk_sets_free(s->kl, s->n_kl);
     dk_sets_free(s->mined, s->n_mined);
+    dk_sets_free(s->topics, s->n_topics);
     dk_adl_free(s->adl, s->n_adl);
     dk_free(s->results);
     dk_free(s);

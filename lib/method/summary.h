@@ -2,7 +2,7 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h names and the .time
+ * diff_mining/SET.top_k_occurring.jsonl and SET.nmf.jsonl, what summaryadl.h names and the .time
  * notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
@@ -23,8 +23,8 @@ typedef struct dk_summary {
     const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
     dk_json *pair;
     dk_jsonl check, answers;
-    dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];
-    size_t n_kl, n_mined;
+    dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS], topics[DK_SUMMARY_SETS];
+    size_t n_kl, n_mined, n_topics;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
     struct { char stage[64]; double seconds; } spent[16];
