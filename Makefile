@@ -45,8 +45,10 @@ HELPERS  := $(patsubst tests/helper/%.c,$B/helper/%,$(wildcard tests/helper/*.c)
 # The zstd filter for other programs that read HDF5: see dk-formats(5).
 PLUGIN   := $B/hdf5/libdkzstd.so
 
+include lib/backend/cuda/build.mk
+
 .PHONY: all
-all: $(TOOLS) $(PLUGIN)
+all: $(TOOLS) $(PLUGIN) $(if $(CUDA),$(CUDA_SO))
 .SECONDARY: $(HELPERS:$B/helper/%=$B/tests/helper/%.o) $(LIB_OBJ) $(TOOL_SRC:%.c=$B/%.o) $(UNIT:$B/tests/%=$B/tests/unit/%.o) $B/lib/cli/main.o
 
 # Changed flags rebuild: the stamp is rewritten only when its text changes.
@@ -147,6 +149,8 @@ $B/tests/unit/test_h5.o: DEFS = -fPIC
 # The engine goes through wrappers that break it.
 $B/tests/test_check: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,dk_runner_forward dk_runner_logits \
     dk_model_load_merged dk_layer_at dk_check_gold_of)
+# The device under test is loaded at run time.
+$B/tests/test_cuda_ops: | $(CUDA_EMU)
 # Here a wrapper looks at what is asked of a pass.
 $B/tests/test_activations: LDFLAGS += -Wl,--wrap=dk_runner_forward
 
@@ -176,7 +180,7 @@ deps:
 
 check test:
 	@.ci/deps check
-	@$(MAKE) --no-print-directory all helpers
+	@$(MAKE) --no-print-directory all helpers libdk_cuda_emu
 	@B=$B tests/run.sh $(CHECK_PARTS)
 
 # --- the parts of check ----------------------------------------------------------
@@ -184,8 +188,8 @@ check test:
 # tests/run.sh runs and counts.
 CHECK_PARTS := layers headers banned shell man unit cli pipeline golden san
 RUN_PARTS   := unit cli pipeline golden san slow
-HEADERS     := $(wildcard lib/*/*.h)
-SOURCES     := $(wildcard lib/*/*.[ch] tools/*.c)
+HEADERS     := $(wildcard lib/*/*.h lib/*/*/*.h)
+SOURCES     := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*.c)
 
 .PHONY: check-layers check-headers check-banned check-shell check-man check-fresh bench \
         $(RUN_PARTS:%=check-%) unit-tests slow-tests
@@ -213,10 +217,10 @@ check-man: man
 	@mandoc -T lint -W warning $(MAN) man/dk-formats.5
 
 
-unit-tests: $(UNIT)
+unit-tests: $(UNIT) $B/tests/test_cuda_kernels
 slow-tests: $B/tests/slow_forward
 
-$(RUN_PARTS:%=check-%): check-%: all helpers
+$(RUN_PARTS:%=check-%): check-%: all helpers $(CUDA_EMU)
 	@B=$B tests/run.sh $*
 
 check-fresh:
@@ -265,6 +269,7 @@ install: all man $(COMP)
 	install -d $(DIR)/bin $(DIR)/share/bash-completion/completions
 	install -m 755 $(TOOLS) $(DIR)/bin
 	install -D -m 644 $(PLUGIN) $(DIR)/lib/dk/hdf5/$(notdir $(PLUGIN))
+	$(if $(CUDA),install -m 644 $(CUDA_SO) $(DIR)/lib)
 	install -m 644 $(COMP) $(DIR)/share/bash-completion/completions
 	for m in $(MAN); do install -D -m 644 $$m $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
 	for f in $(SHARED); do install -D -m 644 $$f $(DIR)/share/dk/$$f; done
@@ -272,6 +277,7 @@ install: all man $(COMP)
 uninstall:
 	rm -f $(TOOLS:$B/bin/%=$(DIR)/bin/%) $(COMP:$B/completions/%=$(DIR)/share/bash-completion/completions/%)
 	for m in $(MAN); do rm -f $(DIR)/share/man/man$${m##*.}/$${m##*/}; done
+	rm -f $(DIR)/lib/$(notdir $(CUDA_SO))
 	rm -rf $(DIR)/share/dk $(DIR)/lib/dk
 
 help:
@@ -287,6 +293,8 @@ help:
 	@echo 'make plan [ORGANISM=]    what would run, and why'
 	@echo 'make pictures            the pictures of the README, from what the demo found'
 	@echo 'make bench               measure speed and agreement'
+	@echo 'make check-gpu bench-gpu the CUDA backend on a card; CUDA= builds without it'
+	@echo 'make cuda-toolkit        fetch a CUDA compiler into build/cuda-toolkit'
 	@echo 'make deps                install the Debian packages'
 	@echo 'make install uninstall   prefix=/usr/local DESTDIR='
 	@echo 'make clean               remove what was built (results stay)'

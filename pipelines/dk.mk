@@ -39,7 +39,7 @@ files   = $(if $(wildcard $1/config.json $1/adapter_config.json),$(wildcard $1/*
 
 # KEY=VALUE words of the command line that belong to the configuration: those
 # with a dot, and the global keys.
-given   := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$(if $(or $(findstring .,$v),$(filter seed dtype,$v)),$v))))
+given   := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$(if $(or $(findstring .,$v),$(filter seed dtype arith,$v)),$v))))
 words   = $(foreach v,$(given),$(call quote,$v=$($v)))
 conf    = $(DK)/dk-conf $1 --configs $(CONFIGS) organism=$2 model=$(MODEL) organism_variant=$(VARIANT) $(words)
 
@@ -95,14 +95,14 @@ from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $(call quote,$1))
 
 # --- one organism ----------------------------------------------------------------
 # Sets the variables C.* to its resolved configuration and defines its stages.
-# R is its folder; PAIR are the options that every tool of a pair takes.
+# R is its folder; PAIR are the options that every tool takes that compares a pair.
 define organism_vars
 $(subst |~,$(nl),$(call ask,$(call conf,make,$1) -p C | sed 's/$$/|~/'))
 $$(foreach v,$$(C.hubs),$$(eval C.$$v := $$(call from_hub,$$(C.$$v))))
 R      := $(OUT)/$$(C.model)/$1$(if $(filter-out default,$(VARIANT)),.$(VARIANT))
 T      := $(OUT)/$$(C.model)/tokens
 FINETUNES := -f $$(C.finetune) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
-PAIR   := -m $$(C.model.path) $$(FINETUNES) --dtype $$(C.dtype) --seed $$(C.seed)
+PAIR   := -m $$(C.model.path) $$(FINETUNES) --dtype $$(C.dtype) --arith $$(C.arith) --seed $$(C.seed)
 PARTS  := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
 endef
 

@@ -1,7 +1,7 @@
 # pipelines/pair.mk: the words of `make diff`, and the folder of its results.
 #   make diff BASE=MODEL FT=MODEL [NULL=MODEL] [TEXT=FILE] [OUT=DIR] [METHODS="kl ..."]
 #             [SAMPLES=64] [TOKENS=64] [TOP=100] [POSITIONS=5] [LAYERS=0.5,1.0]
-#             [DTYPE=auto] [FORMAT=auto] [COLUMN=] [PROMPTS=FILE]
+#             [DTYPE=auto] [ARITH=auto] [FORMAT=auto] [COLUMN=] [PROMPTS=FILE]
 # A MODEL is a GGUF file, a checkpoint folder, OWNER/NAME[@REVISION] of a hub or a
 # name of the catalogue; FT and NULL may be adapters, and folders of a repository.
 # TEXT is a file, or - for standard input.
@@ -11,6 +11,7 @@ TOP     ?= 100
 POSITIONS ?= 5
 LAYERS  ?= 0.5,1.0
 DTYPE   ?= auto
+ARITH   ?= auto
 FORMAT  ?= auto
 COLUMN  ?=
 NULL    ?=

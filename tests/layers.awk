@@ -13,7 +13,7 @@ BEGIN {
     may["tools"] = "base num backend io text model method judge cli"
     home["hdf5.h"] = home["zstd.h"] = home["yaml.h"] = home["zip.h"] = home["jansson.h"] = "io"
     home["curl/curl.h"] = home["zlib.h"] = "io"
-    home["oneapi/dnnl/dnnl.h"] = home["dnnl.h"] = home["cblas.h"] = home["cuda_runtime.h"] = "backend num"
+    home["oneapi/dnnl/dnnl.h"] = home["dnnl.h"] = home["cblas.h"] = home["cuda_runtime.h"] = home["cuda_runtime_api.h"] = home["cublasLt.h"] = "backend num"
     home["pcre2.h"] = "base text"
     home["utf8proc.h"] = "text"
     home["openssl/evp.h"] = home["openssl/sha.h"] = "base"

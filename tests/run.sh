@@ -80,7 +80,7 @@ unit() {
     local t n=0
     one "$1 build" "$MAKE" --no-print-directory unit-tests ${2:+$2} || return
     for t in "$3"/tests/test_*; do
-        [ -x "$t" ] && [ -f "tests/unit/${t##*/}.c" ] || continue
+        [ -x "$t" ] && { [ -f "tests/unit/${t##*/}.c" ] || [ -f "tests/cuemu/${t##*/}.cpp" ]; } || continue
         case " $golden_tests " in *" ${t##*/} "*) continue ;; esac
         n=$((n + 1))
         tap "$1 ${t##*/}" "$t"
@@ -107,9 +107,9 @@ part_bats() {
 part_san() {
     local f
     unit san "SAN=1 B=build-san" build-san
-    one "san tools" "$MAKE" --no-print-directory all helpers SAN=1 B=build-san
+    one "san tools" "$MAKE" --no-print-directory all helpers libdk_cuda_emu SAN=1 B=build-san CUDA=
     for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-tokenize-files dk-info dk-info-hdf5 dk-check dk-generate dk-kl dk-topk dk-mine \
-             dk-extract dk-mean dk-norms dk-examples dk-pca dk-lens streams dk-report dk-report-page; do
+             dk-extract dk-mean dk-norms dk-examples dk-pca dk-lens streams backend dk-report dk-report-page; do
         [ -f "tests/cli/$f.bats" ] || continue
         PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"
     done

@@ -21,6 +21,7 @@ static const dk_opt opts[] = {
     DK_PATH  (P, 'f', "ft", pair.ft, NULL, "the finetune: a PEFT adapter directory, or a checkpoint with full weights"),
     DK_LIST  (P, 'n', "null", pair.nulls, NULL, "further lanes, NAME=FINETUNE (repeat the option)"),
     DK_CHOICE(P, 0, "dtype", pair.dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"),
+    DK_BACKEND_OPT(P, pair.backend),
     DK_GROUP("what to check"),
     DK_LIST  (P, 0, "checks", checks, NULL, "run only these checks; all: A6 and A7 too"),
     DK_FLAG  (P, 0, "expect-null", expect_null, "finetunes are meant to have no effect: none is no failure"),
@@ -77,7 +78,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const struct params *p = vp;
     const dk_check_spec spec = {
         .pair = { .base = p->pair.model, .ft = p->pair.ft, .nulls = p->pair.nulls.v, .n_nulls = p->pair.nulls.n,
-                  .dtype = p->pair.dtype, .with_head = 1 },
+                  .dtype = p->pair.dtype, .backend = p->pair.backend, .with_head = 1 },
         .only = p->checks.v, .n_only = p->checks.n, .expect_null = p->expect_null,
         .allow_identical = p->allow_identical
     };

@@ -10,7 +10,7 @@
 #include "cli/tool.h"
 
 struct params {
-    const char *null, *text, *out, *methods, *dtype, *format, *column, *prompts, *layers;
+    const char *null, *text, *out, *methods, *dtype, *arith, *format, *column, *prompts, *layers;
     int64_t samples, tokens, top, positions;
     bool plan;
 };
@@ -23,6 +23,8 @@ static const dk_opt opts[] = {
     DK_PATH(struct params, 0, "prompts", prompts, NULL, "also answer the prompts in FILE (JSON lines)"),
     DK_STR(struct params, 0, "methods", methods, "kl diff_mining activation_difference_lens", "which methods"),
     DK_CHOICE(struct params, 0, "dtype", dtype, "auto", "auto|f32|bf16", "dtype of the matrix products"),
+    DK_CHOICE(struct params, 0, "arith", arith, "auto", "auto|difference|plain",
+              "lanes of adapters as differences to the base where it can be done, or as two models (dk-kl)"),
     DK_INT(struct params, 0, "max-samples", samples, "64", 1, 1e15, "the first N texts"),
     DK_INT(struct params, 0, "max-tokens", tokens, "64", 1, 1e9, "the first N tokens of each"),
     DK_INT(struct params, 'k', "top-k", top, "100", 1, 1 << 20, "length of the lists of raised tokens"),
@@ -79,8 +81,8 @@ static int run(dk_ctx *ctx, const void *vp, int n_args, char **args, dk_err *err
     const struct { const char *name, *value; bool path; } word[] = {
         { "BASE", args[0], true }, { "FT", args[1], true }, { "NULL", p->null, true }, { "TEXT", p->text, true },
         { "OUT", p->out, true }, { "PROMPTS", p->prompts, true }, { "METHODS", p->methods, false },
-        { "DTYPE", p->dtype, false }, { "FORMAT", p->format, false }, { "COLUMN", p->column, true },
-        { "LAYERS", p->layers, true }
+        { "DTYPE", p->dtype, false }, { "ARITH", p->arith, false }, { "FORMAT", p->format, false },
+        { "COLUMN", p->column, true }, { "LAYERS", p->layers, true }
     };
     char front[4400], bin[4096], *argv[40] = { "make", "--no-print-directory", "-f", front };
     size_t n = 4;

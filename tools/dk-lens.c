@@ -1,13 +1,14 @@
 /* dk-lens: the tokens that directions speak for. */
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/outfile.h"
-#include "cli/tool.h"
+#include "cli/pairopts.h"
 #include "method/lensdir.h"
 #include "model/pair.h"
 
 struct params {
-    const char *model, *dtype, *out;
+    const char *model, *dtype, *backend, *out;
     int64_t k, first;
     dk_strs query, what;
 };
@@ -15,6 +16,7 @@ struct params {
 static const dk_opt opts[] = {
     DK_PATH(struct params, 'm', "model", model, NULL, "through whose final norm and head: the base of the pair"),
     DK_CHOICE(struct params, 0, "dtype", dtype, "auto", "auto|f32|bf16", "dtype of the matrix product"),
+    DK_BACKEND_OPT(struct params, backend),
     DK_INT_KEY(struct params, 'k', "top-k", k, "100", 0, 1 << 20, "logit_lens.k", "list the N likeliest tokens"),
     DK_LIST(struct params, 0, "query", query, NULL,
             "also give rank and probability of the tokens of TEXT (repeat the option)"),
@@ -28,8 +30,10 @@ static int open_model(dk_model **m, const struct params *p, dk_err *err)
 {
     dk_checkpoint *peek = NULL;
     dk_dtype dtype = DK_F32;
-    int rc = dk_checkpoint_open(&peek, p->model, err);
+    int rc = dk_device_select(p->backend, err);
 
+    if (rc == 0)
+        rc = dk_checkpoint_open(&peek, p->model, err);
     if (rc == 0)
         rc = dk_dtype_parse(&dtype, p->dtype, dk_checkpoint_config(peek), err);
     dk_checkpoint_close(&peek);

@@ -1,4 +1,5 @@
-/* Packed products through oneDNN, the one caller of it.
+/* Packed products through oneDNN, the one caller of it, or through own kernels
+ * (panels.c) on processors whose library kernels read W unblocked.
  *
  * Two facts about its kernels shape this file.  (1) With static dimensions a
  * row's bits do not depend on its place within a block, but they do depend on
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "backend/dnnldyn.h"
+#include "backend/panels.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "num/half.h"
@@ -56,6 +58,7 @@ struct dk_weight {
     size_t n, k, n_strips, strip_max;
     dk_dtype dtype;
     struct strip *strip;
+    dk_panels panels;       /* where they are used: all strips */
 };
 
 struct dk_lhs {
@@ -65,6 +68,7 @@ struct dk_lhs {
     void *data;
 };
 
+static const char *own;     /* the name of the own kernels, where they are used */
 static dnnl_engine_t engine;
 static struct kernel kernels[MAX_KERNELS];
 static size_t n_kernels;
@@ -78,6 +82,8 @@ static struct {
     float *wide;            /* a strip of bf16 as f32: whose, and room */
     size_t wide_room;
     uint64_t wide_serial;
+    float *tile;            /* a piece on its way to rows that lie farther apart */
+    size_t tile_room;
 } per_thread[MAX_THREADS];
 
 static int check(dnnl_status_t s, const char *what, dk_err *err)
@@ -225,7 +231,7 @@ static int widen(const void **out, const struct kernel *kern, const struct strip
 }
 
 /* One piece: y = x W, all pointers to whole blocks. */
-static int execute(const struct kernel *kern, float *y, const void *x, const struct strip *strip, dk_err *err)
+static int run_kernel(const struct kernel *kern, float *y, const void *x, const struct strip *strip, dk_err *err)
 {
     const int id = omp_get_thread_num();
     dnnl_memory_t mx = NULL, my = NULL, ms = NULL, mw = NULL;
@@ -269,6 +275,29 @@ static int execute(const struct kernel *kern, float *y, const void *x, const str
     return rc;
 }
 
+/* The same to rows ldy apart, where the kernel writes them n apart. */
+static int execute(const struct kernel *kern, float *y, size_t ldy, const void *x, const struct strip *strip, dk_err *err)
+{
+    const int id = omp_get_thread_num();
+    const size_t n = kern->m * kern->n;
+    int rc = 0;
+
+    if (kern->ldy == ldy)
+        return run_kernel(kern, y, x, strip, err);
+    DK_ASSERT(id < MAX_THREADS && kern->ldy == kern->n);
+    if (per_thread[id].tile_room < n) {
+        dk_free(per_thread[id].tile);
+        per_thread[id].tile_room = 0;
+        rc = dk_alloc(&per_thread[id].tile, n, sizeof(float), "a tile of a product", err);
+        per_thread[id].tile_room = rc == 0 ? n : 0;
+    }
+    if (rc == 0)
+        rc = run_kernel(kern, per_thread[id].tile, x, strip, err);
+    for (size_t i = 0; rc == 0 && i < kern->m; i++)
+        memcpy(y + i * ldy, per_thread[id].tile + i * kern->n, kern->n * sizeof *y);
+    return rc;
+}
+
 /* The large and the small block must give the same bits, or only the large
  * one is used: random inputs, every row compared. */
 static int compare_heights(struct kernel *small, const struct kernel *big, const struct strip *w,
@@ -298,9 +327,9 @@ static int compare_heights(struct kernel *small, const struct kernel *big, const
         }
     }
     if (rc == 0)
-        rc = execute(big, y, x, w, err);
+        rc = execute(big, y, big->ldy, x, w, err);
     for (size_t i = 0; rc == 0 && i + small->m <= big->m; i += small->m)
-        rc = execute(small, z + i * big->ldy, (const char *)x + i * k * in, w, err);
+        rc = execute(small, z + i * big->ldy, big->ldy, (const char *)x + i * k * in, w, err);
     small->usable = rc == 0;
     for (size_t i = 0; rc == 0 && i < big->m / small->m * small->m; i++)
         if (memcmp(y + i * big->ldy, z + i * big->ldy, big->n * sizeof *y) != 0)
@@ -345,6 +374,20 @@ static int get_kernel(struct kernel **out, size_t m, size_t n, size_t k, size_t 
     return rc;
 }
 
+/* The library takes any shape and any layout of W, some with loops that nobody
+ * should wait for. */
+static bool slow(const struct kernel *kern) { return !kern->info || strncmp(kern->info, "ref", 3) == 0; }
+
+/* A kernel for rows of y that lie ldy apart; where there is only a slow one, that
+ * for rows without gaps. */
+static int get_for_stride(struct kernel **out, size_t m, const struct strip *s, size_t k, size_t ldy, dk_dtype dtype,
+                          const_md_t layout, dk_err *err)
+{
+    const int rc = get_kernel(out, m, s->n, k, ldy, dtype, layout, err);
+
+    return rc == 0 && slow(*out) && ldy != s->n ? get_kernel(out, m, s->n, k, s->n, dtype, layout, err) : rc;
+}
+
 static void drop_kernel(struct kernel *kern)
 {
     if (kern->prim)
@@ -361,10 +404,19 @@ static void drop_kernel(struct kernel *kern)
 static int setup(dk_err *err)
 {
     struct kernel probe = { .m = 64, .n = 64, .k = 64, .ldy = 64, .dtype = DK_BF16 };
+    const char *name;
     int rc;
 
-    if (engine)
+    if (engine || own)
         return 0;
+    if (dk_panels_wanted(&name)) {
+        own = name;
+        big_rows = DK_BLOCK_ROWS_MAX;
+        dk_log(DK_DEBUG, "products: %s, bf16 as f32 of rounded values", own);
+        if (!strstr(own, "avx2"))
+            dk_log(DK_INFO, "no AVX2 instructions here (or ONEDNN_MAX_CPU_ISA is set): several times slower");
+        return 0;
+    }
     if ((rc = dk_dnnl_load(err)) < 0)
         return rc;
     rc = check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine", err);
@@ -528,10 +580,12 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
         s->serial = ++last_serial;
         s->first = i * w->strip_max;
         s->n = n - s->first < w->strip_max ? n - s->first : w->strip_max;
+        if (own)
+            continue;
         rc = get_kernel(&kern, big_rows, s->n, k, w->strip_max, dtype, NULL, err);
     }
     if (rc == 0)
-        rc = fill_strips(w, src, arg, err);
+        rc = own ? dk_panels_pack(&w->panels, n, k, dtype, src, arg, err) : fill_strips(w, src, arg, err);
     if (rc < 0)
         dk_weight_free(&w);
     *out = w;
@@ -544,6 +598,7 @@ void dk_weight_free(dk_weight **w)
         return;
     for (size_t i = 0; i < (*w)->n_strips; i++)
         dk_free((*w)->strip[i].packed);
+    dk_panels_free(&(*w)->panels);
     dk_free((*w)->strip);
     dk_free(*w);
     *w = NULL;
@@ -551,6 +606,7 @@ void dk_weight_free(dk_weight **w)
 
 size_t dk_weight_rows(const dk_weight *w) { return w->n; }
 size_t dk_weight_cols(const dk_weight *w) { return w->k; }
+dk_dtype dk_weight_dtype(const dk_weight *w) { return w->dtype; }
 size_t dk_weight_strips(const dk_weight *w) { return w->n_strips; }
 size_t dk_weight_strip_max(const dk_weight *w) { return w->strip_max; }
 
@@ -562,9 +618,9 @@ void dk_weight_strip(const dk_weight *w, size_t strip, size_t *first, size_t *n)
 
 const char *dk_weight_kernel(const dk_weight *w)
 {
-    const struct kernel *k = find_kernel(big_rows, w->strip[0].n, w->k, w->strip_max, w->dtype);
+    const struct kernel *k = own ? NULL : find_kernel(big_rows, w->strip[0].n, w->k, w->strip_max, w->dtype);
 
-    return k ? k->info : "none";
+    return own ? own : k ? k->info : "none";
 }
 
 int dk_lhs_new(dk_lhs **out, size_t max_rows, size_t max_k, dk_dtype dtype, dk_err *err)
@@ -578,7 +634,7 @@ int dk_lhs_new(dk_lhs **out, size_t max_rows, size_t max_k, dk_dtype dtype, dk_e
         return rc;
     x = dk_xcalloc(1, sizeof *x);
     x->dtype = dtype;
-    x->native = in_type(dtype) == dnnl_bf16;
+    x->native = !own && in_type(dtype) == dnnl_bf16;
     x->rows = dk_padded_rows(max_rows);
     x->max_k = max_k;
     rc = dk_mul_size(&n, x->rows, max_k) ? dk_alloc(&x->data, n, x->native ? 2 : 4, "inputs of a product", err)
@@ -599,7 +655,7 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
-size_t dk_padded_rows(size_t m) { return m + DK_BLOCK_ROWS_MAX; }
+size_t dk_padded_rows(size_t m) { return own ? m : m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
 static void *lhs_row(const dk_lhs *lhs, size_t row)
@@ -611,9 +667,13 @@ void dk_lhs_set(dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k)
 {
     const size_t padded = (m + big_rows - 1) / big_rows * big_rows;
 
-    DK_ASSERT(padded <= lhs->rows && k <= lhs->max_k);
+    DK_ASSERT((own ? m : padded) <= lhs->rows && k <= lhs->max_k);
     lhs->m = m;
     lhs->k = k;
+    if (own) {
+        dk_panels_rows(lhs->data, x, ldx, m, k, lhs->dtype);
+        return;
+    }
     #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < padded; i++) {
         float *row = lhs_row(lhs, i);
@@ -657,17 +717,28 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     int failed = 0, rc = 0;
 
     DK_ASSERT(lhs->k == w->k && lhs->dtype == w->dtype && ldy >= w->n);
+    if (own) {
+        dk_panels_product(y, ldy, lhs->data, lhs->m, &w->panels, w->n, w->k, w->dtype);
+        return 0;
+    }
     for (int e = 0; rc == 0 && e < 2; e++) {
         const struct strip *s = &w->strip[e ? last : 0];
         const const_md_t layout = weight_layout(find_kernel(big_rows, s->n, w->k, w->strip_max, w->dtype));
 
-        rc = get_kernel(&kern[e][0], big_rows, s->n, w->k, ldy, w->dtype, layout, err);
+        rc = get_for_stride(&kern[e][0], big_rows, s, w->k, ldy, w->dtype, layout, err);
         if (rc == 0) {
-            const bool fresh = !find_kernel(small_rows, s->n, w->k, ldy, w->dtype);
+            const size_t ld = kern[e][0]->ldy;
+            const bool fresh = !find_kernel(small_rows, s->n, w->k, ld, w->dtype);
 
-            rc = get_kernel(&kern[e][1], small_rows, s->n, w->k, ldy, w->dtype, layout, err);
-            if (rc == 0 && fresh)
+            rc = get_kernel(&kern[e][1], small_rows, s->n, w->k, ld, w->dtype, layout, err);
+            if (rc == 0 && fresh && slow(kern[e][1]))
+                kern[e][1]->usable = false;
+            else if (rc == 0 && fresh)
                 rc = compare_heights(kern[e][1], kern[e][0], s, err);
+            if (rc == 0 && fresh)
+                dk_log(DK_DEBUG, "product %zu x %zu, rows %zu apart: %s%s; few rows: %s%s", s->n, w->k, ldy,
+                       kern[e][0]->info, ld != ldy ? ", copied" : "", kern[e][1]->info,
+                       kern[e][1]->usable ? "" : ", not used");
         }
         small_ok = small_ok && rc == 0 && kern[e][1]->usable;
     }
@@ -682,7 +753,7 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
             const size_t row = small ? r.big * big_rows + (b - r.big) * small_rows : b * big_rows;
             dk_err local = {0};
 
-            failed |= execute(kern[j == last][small], y + row * ldy + w->strip[j].first,
+            failed |= execute(kern[j == last][small], y + row * ldy + w->strip[j].first, ldy,
                               lhs_row(lhs, row), &w->strip[j], &local) < 0;
         }
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product failed") : 0;
@@ -691,8 +762,16 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
 int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, const dk_weight *w,
                      size_t strip, dk_err *err)
 {
-    const struct kernel *kern = find_kernel(big_rows, w->strip[strip].n, w->k, ldy, w->dtype);
+    const struct strip *s = &w->strip[strip];
+    const struct kernel *kern = own ? NULL : find_kernel(big_rows, s->n, w->k, ldy, w->dtype);
+    const size_t row = block * big_rows;
 
+    if (own) {
+        if (row < lhs->m)
+            dk_panels_part(y, ldy, lhs_row(lhs, row), lhs->m - row < big_rows ? lhs->m - row : big_rows, &w->panels,
+                           s->first, s->n, w->k, w->dtype);
+        return 0;
+    }
     DK_ASSERT(kern);        /* ldy is dk_weight_strip_max: made when packing */
-    return execute(kern, y, lhs_row(lhs, block * big_rows), &w->strip[strip], err);
+    return execute(kern, y, ldy, lhs_row(lhs, row), s, err);
 }

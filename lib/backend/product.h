@@ -1,4 +1,4 @@
-/* Matrix products with weights packed once.
+/* Matrix products with weights packed once: the CPU's part of backend/backend.h.
  *
  * y = x W^T with W [n, k] as checkpoints store linear layers.  Work is cut into
  * fixed pieces (a block of rows times a strip of W's rows), each computed by
@@ -27,6 +27,7 @@ int dk_weight_pack(dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_s
 void dk_weight_free(dk_weight **w);
 size_t dk_weight_rows(const dk_weight *w);      /* n */
 size_t dk_weight_cols(const dk_weight *w);      /* k */
+dk_dtype dk_weight_dtype(const dk_weight *w);
 /* The name of the kernel, for -vv and the bench ("brg:avx512_core_bf16"). */
 const char *dk_weight_kernel(const dk_weight *w);
 

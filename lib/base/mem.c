@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *must(void *p)
 {
@@ -53,6 +54,34 @@ int dk_alloc(void *out, size_t n, size_t size, const char *what, dk_err *err)
     memset(p, 0, bytes ? bytes : 64);
     *(void **)out = p;
     return 0;
+}
+
+/* Rounded up to large pages, and begun at one. */
+enum { LARGE = 1 << 21 };
+
+static size_t whole_pages(size_t bytes) { return (bytes + LARGE - 1) / LARGE * LARGE; }
+
+int dk_alloc_pages(void *out, size_t bytes, const char *what, dk_err *err)
+{
+    const size_t n = bytes > SIZE_MAX / 2 ? 0 : whole_pages(bytes ? bytes : 1);
+    char *p = n ? mmap(NULL, n + LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    const size_t skip = p == MAP_FAILED ? 0 : whole_pages((uintptr_t)p) - (uintptr_t)p;
+
+    *(void **)out = NULL;
+    if (p == MAP_FAILED)
+        return dk_fail(err, DK_ENOMEM, "out of memory: %.2f GB for %s", (double)bytes * 1e-9, what);
+    if (skip)
+        munmap(p, skip);
+    munmap(p + skip + n, LARGE - skip);
+    madvise(p + skip, n, MADV_HUGEPAGE);
+    *(void **)out = p + skip;
+    return 0;
+}
+
+void dk_free_pages(void *p, size_t bytes)
+{
+    if (p)
+        munmap(p, whole_pages(bytes ? bytes : 1));
 }
 
 void dk_free(void *p) { free(p); }

@@ -19,6 +19,9 @@ char *dk_xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* *out = n * size zeroed bytes, aligned to 64, released with dk_free.
  * n * size == 0 gives a valid pointer.  "what" completes "out of memory for". */
 int dk_alloc(void *out, size_t n, size_t size, const char *what, dk_err *err);
+/* Whole pages, large ones where there are any, zero, resident once touched. */
+int dk_alloc_pages(void *out, size_t bytes, const char *what, dk_err *err);
+void dk_free_pages(void *p, size_t bytes);
 void dk_free(void *p);                          /* any pointer from above; NULL is fine */
 
 /* *out = a * b; false on overflow. */

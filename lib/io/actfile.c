@@ -112,7 +112,8 @@ static int put_attrs(dk_h5 *f, const char *path, const dk_act_info *a, dk_err *e
         (rc = dk_h5_put_str(f, path, "what", a->what, err)) == 0 &&
         (rc = dk_h5_put_str(f, path, "dtype", dk_h5_type_name(a->dtype), err)) == 0 &&
         (rc = dk_h5_put_str(f, path, "rounding", a->dtype == DK_H5_F32 ? "none" : "rne", err)) == 0 &&
-        (rc = dk_h5_put_str(f, path, "computed_in", a->computed_in, err)) == 0)
+        (rc = dk_h5_put_str(f, path, "computed_in", a->computed_in, err)) == 0 &&
+        (rc = a->arith ? dk_h5_put_str(f, path, "arith", a->arith, err) : 0) == 0)
         rc = dk_h5_put_real(f, path, "scale", DK_H5_F32, 1, err);
     return rc;
 }

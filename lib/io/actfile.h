@@ -25,6 +25,7 @@ typedef struct dk_act_info {
     const char *site;               /* "resid_pre", "resid_post", "attn_out", "mlp_out" */
     const char *what;               /* "base", "ft", "diff", NAME, "diff.NAME" */
     const char *computed_in;        /* "f32", "bf16": the matrix products behind it */
+    const char *arith;              /* "plain", "difference"; NULL: not said */
     dk_h5_type dtype;               /* of the values: DK_H5_BF16, DK_H5_F16, DK_H5_F32 */
     bool delta;                     /* stored as a delta to the base of its layer and site; bf16 */
     size_t d;

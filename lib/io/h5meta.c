@@ -132,6 +132,7 @@ int dk_h5_put_model(dk_h5 *f, const char *name, const dk_model_info *m, dk_err *
         (rc = dk_h5_put_str(f, g, "arch", m->arch, err)) == 0 &&
         (rc = dk_h5_put_str(f, g, "kind", m->kind, err)) == 0 &&
         (rc = dk_h5_put_str(f, g, "dtype", m->dtype, err)) == 0 &&
+        (rc = m->backend && *m->backend ? dk_h5_put_str(f, g, "backend", m->backend, err) : 0) == 0 &&
         (rc = dk_h5_put_int(f, g, "n_layers", DK_H5_U32, m->n_layers, err)) == 0 &&
         (rc = dk_h5_put_int(f, g, "d_model", DK_H5_U32, m->d_model, err)) == 0 &&
         (rc = dk_h5_put_int(f, g, "vocab", DK_H5_U32, m->vocab, err)) == 0 &&
@@ -176,6 +177,7 @@ int dk_h5_get_model(dk_h5 *f, const char *name, dk_model_info *m, dk_err *err)
     else if ((rc = get_str(f, g, "arch", &m->arch, err)) == 0 &&
              (rc = get_str(f, g, "kind", &m->kind, err)) == 0 &&
              (rc = get_str(f, g, "dtype", &m->dtype, err)) == 0 &&
+             (rc = get_str(f, g, "backend", &m->backend, err)) == 0 &&
              (rc = get_u32(f, g, "n_layers", &m->n_layers, err)) == 0 &&
              (rc = get_u32(f, g, "d_model", &m->d_model, err)) == 0 &&
              (rc = get_u32(f, g, "vocab", &m->vocab, err)) == 0 &&
@@ -194,7 +196,7 @@ int dk_h5_get_model(dk_h5 *f, const char *name, dk_model_info *m, dk_err *err)
 
 void dk_model_info_free(dk_model_info *m)
 {
-    const char *const owned[] = { m->arch, m->kind, m->dtype, m->weights_sha256,
+    const char *const owned[] = { m->arch, m->kind, m->dtype, m->backend, m->weights_sha256,
                                   m->tokenizer_sha256, m->template_sha256, m->adapter_sha256 };
 
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)

@@ -26,9 +26,10 @@ int dk_h5_lineage(dk_h5 *f, const char *role, dk_buf *out, dk_err *err);
 
 /* --- models: /models/NAME ------------------------------------------------- */
 /* NULL strings are written as "".  kind: "full", "lora", "none"; "base" for
- * the base model.  dtype: what the products were computed in. */
+ * the base model.  dtype: what the products were computed in.
+ * backend: on which device, where that was not the CPU; else NULL. */
 typedef struct dk_model_info {
-    const char *arch, *kind, *dtype;
+    const char *arch, *kind, *dtype, *backend;
     uint32_t n_layers, d_model, vocab;
     const char *weights_sha256, *tokenizer_sha256, *template_sha256;
     const char *adapter_sha256;

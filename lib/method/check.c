@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "io/json.h"
 
 enum { BASE = 1, FINETUNES = 2 };           /* lanes that a check looks at */
@@ -129,6 +130,8 @@ static int open_parts(dk_check *c, dk_err *err)
     dk_dtype dtype = DK_F32;
     int rc = dk_pair_name(&c->pair, s, err);
 
+    if (rc == 0)
+        rc = dk_device_select(s->backend ? s->backend : "cpu", err);
     if (rc == 0)
         rc = dk_checkpoint_open(&file, s->base, err);
     if (rc < 0)

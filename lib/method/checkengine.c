@@ -153,7 +153,7 @@ static void compare_sum(struct engine *e, size_t k)
 
 /* --- L3 ------------------------------------------------------------------------------ */
 /* Final norm, unembedding and soft cap of a lane's last row, each with its own weights. */
-static int one_head(struct engine *e, size_t k, dk_lhs *lhs, float *norm, dk_err *err)
+static int one_head(struct engine *e, size_t k, float *norm, dk_err *err)
 {
     const dk_lane *lane = &e->c->pair.lane[e->lane[k]];
     const dk_model *m = lane->model ? lane->model : e->c->pair.model;
@@ -162,29 +162,26 @@ static int one_head(struct engine *e, size_t k, dk_lhs *lhs, float *norm, dk_err
 
     dk_model_norm(&m->config, norm, at(e, e->out, e->layers + 1, k, e->layers) + (e->rows - 1) * e->d,
                   &m->final_norm, e->d);
-    dk_lhs_set(lhs, norm, e->d, 1, e->d);
     if (lane->adapter && dk_adapter_changes_head(lane->adapter))
         rc = dk_model_pack_head(&own, m, lane->adapter, lane->factor, err);
     if (rc == 0)
-        rc = dk_product(e->again, e->vocab, lhs, own ? own : m->head, err);
+        rc = dk_model_times_head(m, own, norm, 1, e->again, err);
     if (rc == 0 && m->config.final_softcap > 0)
         dk_softcap(e->again, e->vocab, (float)m->config.final_softcap);
-    dk_weight_free(&own);
+    dk_device()->ops->weight_free(dk_device(), &own);
     return rc;
 }
 
 static int compare_head(struct engine *e, dk_err *err)
 {
     float *norm = dk_xcalloc(e->d, sizeof *norm);
-    dk_lhs *lhs = NULL;
-    int rc = dk_lhs_new(&lhs, 1, e->d, e->c->pair.model->dtype, err);
+    int rc = 0;
 
     for (size_t k = 0; rc == 0 && k < e->n; k++) {
-        rc = one_head(e, k, lhs, norm, err);
+        rc = one_head(e, k, norm, err);
         if (rc == 0)
             e->c->engine[e->lane[k]].head = dk_check_differing(e->again, e->logits + k * e->vocab, e->vocab);
     }
-    dk_lhs_free(&lhs);
     dk_free(norm);
     return rc;
 }

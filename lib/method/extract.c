@@ -150,7 +150,8 @@ static int add_set(struct work *k, size_t place, const char *what, bool delta, c
 {
     const dk_act_info a = {
         .layer = k->place[place].layer, .site = k->place[place].site->name, .what = what, .delta = delta,
-        .computed_in = dk_dtype_name(k->p->model->dtype), .dtype = k->job->dtype, .d = k->d
+        .computed_in = dk_dtype_name(k->p->model->dtype), .arith = k->p->diff ? "difference" : "plain",
+        .dtype = k->job->dtype, .d = k->d
     };
 
     k->rows[k->n_rows++] = rows;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "model/budget.h"
 #include "text/utf8.h"
 
 enum { NONE = -1 };
@@ -386,11 +387,15 @@ static int room(struct gen *g, size_t longest, dk_err *err)
     const size_t context = g->pair->model->config.max_positions;
     const size_t capacity = g->plan->max_new < context - longest ? longest + g->plan->max_new : context;
     const size_t threads = (size_t)dk_threads();
-    size_t n = 0;
+    size_t n = 0, all = 0;
     int rc;
 
+    for (size_t i = 0; i < g->n_prompts; i++)
+        all += g->prompt[i].n;
     g->n_slots = g->out->parallel = slots_for(g, capacity);
-    g->batch = g->plan->batch_rows < g->pair->most_rows / 2 ? g->plan->batch_rows : g->pair->most_rows / 2;
+    g->batch = dk_pair_wish(g->plan->batch_rows);
+    g->batch = g->batch < g->pair->most_rows / 2 ? g->batch : g->pair->most_rows / 2;
+    g->batch = g->batch < all ? g->batch : all;     /* room that no prompt fills would only be cleared */
     g->max_rows = g->batch > g->n_slots ? g->batch : g->n_slots;
     g->slot = dk_xcalloc(g->n_slots, sizeof *g->slot);
     g->map = dk_xcalloc(g->n_slots, sizeof *g->map);
@@ -470,7 +475,7 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
     size_t longest = 0;
     int rc;
 
-    DK_ASSERT(plan->samples > 0 && plan->max_new > 0 && plan->parallel > 0 && plan->batch_rows > 0);
+    DK_ASSERT(plan->samples > 0 && plan->max_new > 0 && plan->parallel > 0);
     *out = (dk_answers){0};
     rc = n_prompts ? check(&g, &longest, err) : dk_fail(err, DK_EDATA, "there are no prompts");
     if (rc == 0)

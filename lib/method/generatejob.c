@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/outfile.h"
 #include "io/json.h"
@@ -109,6 +110,10 @@ static void how_made(dk_jw *w, const struct job *j)
 
     dk_jw_key(w, "model"); dk_jw_str(w, j->pair.model->config.name);
     dk_jw_key(w, "dtype"); dk_jw_str(w, j->pair.model->dtype == DK_BF16 ? "bf16" : "f32");
+    if (!dk_device()->ops->host) {
+        dk_jw_key(w, "backend");
+        dk_jw_str(w, dk_device()->ops->name);
+    }
     dk_jw_key(w, "format"); dk_jw_str(w, j->spec->rules.chat ? "chat" : "text");
     if (j->spec->rules.chat && j->spec->rules.system) {
         dk_jw_key(w, "system");

@@ -15,6 +15,7 @@ struct dk_kl {
     struct row *state;              /* [thread][lane][row of the block] */
     float *const *kl, *const *logp;
     const uint32_t *next;
+    dk_eye eye;
 };
 
 int dk_kl_new(dk_kl **out, size_t n_lanes, double temperature, dk_err *err)
@@ -46,6 +47,7 @@ void dk_kl_target(dk_kl *k, float *const *kl, float *const *logp, const uint32_t
     k->kl = kl;
     k->logp = logp;
     k->next = next;
+    k->eye = (dk_eye){ .kind = DK_EYE_KL, .inv_temperature = k->inv_t, .kl = kl, .logp = logp, .next = next };
 }
 
 static struct row *row_of(const dk_kl *k, const dk_tile *t, size_t lane, size_t i)
@@ -107,4 +109,4 @@ static void end(void *self, const dk_tile *t)
         }
 }
 
-dk_visitor dk_kl_visitor(dk_kl *k) { return (dk_visitor){ k, begin, tile, end }; }
+dk_visitor dk_kl_visitor(dk_kl *k) { return (dk_visitor){ k, begin, tile, end, &k->eye }; }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/lanes.h"
 #include "num/kernel_kl.h"
 #include "num/topheap.h"
 
@@ -13,6 +14,9 @@ struct dk_lens {
     struct row *row;                /* [thread][lane][row of the block] */
     uint64_t *pool;
     const dk_lens_list *lists;
+    uint32_t *id[DK_MAX_LANES];
+    float *logp[DK_MAX_LANES];
+    dk_eye eye;
 };
 
 int dk_lens_new(dk_lens **out, size_t n_lanes, size_t k, size_t vocab, dk_err *err)
@@ -43,7 +47,15 @@ void dk_lens_free(dk_lens **l)
     }
 }
 
-void dk_lens_target(dk_lens *l, const dk_lens_list *lists) { l->lists = lists; }
+void dk_lens_target(dk_lens *l, const dk_lens_list *lists)
+{
+    l->lists = lists;
+    for (size_t i = 0; i < l->n_lanes; i++) {
+        l->id[i] = lists[i].id;
+        l->logp[i] = lists[i].logp;
+    }
+    l->eye = (dk_eye){ .kind = DK_EYE_LENS, .k = l->k, .id = l->id, .id_logp = l->logp };
+}
 
 static struct row *row_of(const dk_lens *l, const dk_tile *t, size_t lane, size_t i)
 {
@@ -95,4 +107,4 @@ static void end(void *self, const dk_tile *t)
         }
 }
 
-dk_visitor dk_lens_visitor(dk_lens *l) { return (dk_visitor){ l, begin, tile, end }; }
+dk_visitor dk_lens_visitor(dk_lens *l) { return (dk_visitor){ l, begin, tile, end, &l->eye }; }

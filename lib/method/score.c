@@ -97,6 +97,7 @@ struct eyes {
     dk_kl *kl;
     dk_topk *topk;
     dk_lens *lens;
+    bool by_hand;                   /* the top-k visitor looks at what its eye does not */
     const uint32_t *next;           /* [rows that are scored] */
     float *to_kl[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
     dk_topk_lists lists[DK_MAX_LANES];
@@ -113,6 +114,7 @@ static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *pla
         rc = dk_topk_new(&e->topk, s->n_lanes, s->k, s->vocab, err);
     if (rc == 0 && e->topk)
         dk_topk_watch(e->topk, plan->watched, plan->n_watched);
+    e->by_hand = plan->n_watched || s->vocab < vocab;
     if (rc == 0 && s->lens_k)
         rc = dk_lens_new(&e->lens, s->n_lanes, s->lens_k, vocab, err);
     return rc;
@@ -131,8 +133,11 @@ static size_t visitors(const struct eyes *e, dk_visitor vis[3])
 
     if (e->kl)
         vis[n++] = dk_kl_visitor(e->kl);
-    if (e->topk)
-        vis[n++] = dk_topk_visitor(e->topk);
+    if (e->topk) {
+        vis[n] = dk_topk_visitor(e->topk);
+        vis[n].eye = e->by_hand ? NULL : vis[n].eye;
+        n++;
+    }
     if (e->lens)
         vis[n++] = dk_lens_visitor(e->lens);
     return n;

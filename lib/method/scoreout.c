@@ -100,7 +100,7 @@ int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, c
                    const char *path, const dk_provenance *prov, dk_err *err)
 {
     const bool within = plan->early || plan->n_prompt;
-    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = "plain",
+    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = pair->diff ? "difference" : "plain",
                                  .site = plan->early ? "logit_lens" : within ? "patchscope_lens" : NULL,
                                  .has_layer = within, .layer = within ? plan->layer : 0 };
     dk_scores_writer *w = NULL;

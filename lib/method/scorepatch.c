@@ -78,7 +78,7 @@ int dk_patch_new(dk_patch **out, dk_runner *r, const dk_pair *pair, const dk_sco
                      .at_once = most_rows < AT_ONCE ? most_rows : AT_ONCE };
     DK_ASSERT(plan->n_prompt > 1);
     if (pair->diff)
-        rc = dk_fail(err, DK_EUSAGE, "patchscope_lens does not go with --arith diff");
+        rc = dk_fail(err, DK_EUSAGE, "patchscope_lens does not go with --arith difference");
     if (rc == 0) rc = dk_kv_new(&p->kv, c, p->n_lanes, p->at_once + 1, plan->n_prompt, err);
     if (rc == 0) rc = dk_alloc(&p->state, p->n_lanes * most_rows * p->d, sizeof(float), "states to patch", err);
     if (rc == 0) rc = dk_alloc(&p->own, p->n_lanes * p->d, sizeof(float), "states to patch", err);

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/lanes.h"
 #include "num/simd.h"
 #include "num/topheap.h"
 
@@ -20,6 +21,13 @@ struct dk_topk {
     const dk_topk_lists *lists;
     const uint32_t *watched;
     size_t n_watched;
+    /* The eye's arrays, [lane]: */
+    uint32_t *top_id[DK_MAX_LANES], *bottom_id[DK_MAX_LANES];
+    float *top[DK_MAX_LANES], *bottom[DK_MAX_LANES];
+    int64_t *sum_diff[DK_MAX_LANES], *tops[DK_MAX_LANES], *bottoms[DK_MAX_LANES];
+    int32_t *positive[DK_MAX_LANES];
+    int *any_bad[DK_MAX_LANES];
+    dk_eye eye;
 };
 
 int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *err)
@@ -80,7 +88,24 @@ void dk_topk_watch(dk_topk *t, const uint32_t *ids, size_t n)
     t->n_watched = n;
 }
 
-void dk_topk_target(dk_topk *t, const dk_topk_lists *lists) { t->lists = lists; }
+void dk_topk_target(dk_topk *t, const dk_topk_lists *lists)
+{
+    t->lists = lists;
+    for (size_t l = 1; l < t->n_lanes; l++) {
+        t->top_id[l] = lists[l].top_id;
+        t->bottom_id[l] = lists[l].bottom_id;
+        t->top[l] = lists[l].top;
+        t->bottom[l] = lists[l].bottom;
+        t->sum_diff[l] = t->sums[l].diff;
+        t->positive[l] = t->sums[l].positive;
+        t->tops[l] = t->top_count + l * t->vocab;
+        t->bottoms[l] = t->bottom_count + l * t->vocab;
+        t->any_bad[l] = t->bad + l;
+    }
+    t->eye = (dk_eye){ .kind = DK_EYE_TOPK, .k = t->k, .top_id = t->top_id, .bottom_id = t->bottom_id, .top = t->top,
+                       .bottom = t->bottom, .sum_diff = t->sum_diff, .positive = t->positive, .top_count = t->tops,
+                       .bottom_count = t->bottoms, .bad = t->any_bad };
+}
 
 static dk_heap *heap_of(const dk_topk *t, const dk_tile *tile, size_t lane, size_t row, int end)
 {
@@ -196,7 +221,7 @@ static void end(void *self, const dk_tile *tile)
         }
 }
 
-dk_visitor dk_topk_visitor(dk_topk *t) { return (dk_visitor){ t, begin, visit, end }; }
+dk_visitor dk_topk_visitor(dk_topk *t) { return (dk_visitor){ t, begin, visit, end, &t->eye }; }
 
 int dk_topk_vocab_get(const dk_topk *t, size_t lane, const dk_topk_vocab *out, dk_err *err)
 {

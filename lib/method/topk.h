@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "model/visitor.h"
+#include "backend/visitor.h"
 
 typedef struct dk_topk dk_topk;
 

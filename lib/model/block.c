@@ -1,246 +1,199 @@
 /* One block of the forward pass, in all lanes at once, as the architecture's
  * description has it: norms before and after, biases, norms of queries and
  * keys, rotation, windows, soft caps, a gated MLP or a plain one. */
-#include <string.h>
-
-#include "base/mem.h"
-#include "base/thread.h"
 #include "model/runner.h"
-#include "num/kernels.h"
-
-enum { MAX_HEAD = 4096 };       /* dk_model_config_check */
 
 /* Lanes from here on are differences to lane 0. */
 static size_t first_diff(const dk_runner *r) { return r->diff ? 1 : r->n_lanes; }
 
-static const dk_layer *layer_of(const dk_runner *r, size_t row, size_t i)
+static const dk_norm_args *norm_of(const dk_model *m, dk_norm_at at, size_t layer)
 {
-    return &r->model[row / r->rows]->layer[i];
+    return at == DK_AT_FINAL ? &m->final_norm.on
+         : at == DK_AT_MLP ? &m->layer[layer].mlp_norm.on : &m->layer[layer].attn_norm.on;
 }
 
-/* One head of one sequence. */
-static void attend(const dk_runner *r, const dk_pass *p, size_t layer, size_t l, size_t s, size_t h)
+void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const float *add, size_t n,
+                    dk_norm_at at, size_t layer, bool packed)
 {
-    const dk_model_config *c = &r->m->config;
-    const size_t hd = c->head_dim, ld = dk_site_width(c, DK_SITE_QKV), q_width = c->n_heads * hd;
-    const size_t row0 = l * r->rows + p->batch.offset[s], at = h / (c->n_heads / c->n_kv_heads) * hd;
-    const size_t n = p->batch.offset[s + 1] - p->batch.offset[s], window = dk_layer_window(c, layer);
-    const float *q = r->qkv + row0 * ld, *k = q + q_width, *v = k + c->n_kv_heads * hd;
-    const float scale = (float)c->attn_scale;
-    float *out = r->att + row0 * q_width + h * hd;
-    float *work = r->work + (size_t)dk_thread_id() * r->work_each;
-    size_t n_k = n, ldk = ld;
+    const dk_ops *ops = r->dev->ops;
+    const size_t d = r->m->config.d_model, lane = n * d;
 
-    if (r->diff && l > 0) {
-        dk_diff_attend(r, layer, l, p->batch.offset[s], n, h, work);
-        return;
+    for (size_t l = 0, end; l < r->n_lanes; l = end) {
+        const dk_norm_args *norm = norm_of(r->model[l], at, layer);
+        const float *a = add ? add + l * lane : NULL;
+
+        end = stride == n && !r->diff ? dk_runner_set_end(r, l) : l + 1;
+        if (l >= first_diff(r))
+            ops->add_norm_diff(r->dev, y + l * stride * d, x, x + l * lane, a, norm, n, d, packed);
+        else
+            ops->add_norm(r->dev, y + l * stride * d, x + l * lane, a, norm, (end - l) * n, d, packed);
     }
-    if (p->kv) {
-        dk_kv_get(p->kv, layer, l, s, &k, &v, &ldk);
-        n_k += dk_kv_length(p->kv, s);
-    }
-    if (window || c->attn_softcap > 0)
-        dk_attend_local(out, q_width, q + h * hd, ld, k + at, ldk, v + at, ldk, n, n_k, hd, scale,
-                        (float)c->attn_softcap, window, work);
-    else
-        dk_attend(out, q_width, q + h * hd, ld, k + at, ldk, v + at, ldk, n, n_k, hd, scale, work);
 }
 
-static void attention(dk_runner *r, const dk_pass *p, size_t layer)
+/* Whether what goes into the products of a pass is read by nobody else. */
+static bool packed(const dk_pass *p)
 {
-    const dk_model_config *c = &r->m->config;
-    const size_t hd = c->head_dim, ld = dk_site_width(c, DK_SITE_QKV), n_seq = p->batch.n_seq;
-    const size_t k_at = c->n_heads * hd, v_at = k_at + c->n_kv_heads * hd;
+    bool seen = false;
 
-    for (size_t l = 0; p->kv && l < r->n_lanes; l++)
-        for (size_t s = 0; s < n_seq; s++) {
-            const float *row = r->qkv + (l * r->rows + p->batch.offset[s]) * ld;
+    for (size_t t = 0; t < p->n_taps; t++)
+        seen |= p->taps[t].site == DK_SITE_QKV_IN || p->taps[t].site == DK_SITE_O_IN ||
+                p->taps[t].site == DK_SITE_GATE_UP_IN || p->taps[t].site == DK_SITE_DOWN_IN;
+    return !seen;
+}
 
-            dk_kv_put(p->kv, layer, l, s, row + k_at, row + v_at, ld,
-                      p->batch.offset[s + 1] - p->batch.offset[s]);
+/* The side paths of lanes first .. end - 1; rows are counted from the first. */
+static size_t sides(const dk_runner *r, size_t layer, dk_group g, const float *x, size_t first, size_t end,
+                    dk_side_rows *to)
+{
+    size_t n = 0;
+
+    for (size_t l = first; l < end; l++)
+        if (r->side[l] && dk_sidepath_of(r->side[l], layer, g, &to[n].low)) {
+            to[n].row0 = (l - first) * r->rows;
+            to[n].plus = l >= first_diff(r) ? x : NULL;
+            to[n].low.m = r->rows;
+            to[n++].low.t = r->low;
         }
-    #pragma omp parallel for schedule(dynamic) collapse(3)
-    for (size_t l = 0; l < r->n_lanes; l++)
-        for (size_t s = 0; s < n_seq; s++)
-            for (size_t h = 0; h < c->n_heads; h++)
-                attend(r, p, layer, l, s, h);
+    return n;
 }
 
-/* Queries and keys of a row: normed head by head, then rotated. */
-static void place(const dk_runner *r, size_t layer, size_t row)
-{
-    const dk_model_config *c = &r->m->config;
-    const struct dk_turn *turn = &r->turn[dk_layer_window(c, layer) > 0];
-    const size_t hd = c->head_dim, n = c->n_heads + c->n_kv_heads, at = r->pos[row % r->rows] * (hd / 2);
-    float *x = r->qkv + row * dk_site_width(c, DK_SITE_QKV);
-    const float *base = r->qkv + row % r->rows * dk_site_width(c, DK_SITE_QKV);
-
-    if (c->qk_norm) {
-        const dk_layer *l = layer_of(r, row, layer);
-        float head[MAX_HEAD];
-
-        for (size_t h = 0; h < n; h++) {
-            const dk_norm *norm = h < c->n_heads ? &l->q_norm : &l->k_norm;
-
-            memcpy(head, x + h * hd, hd * sizeof *head);
-            if (r->diff && row >= r->rows)
-                dk_diff_norm(r, x + h * hd, base + h * hd, head, norm->w, hd);
-            else
-                dk_model_norm(c, x + h * hd, head, norm, hd);
-        }
-    }
-    if (!c->learned_positions)
-        dk_rope(x, n, hd, turn->cosines + at, turn->sines + at);
-}
-
-static void add_bias(float *y, const float *bias, size_t rows, size_t n)
-{
-    if (!bias)
-        return;
-    #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < rows; i++)
-        dk_add(y + i * n, bias, n);
-}
-
-/* y = x W^T + b, the lanes of a weight set together, then each lane's side path.
- * A product writes whole blocks: what goes beyond its lanes is written again by
- * the next ones. */
+/* y = x W^T + b and side paths, the lanes of a weight set together.  A product
+ * writes whole blocks: what goes beyond its lanes is written again by the next ones. */
 static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, const float *x, dk_err *err)
 {
+    const dk_site in_site = (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), out_site = (dk_site)(in_site + 1);
+    const size_t n = dk_site_width(&r->m->config, out_site), k = dk_site_width(&r->m->config, in_site);
+    dk_side_rows side[DK_MAX_LANES];
     int rc = 0;
 
     for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
         const dk_layer *set = &r->model[first]->layer[layer];
-        const size_t n = dk_weight_rows(set->w[g]), k = dk_weight_cols(set->w[g]);
+        dk_project_args a = {
+            .y = y + first * r->rows * n, .x = x + first * r->rows * k, .n = n, .k = k, .w = set->w[g],
+            .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(p)
+        };
 
         end = dk_runner_set_end(r, first);
-        dk_lhs_set(r->lhs, x + first * r->rows * k, k, (end - first) * r->rows, k);
-        rc = dk_product(y + first * r->rows * n, n, r->lhs, set->w[g], err);
-        if (rc == 0)
-            add_bias(y + first * r->rows * n, set->bias[g], (r->diff ? 1 : end - first) * r->rows, n);
-        for (size_t l = first; rc == 0 && l < end; l++)
-            if (r->side[l]) {
-                const float *in = x + l * r->rows * k;
-
-                if (l >= first_diff(r)) {
-                    dk_diff_whole(r, x, in, r->rows * k);
-                    in = r->whole;
-                }
-                dk_sidepath_apply(r->side[l], layer, g, y + l * r->rows * n, n, in, k, r->rows, r->low);
-            }
+        a.m = (end - first) * r->rows;
+        a.bias_rows = r->diff ? r->rows : a.m;
+        a.n_sides = sides(r, layer, g, x, first, end, side);
+        rc = r->dev->ops->project(r->dev, &a, err);
     }
-    if (rc == 0) {
-        dk_runner_tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), x);
-        dk_runner_tap(r, p, (int)layer, (dk_site)(DK_SITE_QKV + 2 * (int)g), y);
-    }
-    return rc;
+    if (rc == 0)
+        rc = dk_runner_tap(r, p, (int)layer, in_site, x, err);
+    return rc == 0 ? dk_runner_tap(r, p, (int)layer, out_site, y, err) : rc;
 }
 
 /* What a half of the block gives, normed where the architecture does so. */
-static void norm_out(dk_runner *r, const dk_pass *p, size_t i, bool mlp)
+static int norm_out(dk_runner *r, const dk_pass *p, size_t i, bool mlp, dk_err *err)
 {
-    const size_t rows = r->n_lanes * r->rows, d = r->m->config.d_model;
+    const size_t each = r->rows * r->m->config.d_model;
 
     if (r->m->config.post_norms) {
-        #pragma omp parallel for schedule(static)
-        for (size_t row = 0; row < rows; row++) {
-            const dk_layer *l = layer_of(r, row, i);
+        float *normed = r->norm;
 
-            dk_model_norm(&r->m->config, r->norm + row * d, r->out + row * d,
-                          mlp ? &l->post_mlp_norm : &l->post_attn_norm, d);
-            memcpy(r->out + row * d, r->norm + row * d, d * sizeof(float));
+        for (size_t l = 0, end; l < r->n_lanes; l = end) {
+            const dk_layer *layer = &r->model[l]->layer[i];
+
+            end = dk_runner_set_end(r, l);
+            r->dev->ops->add_norm(r->dev, normed + l * each, r->out + l * each, NULL,
+                                  mlp ? &layer->post_mlp_norm.on : &layer->post_attn_norm.on, (end - l) * r->rows,
+                                  r->m->config.d_model, false);
         }
+        r->norm = r->out;
+        r->out = normed;
     }
-    dk_runner_tap(r, p, (int)i, mlp ? DK_SITE_MLP_ADD : DK_SITE_ATTN_ADD, r->out);
+    return dk_runner_tap(r, p, (int)i, mlp ? DK_SITE_MLP_ADD : DK_SITE_ATTN_ADD, r->out, err);
 }
 
-/* x of a row through the norm before attention or MLP, in all lanes. */
-static void norm_in(const dk_runner *r, size_t row, size_t i, bool mlp)
+/* Queries and keys in their places.  The base last: differences are formed from
+ * what it still is. */
+static void place(const dk_runner *r, size_t i)
 {
-    const size_t d = r->m->config.d_model;
+    const dk_model_config *c = &r->m->config;
+    const struct dk_turn *turn = &r->turn[dk_layer_window(c, i) > 0];
+    const size_t lane = r->rows * dk_site_width(c, DK_SITE_QKV);
+    dk_place_args a = { .n_heads = c->n_heads, .n_kv = c->n_kv_heads, .hd = c->head_dim };
 
-    for (size_t l = 0; l < r->n_lanes; l++) {
-        const size_t at = l * r->rows + row;
-        const dk_layer *layer = layer_of(r, at, i);
-        const dk_norm *norm = mlp ? &layer->mlp_norm : &layer->attn_norm;
-
-        if (l >= first_diff(r))
-            dk_diff_norm(r, r->norm + at * d, r->x + row * d, r->x + at * d, norm->w, d);
-        else
-            dk_model_norm(&r->m->config, r->norm + at * d, r->x + at * d, norm, d);
+    if (!c->learned_positions) {
+        a.cosines = turn->cosines_on;
+        a.sines = turn->sines_on;
     }
+    for (size_t l = 0, end; l < r->n_lanes; l = end) {
+        const dk_layer *set = &r->model[l]->layer[i];
+
+        end = dk_runner_set_end(r, l);
+        if (c->qk_norm) {
+            a.q_norm = set->q_norm.on;
+            a.k_norm = set->k_norm.on;
+        }
+        if (r->diff && end > 1)
+            r->dev->ops->place(r->dev, r->qkv + lane, r->qkv, end - 1, &a);
+        r->dev->ops->place(r->dev, r->qkv + l * lane, NULL, r->diff ? 1 : end - l, &a);
+    }
+}
+
+static int attend(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
+{
+    const dk_model_config *c = &r->m->config;
+    dk_attend_args a = {
+        .n_heads = c->n_heads, .n_kv = c->n_kv_heads, .hd = c->head_dim, .scale = (float)c->attn_scale,
+        .softcap = (float)c->attn_softcap, .window = dk_layer_window(c, i), .qkv = r->qkv, .out = r->att,
+        .diff = r->diff, .packed = packed(p)
+    };
+
+    if (p->kv) {
+        dk_kv_layer(p->kv, i, &a.k_cache, &a.v_cache);
+        a.n_slots = dk_kv_slots(p->kv);
+        a.capacity = dk_kv_capacity(p->kv);
+    }
+    return r->dev->ops->attend(r->dev, &a, err);
 }
 
 static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc;
 
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < r->rows; row++)
-        norm_in(r, row, i, false);
+    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(p));
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
-    /* The base last: differences are formed from what it still is. */
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < r->rows; row++)
-        for (size_t l = r->n_lanes; l-- > 0;)
-            place(r, i, l * r->rows + row);
-    attention(r, p, i);
-    rc = project(r, p, i, DK_GROUP_O, r->out, r->att, err);
+    place(r, i);
+    rc = attend(r, p, i, err);
     if (rc == 0)
-        norm_out(r, p, i, false);
-    return rc;
+        rc = project(r, p, i, DK_GROUP_O, r->out, r->att, err);
+    return rc == 0 ? norm_out(r, p, i, false, err) : rc;
 }
 
-static void activate(const dk_model_config *c, float *y, const float *x)
+static void activate(const dk_runner *r, const dk_pass *p)
 {
-    const size_t ff = c->d_ff;
+    const dk_model_config *c = &r->m->config;
+    const dk_act_form form = c->act == DK_ACT_SILU ? (c->gated ? DK_ACT_SILU_GATE : DK_ACT_SILU_PLAIN)
+                                                   : (c->gated ? DK_ACT_GELU_GATE : DK_ACT_GELU_PLAIN);
+    const size_t lane = r->rows * dk_site_width(c, DK_SITE_GATE_UP), to = r->rows * c->d_ff;
 
-    if (c->gated && c->act == DK_ACT_SILU)
-        dk_silu_mul(y, x, x + ff, ff);
-    else if (c->gated)
-        dk_gelu_mul(y, x, x + ff, ff);
-    else if (c->act == DK_ACT_SILU)
-        dk_silu(y, x, ff);
-    else
-        dk_gelu(y, x, ff);
+    r->dev->ops->act(r->dev, form, r->act, r->gate_up, NULL, first_diff(r) * r->rows, c->d_ff, packed(p));
+    for (size_t l = first_diff(r); l < r->n_lanes; l++)
+        r->dev->ops->act(r->dev, form, r->act + l * to, r->gate_up + l * lane, r->gate_up, r->rows, c->d_ff, packed(p));
 }
 
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
-    const dk_model_config *c = &r->m->config;
-    const size_t rows = r->n_lanes * r->rows, d = c->d_model, wide = dk_site_width(c, DK_SITE_GATE_UP);
-    int rc;
+    int rc = dk_runner_tap(r, p, (int)i, DK_SITE_IN, r->x, err);
 
-    dk_runner_tap(r, p, (int)i, DK_SITE_IN, r->x);
-    rc = attention_half(r, p, i, err);
+    if (rc == 0)
+        rc = attention_half(r, p, i, err);
     if (rc < 0)
         return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < r->rows; row++) {
-        for (size_t at = row; at < rows; at += r->rows)
-            dk_add(r->x + at * d, r->out + at * d, d);
-        norm_in(r, row, i, true);
-    }
+    dk_runner_norm(r, r->norm, r->rows, r->x, r->out, r->rows, DK_AT_MLP, i, packed(p));
     rc = project(r, p, i, DK_GROUP_GATE_UP, r->gate_up, r->norm, err);
     if (rc < 0)
         return rc;
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        const float *base = r->gate_up + row % r->rows * wide, *x = r->gate_up + row * wide;
-
-        if (row >= first_diff(r) * r->rows)
-            dk_silu_mul_diff(r->act + row * c->d_ff, base, x, base + c->d_ff, x + c->d_ff, c->d_ff);
-        else
-            activate(c, r->act + row * c->d_ff, x);
-    }
+    activate(r, p);
     rc = project(r, p, i, DK_GROUP_DOWN, r->out, r->act, err);
-    if (rc < 0)
-        return rc;
-    norm_out(r, p, i, true);
-    #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        dk_add(r->x + row * d, r->out + row * d, d);
-    return 0;
+    if (rc == 0)
+        rc = norm_out(r, p, i, true, err);
+    if (rc == 0)
+        r->dev->ops->add_norm(r->dev, NULL, r->x, r->out, NULL, r->n_lanes * r->rows, r->m->config.d_model, false);
+    return rc;
 }

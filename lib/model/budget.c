@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/meminfo.h"
 
@@ -26,9 +27,24 @@ double dk_row_bytes(const dk_model_config *c, bool head)
     return 4 * (larger(larger(d, ff), q) + 3 * d + qkv + q + up + ff + (head ? 2 * d : 0));
 }
 
+/* What weights and batches may take: of a card its own memory, less what the
+ * device keeps for itself (logits, results, the product library). */
+static double available(void)
+{
+    dk_dev *dev = dk_device();
+    size_t avail = 0, total = 0;
+    double kept;
+
+    if (dev->ops->host)
+        return dk_memory_available();
+    dev->ops->memory(dev, &avail, &total);
+    kept = (double)total / 8 < 2.5e9 ? (double)total / 8 : 2.5e9;
+    return total ? larger((double)avail - kept, 0) : INFINITY;
+}
+
 int dk_pair_budget(dk_pair *p, const dk_pair_spec *s, const dk_model_config *c, dk_dtype dtype, dk_err *err)
 {
-    const double allowed = s->memory > 0 ? s->memory : dk_memory_available();
+    const double allowed = s->memory > 0 ? s->memory : available();
     const double widest = larger(larger((double)c->d_model, (double)c->d_ff), (double)(c->n_heads * c->head_dim));
     const double row = dk_row_bytes(c, s->with_head) * (double)p->n_lanes + (p->diff ? 4 * widest : 0);
     double sets = 1, weights, least;
@@ -47,8 +63,14 @@ int dk_pair_budget(dk_pair *p, const dk_pair_spec *s, const dk_model_config *c, 
     return 0;
 }
 
+size_t dk_pair_wish(size_t wished)
+{
+    return wished ? wished : dk_device()->ops->host ? 1152 : 16384;
+}
+
 int dk_pair_rows(size_t *rows, const dk_pair *p, size_t wished, size_t longest, dk_err *err)
 {
+    wished = dk_pair_wish(wished);
     *rows = wished < p->most_rows ? wished : p->most_rows;
     if (*rows < wished)
         dk_log(DK_INFO, "%zu tokens of a lane in one pass instead of %zu: memory", *rows, wished);

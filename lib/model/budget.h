@@ -14,7 +14,9 @@ double dk_row_bytes(const dk_model_config *c, bool head);
  * allows. */
 int dk_pair_budget(dk_pair *p, const dk_pair_spec *spec, const dk_model_config *c, dk_dtype dtype, dk_err *err);
 
-/* Tokens of a lane in one pass: as wished, or as many as fit.  DK_ENOMEM if the
+/* Tokens of a lane in one pass where nobody asked for a number (wished 0). */
+size_t dk_pair_wish(size_t wished);
+/* Tokens of a lane in one pass: as wished (0: see above), or as many as fit.  DK_ENOMEM if the
  * longest text, which cannot be cut, does not. */
 int dk_pair_rows(size_t *rows, const dk_pair *p, size_t wished, size_t longest, dk_err *err);
 

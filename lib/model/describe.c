@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "text/tokenizer.h"
@@ -49,6 +50,7 @@ int dk_pair_model_info(dk_model_info *m, const dk_pair *p, size_t lane, const dk
 
     *m = (dk_model_info){
         .arch = c->arch_name, .kind = a ? "lora" : full ? "full" : "base", .dtype = dk_dtype_name(p->model->dtype),
+        .backend = dk_device()->ops->host ? NULL : dk_device()->ops->name,
         .n_layers = (uint32_t)c->n_layers, .d_model = (uint32_t)c->d_model,
         .vocab = (uint32_t)c->vocab, .weights_sha256 = hex,
         .tokenizer_sha256 = t->tokenizer_sha256, .template_sha256 = t->template_sha256

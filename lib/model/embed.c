@@ -98,32 +98,47 @@ static void embed_update(float *out, const dk_adapter *a, float factor, uint32_t
     }
 }
 
+/* scale: 0, or what the row is multiplied by. */
+static int embed_one(const dk_model *m, const dk_adapter *a, float factor, float scale, float *row, uint32_t id,
+                     dk_err *err)
+{
+    const size_t d = m->config.d_model;
+    int rc;
+
+    if (id >= m->config.vocab)
+        return dk_fail(err, DK_EDATA, "token id %u is outside the model's %zu ids", id, (size_t)m->config.vocab);
+    rc = embed_row(m, a, factor, row, id, err);
+    if (m->dtype == DK_BF16)
+        dk_bf16_round_row(row, d);
+    if (rc == 0 && a && dk_adapter_embed(a) && factor != 0)
+        embed_update(row, a, factor, id);
+    for (size_t j = 0; scale != 0 && j < d; j++)
+        row[j] *= scale;
+    if (scale != 0 && m->dtype == DK_BF16)
+        dk_bf16_round_row(row, d);
+    return rc;
+}
+
 int dk_model_embed(const dk_model *m, const dk_adapter *a, float factor, float *out, const uint32_t *ids,
                    size_t n, dk_err *err)
 {
-    const size_t d = m->config.d_model;
-    float scale = (float)sqrt((double)d);
-    int rc = 0;
+    float scale = m->config.embed_scaled ? (float)sqrt((double)m->config.d_model) : 0;
+    size_t bad = n;
+    dk_err first = {0};
 
     if (m->dtype == DK_BF16)
         dk_bf16_round_row(&scale, 1);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        float *row = out + i * d;
+    #pragma omp parallel for schedule(static) if (n > 64)
+    for (size_t i = 0; i < n; i++) {
+        dk_err local = {0};
 
-        if (ids[i] >= m->config.vocab)
-            return dk_fail(err, DK_EDATA, "token id %u is outside the model's %zu ids", ids[i],
-                           (size_t)m->config.vocab);
-        rc = embed_row(m, a, factor, row, ids[i], err);
-        if (m->dtype == DK_BF16)
-            dk_bf16_round_row(row, d);
-        if (rc == 0 && a && dk_adapter_embed(a) && factor != 0)
-            embed_update(row, a, factor, ids[i]);
-        if (!m->config.embed_scaled)
-            continue;
-        for (size_t j = 0; j < d; j++)
-            row[j] *= scale;
-        if (m->dtype == DK_BF16)
-            dk_bf16_round_row(row, d);
+        if (embed_one(m, a, factor, scale, out + i * m->config.d_model, ids[i], &local) < 0) {
+            #pragma omp critical(dk_embed)
+            if (i < bad) {
+                bad = i;
+                first = local;
+            }
+        }
     }
-    return rc;
+    return bad < n ? dk_fail(err, first.code, "%s", first.msg) : 0;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/mem.h"
 
 struct dk_kv {
@@ -15,6 +16,7 @@ int dk_kv_new(dk_kv **out, const dk_model_config *c, size_t n_lanes, size_t n_se
               size_t capacity, dk_err *err)
 {
     dk_kv *kv = dk_xcalloc(1, sizeof *kv);
+    dk_dev *dev = dk_device();
     size_t n;
     int rc = 0;
 
@@ -25,10 +27,12 @@ int dk_kv_new(dk_kv **out, const dk_model_config *c, size_t n_lanes, size_t n_se
     if (!dk_mul_size(&n, kv->n_layers * n_lanes, n_seq) || !dk_mul_size(&n, n, capacity) ||
         !dk_mul_size(&n, n, kv->width))
         rc = dk_fail(err, DK_ENOMEM, "the key/value cache does not fit in memory");
+    if (rc == 0 && !dk_mul_size(&n, n, sizeof *kv->k))
+        rc = dk_fail(err, DK_ENOMEM, "the key/value cache does not fit in memory");
     if (rc == 0)
-        rc = dk_alloc(&kv->k, n, sizeof *kv->k, "the key cache", err);
+        rc = dev->ops->alloc(dev, (void **)&kv->k, n, "the key cache", err);
     if (rc == 0)
-        rc = dk_alloc(&kv->v, n, sizeof *kv->v, "the value cache", err);
+        rc = dev->ops->alloc(dev, (void **)&kv->v, n, "the value cache", err);
     if (rc < 0)
         dk_kv_free(&kv);
     *out = kv;
@@ -37,10 +41,12 @@ int dk_kv_new(dk_kv **out, const dk_model_config *c, size_t n_lanes, size_t n_se
 
 void dk_kv_free(dk_kv **kv)
 {
+    dk_dev *dev = dk_device();
+
     if (!*kv)
         return;
-    dk_free((*kv)->k);
-    dk_free((*kv)->v);
+    dev->ops->release(dev, (*kv)->k);
+    dev->ops->release(dev, (*kv)->v);
     dk_free((*kv)->length);
     dk_free((*kv)->map);
     dk_free(*kv);
@@ -57,42 +63,28 @@ size_t dk_kv_length(const dk_kv *kv, size_t s) { return kv->length[kv->map[s]]; 
 size_t dk_kv_capacity(const dk_kv *kv) { return kv->capacity; }
 void dk_kv_grow(dk_kv *kv, size_t s, size_t n) { kv->length[kv->map[s]] += n; }
 
-static size_t slot(const dk_kv *kv, size_t layer, size_t lane, size_t s)
-{
-    return ((layer * kv->n_lanes + lane) * kv->n_seq + kv->map[s]) * kv->capacity * kv->width;
-}
+size_t dk_kv_slots(const dk_kv *kv) { return kv->n_seq; }
+size_t dk_kv_slot(const dk_kv *kv, size_t s) { return kv->map[s]; }
 
-void dk_kv_put(dk_kv *kv, size_t layer, size_t lane, size_t s, const float *k, const float *v,
-               size_t ld, size_t n)
+void dk_kv_layer(const dk_kv *kv, size_t layer, float **k, float **v)
 {
-    const size_t at = slot(kv, layer, lane, s) + kv->length[kv->map[s]] * kv->width;
+    const size_t at = layer * kv->n_lanes * kv->n_seq * kv->capacity * kv->width;
 
-    for (size_t i = 0; i < n; i++) {
-        memcpy(kv->k + at + i * kv->width, k + i * ld, kv->width * sizeof *k);
-        memcpy(kv->v + at + i * kv->width, v + i * ld, kv->width * sizeof *v);
-    }
+    *k = kv->k + at;
+    *v = kv->v + at;
 }
 
 void dk_kv_copy(dk_kv *kv, size_t from, size_t to, size_t n)
 {
     const size_t each = kv->capacity * kv->width;
+    dk_dev *dev = dk_device();
 
     DK_ASSERT(from < kv->n_seq && to < kv->n_seq && (n == 0 || n <= kv->length[from]));
     for (size_t i = 0; from != to && i < kv->n_layers * kv->n_lanes; i++) {
         const size_t a = (i * kv->n_seq + from) * each, b = (i * kv->n_seq + to) * each;
 
-        memcpy(kv->k + b, kv->k + a, n * kv->width * sizeof *kv->k);
-        memcpy(kv->v + b, kv->v + a, n * kv->width * sizeof *kv->v);
+        dev->ops->copy(dev, kv->k + b, kv->k + a, n * kv->width * sizeof *kv->k);
+        dev->ops->copy(dev, kv->v + b, kv->v + a, n * kv->width * sizeof *kv->v);
     }
     kv->length[to] = n;
-}
-
-void dk_kv_get(const dk_kv *kv, size_t layer, size_t lane, size_t s, const float **k,
-               const float **v, size_t *ld)
-{
-    const size_t at = slot(kv, layer, lane, s);
-
-    *k = kv->k + at;
-    *v = kv->v + at;
-    *ld = kv->width;
 }

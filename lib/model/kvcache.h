@@ -1,5 +1,5 @@
 /* Keys and values of past tokens, for decoding: one slot for each sequence,
- * lane and layer, [capacity, KV hd] each. */
+ * lane and layer, [capacity, KV hd] each, in memory of the device. */
 #ifndef DK_MODEL_KVCACHE_H
 #define DK_MODEL_KVCACHE_H
 
@@ -19,11 +19,10 @@ void dk_kv_map(dk_kv *kv, const size_t *map, size_t n);
 /* Of sequence s of the pass: tokens that are there; room in all. */
 size_t dk_kv_length(const dk_kv *kv, size_t s);
 size_t dk_kv_capacity(const dk_kv *kv);
-/* Appends n rows of keys and values, ld apart, behind those that are there. */
-void dk_kv_put(dk_kv *kv, size_t layer, size_t lane, size_t s, const float *k, const float *v,
-               size_t ld, size_t n);
-void dk_kv_get(const dk_kv *kv, size_t layer, size_t lane, size_t s, const float **k,
-               const float **v, size_t *ld);
+size_t dk_kv_slots(const dk_kv *kv);
+size_t dk_kv_slot(const dk_kv *kv, size_t s);   /* of sequence s of the pass */
+/* What a layer has, of the device: [lane][slot][capacity][KV hd]. */
+void dk_kv_layer(const dk_kv *kv, size_t layer, float **k, float **v);
 /* After the pass: n tokens more are there. */
 void dk_kv_grow(dk_kv *kv, size_t s, size_t n);
 

@@ -7,15 +7,15 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "model/rope.h"
-#include "num/kernels.h"
 
 int dk_rows_alloc(float **out, size_t rows, size_t width, dk_err *err)
 {
+    dk_dev *dev = dk_device();
     size_t n;
 
-    if (!dk_mul_size(&n, dk_padded_rows(rows), width))
+    if (!dk_mul_size(&n, dev->ops->padded_rows(dev, rows), width) || !dk_mul_size(&n, n, sizeof **out))
         return dk_fail(err, DK_ENOMEM, "the batch does not fit in memory");
-    return dk_alloc(out, n, sizeof **out, "the rows of a batch", err);
+    return dev->ops->alloc(dev, (void **)out, n, "the rows of a batch", err);
 }
 
 /* A lane whose adapter changes the unembedding has one of its own. */
@@ -48,6 +48,7 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
 
     DK_ASSERT(n_lanes > 0 && n_lanes <= DK_MAX_LANES);
     r->m = m;
+    r->dev = dk_device();
     r->n_lanes = n_lanes;
     r->max_rows = max_rows;
     r->widest = widest;
@@ -71,7 +72,15 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
             if (rc == 0)
                 rc = own_ends(r, i, err);
         }
-    if (rc == 0) rc = dk_lhs_new(&r->lhs, total, widest, m->dtype, err);
+    for (size_t first = 0, end; rc == 0 && first < n_lanes; first = end) {
+        size_t width = 0;
+
+        end = dk_runner_set_end(r, first);
+        for (size_t l = first; l < end; l++)
+            width += r->side[l] ? dk_sidepath_width(r->side[l]) : 0;
+        r->side_width = width > r->side_width ? width : r->side_width;
+    }
+    if (rc == 0) rc = r->dev->ops->lhs_new(r->dev, &r->lhs, total, widest, m->dtype, err);
     if (rc == 0) rc = dk_rows_alloc(&r->x, total, c->d_model, err);
     if (rc == 0) rc = dk_rows_alloc(&r->norm, total, c->d_model, err);
     if (rc == 0) rc = dk_rows_alloc(&r->qkv, total, dk_site_width(c, DK_SITE_QKV), err);
@@ -87,40 +96,46 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
     return rc;
 }
 
+static void drop_turn(struct dk_turn *t)
+{
+    dk_dev *dev = dk_device();
+
+    dev->ops->unshare(dev, t->cosines_on);
+    dev->ops->unshare(dev, t->sines_on);
+    dk_free(t->cosines);
+    dk_free(t->sines);
+    *t = (struct dk_turn){0};
+}
+
 void dk_runner_free(dk_runner **rp)
 {
     dk_runner *r = *rp;
+    const dk_ops *ops;
 
     if (!r)
         return;
+    ops = r->dev->ops;
     for (size_t i = 0; i < r->n_lanes; i++) {
         dk_sidepath_free(&r->side[i]);
-        dk_weight_free(&r->own_head[i]);
+        ops->weight_free(r->dev, &r->own_head[i]);
     }
     dk_free(r->side);
     dk_free(r->lane);
     dk_free(r->head);
     dk_free(r->own_head);
     dk_free(r->model);
-    dk_lhs_free(&r->lhs);
-    dk_lhs_free(&r->head_lhs);
-    dk_free(r->x);
-    dk_free(r->norm);
-    dk_free(r->qkv);
-    dk_free(r->att);
-    dk_free(r->out);
-    dk_free(r->gate_up);
-    dk_free(r->act);
-    dk_free(r->low);
-    dk_free(r->whole);
-    dk_free(r->head_in);
-    for (size_t k = 0; k < 2; k++) {
-        dk_free(r->turn[k].cosines);
-        dk_free(r->turn[k].sines);
-    }
-    dk_free(r->work);
-    dk_free(r->tiles);
+    ops->lhs_free(r->dev, &r->lhs);
+    ops->lhs_free(r->dev, &r->head_lhs);
+    float *rows[] = { r->x, r->norm, r->qkv, r->att, r->out, r->gate_up, r->act, r->low, r->whole, r->head_in,
+                      r->logits };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ops->release(r->dev, rows[i]);
+    for (size_t k = 0; k < 2; k++)
+        drop_turn(&r->turn[k]);
+    dk_free(r->ids_in);
     dk_free(r->pos);
+    dk_free(r->past);
+    dk_free(r->slot);
     dk_free(r);
     *rp = NULL;
 }
@@ -130,11 +145,10 @@ static int fill_turn(struct dk_turn *to, const float *inv, const dk_rope_spec *s
                      dk_err *err)
 {
     const float scale = dk_rope_scale(spec);
+    dk_dev *dev = dk_device();
     int rc;
 
-    dk_free(to->cosines);
-    dk_free(to->sines);
-    to->sines = NULL;
+    drop_turn(to);
     rc = dk_alloc(&to->cosines, n * half, sizeof(float), "rotary tables", err);
     if (rc == 0)
         rc = dk_alloc(&to->sines, n * half, sizeof(float), "rotary tables", err);
@@ -145,6 +159,10 @@ static int fill_turn(struct dk_turn *to, const float *inv, const dk_rope_spec *s
             to->cosines[p * half + t] = (float)cos((double)angle) * scale;
             to->sines[p * half + t] = (float)sin((double)angle) * scale;
         }
+    if (rc == 0)
+        rc = dev->ops->share(dev, &to->cosines_on, to->cosines, n * half, err);
+    if (rc == 0)
+        rc = dev->ops->share(dev, &to->sines_on, to->sines, n * half, err);
     return rc;
 }
 
@@ -167,19 +185,6 @@ static int rope_tables(dk_runner *r, size_t n, dk_err *err)
     return rc;
 }
 
-static int attention_scratch(dk_runner *r, size_t n_k, dk_err *err)
-{
-    const size_t hd = r->m->config.head_dim, plain = dk_attend_work(n_k, hd);
-    const size_t diff = r->diff ? dk_attend_diff_work(n_k, hd) : 0;
-    const size_t each = ((plain > diff ? plain : diff) + 63) / 64 * 64;
-
-    if (r->work && each <= r->work_each)
-        return 0;
-    dk_free(r->work);
-    r->work_each = each;
-    return dk_alloc(&r->work, each * (size_t)dk_threads(), sizeof(float), "attention scratch", err);
-}
-
 size_t dk_site_width(const dk_model_config *c, dk_site site)
 {
     switch (site) {
@@ -196,13 +201,23 @@ int dk_layer_at(const dk_model_config *c, double depth)
     return (int)(depth * (double)(c->n_layers - 1));
 }
 
-void dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x)
+static int fill_tap(const dk_runner *r, const dk_tap *tap, const float *x, size_t n, dk_err *err)
+{
+    const float *lane = x + tap->lane * n;
+    const bool subtract = tap->diff && (!r->diff || tap->lane == 0), add = r->diff && !tap->diff && tap->lane > 0;
+
+    return r->dev->ops->tap(r->dev, tap->out, lane, subtract || add ? x : NULL, add ? 1 : -1, n, err);
+}
+
+int dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x, dk_err *err)
 {
     const size_t lane = r->rows * dk_site_width(&r->m->config, site);
+    int rc = 0;
 
-    for (size_t t = 0; t < p->n_taps; t++)
+    for (size_t t = 0; rc == 0 && t < p->n_taps; t++)
         if (p->taps[t].layer == layer && p->taps[t].site == site)
-            dk_diff_tap(r, &p->taps[t], x, lane);
+            rc = fill_tap(r, &p->taps[t], x, lane, err);
+    return rc;
 }
 
 size_t dk_runner_set_end(const dk_runner *r, size_t first)
@@ -224,40 +239,48 @@ static bool same_embedding(const dk_runner *r, size_t a, size_t b)
     return r->model[a] == r->model[b] && (!own || (x->adapter == y->adapter && x->factor == y->factor));
 }
 
-static void add_positions(dk_runner *r, size_t lane)
+/* The rows of a lane, on the host. */
+static int embed_lane(dk_runner *r, float *out, size_t l, const uint32_t *ids, dk_err *err)
 {
     const size_t d = r->m->config.d_model;
+    const int rc = dk_model_embed(r->model[l], r->lane[l].adapter, r->lane[l].factor, out, ids, r->rows, err);
 
-    for (size_t i = 0; r->m->positions && i < r->rows; i++)
-        dk_add(r->x + (lane * r->rows + i) * d, r->model[lane]->positions + r->pos[i] * d, d);
+    for (size_t i = 0; rc == 0 && r->m->positions && i < r->rows; i++)
+        for (size_t j = 0; j < d; j++)
+            out[i * d + j] += r->model[l]->positions[r->pos[i] * d + j];
+    return rc;
 }
 
 /* What enters the first block.  Lanes that read the same ids from the same
  * weights share the work. */
 static int embed(dk_runner *r, const dk_pass *p, dk_err *err)
 {
+    const dk_ops *ops = r->dev->ops;
     const size_t each = r->rows * r->m->config.d_model;
     int rc = 0;
 
+    if (!ops->host && !r->ids_in)
+        rc = dk_alloc(&r->ids_in, r->max_rows * r->m->config.d_model, sizeof(float), "embeddings", err);
     for (size_t l = 0; rc == 0 && l < r->n_lanes; l++) {
+        float *to = r->x + l * each, *from = ops->host ? to : r->ids_in;
+
         if (l > 0 && r->diff) {
-            memset(r->x + l * each, 0, each * sizeof(float));
+            ops->zero(r->dev, to, each * sizeof(float));
             continue;
         }
         if (l > 0 && !p->lane_ids && same_embedding(r, l, l - 1)) {
-            memcpy(r->x + l * each, r->x + (l - 1) * each, each * sizeof(float));
+            ops->copy(r->dev, to, to - each, each * sizeof(float));
             continue;
         }
-        rc = dk_model_embed(r->model[l], r->lane[l].adapter, r->lane[l].factor, r->x + l * each,
-                            p->lane_ids ? p->lane_ids[l] : p->batch.ids, r->rows, err);
-        if (rc == 0)
-            add_positions(r, l);
+        rc = embed_lane(r, from, l, p->lane_ids ? p->lane_ids[l] : p->batch.ids, err);
+        if (rc == 0 && !ops->host)
+            rc = ops->put(r->dev, to, from, each * sizeof(float), err);
     }
     return rc;
 }
 
 /* Edits first, then taps: a tap sees what the next block sees. */
-static void edits_and_taps(dk_runner *r, const dk_pass *p, int layer)
+static int edits_and_taps(dk_runner *r, const dk_pass *p, int layer, dk_err *err)
 {
     const size_t d = r->m->config.d_model, lane = r->rows * d;
 
@@ -268,11 +291,9 @@ static void edits_and_taps(dk_runner *r, const dk_pass *p, int layer)
         if (ed->layer != layer || ed->strength == 0)
             continue;
         DK_ASSERT(end <= r->rows);
-        for (size_t i = ed->row0; i < end; i++)
-            for (size_t j = 0; j < d; j++)
-                r->x[ed->lane * lane + i * d + j] += ed->strength * ed->vector[j];
+        r->dev->ops->edit(r->dev, r->x + ed->lane * lane + ed->row0 * d, ed->vector, ed->strength, end - ed->row0, d);
     }
-    dk_runner_tap(r, p, layer, DK_SITE_OUT, r->x);
+    return dk_runner_tap(r, p, layer, DK_SITE_OUT, r->x, err);
 }
 
 /* Positions of the rows; the longest key list and position. */
@@ -298,6 +319,31 @@ static int place_rows(dk_runner *r, const dk_pass *p, size_t *longest, dk_err *e
     return 0;
 }
 
+/* The batch as the device wants it. */
+static int begin(dk_runner *r, const dk_pass *p, dk_err *err)
+{
+    const dk_batch *b = &p->batch;
+    int rc = 0;
+
+    if (p->kv && b->n_seq > r->seq_room) {
+        dk_free(r->past);
+        dk_free(r->slot);
+        r->slot = NULL;
+        r->seq_room = b->n_seq;
+        rc = dk_alloc(&r->past, b->n_seq, sizeof *r->past, "sequences", err);
+        if (rc == 0)
+            rc = dk_alloc(&r->slot, b->n_seq, sizeof *r->slot, "sequences", err);
+    }
+    for (size_t s = 0; rc == 0 && p->kv && s < b->n_seq; s++) {
+        r->past[s] = dk_kv_length(p->kv, s);
+        r->slot[s] = dk_kv_slot(p->kv, s);
+    }
+    r->rag = (dk_rag){ .n_lanes = r->n_lanes, .rows = r->rows, .n_seq = b->n_seq, .offset = b->offset, .pos = r->pos,
+                       .past = p->kv ? r->past : NULL, .slot = p->kv ? r->slot : NULL, .dtype = r->m->dtype,
+                       .side_width = r->side_width };
+    return rc == 0 ? r->dev->ops->begin(r->dev, &r->rag, err) : rc;
+}
+
 int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
 {
     const size_t rows = p->batch.offset[p->batch.n_seq];
@@ -312,16 +358,15 @@ int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
     if (rc == 0)
         rc = rope_tables(r, longest, err);
     if (rc == 0)
-        rc = attention_scratch(r, longest, err);
+        rc = begin(r, p, err);
     if (rc == 0)
         rc = embed(r, p, err);
-    if (rc < 0)
-        return rc;
-    edits_and_taps(r, p, -1);
+    if (rc == 0)
+        rc = edits_and_taps(r, p, -1, err);
     for (int i = 0; rc == 0 && i < stop; i++) {
         rc = dk_runner_block(r, p, (size_t)i, err);
         if (rc == 0)
-            edits_and_taps(r, p, i);
+            rc = edits_and_taps(r, p, i, err);
     }
     for (size_t s = 0; rc == 0 && p->kv && s < p->batch.n_seq; s++)
         dk_kv_grow(p->kv, s, p->batch.offset[s + 1] - p->batch.offset[s]);

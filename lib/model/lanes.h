@@ -17,7 +17,7 @@
 #include "model/adapter.h"
 #include "model/kvcache.h"
 #include "model/model.h"
-#include "model/visitor.h"
+#include "backend/visitor.h"
 
 enum { DK_MAX_LANES = 32 };
 
@@ -90,6 +90,8 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
  * the linear maps of a block, without edits, caches or ids of their own; what
  * is not done is refused (DK_EUSAGE). */
 int dk_runner_diff(dk_runner *r, dk_err *err);
+/* Whether it would be, as far as architecture and adapters say; why not, in err. */
+int dk_diff_possible(const dk_model_config *c, const dk_lane *lane, size_t n, dk_err *err);
 void dk_runner_free(dk_runner **r);
 int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
 

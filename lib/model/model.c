@@ -82,7 +82,7 @@ static int pack_parts(dk_weight **w, const dk_model *m, struct parts *p, size_t 
         p->rows[i] = p->rows[i] < most ? p->rows[i] : most;
         rows += p->rows[i];
     }
-    rc = dk_weight_pack(w, rows, cols, m->dtype, part_rows, p, err);
+    rc = dk_device()->ops->weight_pack(dk_device(), w, rows, cols, m->dtype, part_rows, p, err);
     if (rc < 0)
         dk_err_prefix(err, "%s", dk_checkpoint_path(m->file));
     dk_checkpoint_drop(m->file);
@@ -127,10 +127,17 @@ static int load_norm(dk_norm *n, const dk_model *m, dk_role w, dk_role b, size_t
 
     for (size_t i = 0; rc == 0 && n->w && m->config.norm == DK_NORM_RMS_OFFSET && i < width; i++)
         n->w[i] += 1;
-    return rc == 0 && b != w ? vector(&n->b, m, b, layer, width, err) : rc;
+    if (rc == 0 && b != w)
+        rc = vector(&n->b, m, b, layer, width, err);
+    n->on.eps = m->config.norm_eps;
+    if (rc == 0 && n->w)
+        rc = dk_device()->ops->share(dk_device(), &n->on.w, n->w, width, err);
+    if (rc == 0 && n->b)
+        rc = dk_device()->ops->share(dk_device(), &n->on.b, n->b, width, err);
+    return rc;
 }
 
-static int load_bias(float **bias, const dk_model *m, size_t layer, dk_group g, dk_err *err)
+static int load_bias(float **bias, const float **on, const dk_model *m, size_t layer, dk_group g, dk_err *err)
 {
     dk_linear which[MAX_PARTS];
     const size_t n = maps_of(&m->config, g, which);
@@ -156,14 +163,14 @@ static int load_bias(float **bias, const dk_model *m, size_t layer, dk_group g, 
             memcpy(*bias + dk_linear_column(&m->config, which[i]), b, out * sizeof *b);
         dk_free(b);
     }
-    return rc;
+    return rc == 0 ? dk_device()->ops->share(dk_device(), on, *bias, total, err) : rc;
 }
 
 static int load_group(dk_layer *l, const dk_model *m, size_t layer, dk_group g, const dk_adapter *a, dk_err *err)
 {
     dk_linear which[MAX_PARTS];
     struct parts p = { .n = maps_of(&m->config, g, which), .factor = 1 };
-    const int rc = load_bias(&l->bias[g], m, layer, g, err);
+    const int rc = load_bias(&l->bias[g], &l->bias_on[g], m, layer, g, err);
 
     for (size_t i = 0; i < p.n; i++) {
         dk_role_name(p.name[i], &m->config, (dk_role)(DK_ROLE_WEIGHT + which[i]), layer);
@@ -251,6 +258,7 @@ int dk_model_pack_head(dk_weight **out, const dk_model *m, const dk_adapter *a, 
 int dk_model_open(dk_model **out, const char *path, const dk_model_how *how, dk_err *err)
 {
     dk_model *m = dk_xcalloc(1, sizeof *m);
+    dk_dev *dev = dk_device();
     const double t0 = dk_now();
     int rc = dk_checkpoint_open(&m->file, path, err);
 
@@ -277,7 +285,7 @@ int dk_model_open(dk_model **out, const char *path, const dk_model_how *how, dk_
     if (rc == 0)
         dk_log(DK_INFO, "%s: %zu layers, %s, loaded in %.2f s, kernel %s", path,
                how->with_blocks ? m->config.n_layers : 0, dk_dtype_name(how->dtype), dk_now() - t0,
-               dk_weight_kernel(how->with_blocks ? m->layer[0].w[0] : m->head));
+               dev->ops->kernel(dev, how->with_blocks ? m->layer[0].w[0] : m->head));
     else
         dk_model_free(&m);
     *out = m;
@@ -307,12 +315,15 @@ int dk_model_load_head(dk_model **out, const char *path, dk_dtype dtype, dk_err 
 
 static void free_norm(dk_norm *n)
 {
+    dk_device()->ops->unshare(dk_device(), n->on.w);
+    dk_device()->ops->unshare(dk_device(), n->on.b);
     dk_free(n->w);
     dk_free(n->b);
 }
 
 void dk_model_free(dk_model **mp)
 {
+    const dk_ops *ops = dk_device()->ops;
     dk_model *m = *mp;
 
     if (!m)
@@ -327,7 +338,8 @@ void dk_model_free(dk_model **mp)
         free_norm(&l->q_norm);
         free_norm(&l->k_norm);
         for (size_t g = 0; g < DK_N_GROUPS; g++) {
-            dk_weight_free(&l->w[g]);
+            ops->weight_free(dk_device(), &l->w[g]);
+            ops->unshare(dk_device(), l->bias_on[g]);
             dk_free(l->bias[g]);
         }
     }
@@ -336,7 +348,7 @@ void dk_model_free(dk_model **mp)
     dk_free(m->rope);
     dk_free(m->rope_local);
     dk_free(m->positions);
-    dk_weight_free(&m->head);
+    ops->weight_free(dk_device(), &m->head);
     dk_checkpoint_close(&m->file);
     dk_free(m);
     *mp = NULL;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/product.h"
+#include "backend/backend.h"
 #include "base/err.h"
 #include "model/adapter.h"
 #include "model/checkpoint.h"
@@ -14,7 +14,8 @@
 /* The products of a block, in order; maps that share an input are one product. */
 typedef enum dk_group { DK_GROUP_QKV, DK_GROUP_O, DK_GROUP_GATE_UP, DK_GROUP_DOWN, DK_N_GROUPS } dk_group;
 
-typedef struct dk_norm { float *w, *b; } dk_norm;   /* b NULL: none; w NULL: no such norm */
+/* b NULL: none; w NULL: no such norm.  on: the same for the device. */
+typedef struct dk_norm { float *w, *b; dk_norm_args on; } dk_norm;
 
 typedef struct dk_layer {
     dk_norm attn_norm, mlp_norm;            /* [d], of what goes in */
@@ -23,6 +24,7 @@ typedef struct dk_layer {
     dk_weight *w[DK_N_GROUPS];              /* QKV [(H + 2 KV) hd, d]: q, k, v one under the other;
                                              * O [d, H hd]; GATE_UP [2 ff or ff, d]; DOWN [d, ff] */
     float *bias[DK_N_GROUPS];               /* NULL: none; zeros for the maps that have none */
+    const float *bias_on[DK_N_GROUPS];      /* the same for the device */
 } dk_layer;
 
 typedef struct dk_model {
@@ -71,6 +73,8 @@ int dk_model_embed(const dk_model *m, const dk_adapter *a, float factor, float *
 /* y = the norm of x, both [width]. */
 void dk_model_norm(const dk_model_config *c, float *y, const float *x, const dk_norm *norm, size_t width);
 
+/* out [n (room for dk_padded_rows(n)), vocab] = x w^T, both on the host; w NULL: the model's own head. */
+int dk_model_times_head(const dk_model *m, const dk_weight *w, const float *x, size_t n, float *out, dk_err *err);
 /* Logits of n vectors of the residual stream, x [n, d]: final norm, then times
  * sign, then unembedding, without soft cap.  out [n (room for dk_padded_rows(n)), vocab]. */
 int dk_model_unembed(const dk_model *m, const float *x, size_t n, float sign, float *out, dk_err *err);

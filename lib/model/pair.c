@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/h5meta.h"
@@ -178,14 +179,36 @@ int dk_pair_vocab(const dk_pair *p, size_t lane, size_t base, size_t *vocab, dk_
     return rc;
 }
 
+/* Decided before the weights are read. */
+static int choose_arith(dk_pair *p, const char *arith, const dk_model_config *c, dk_err *err)
+{
+    const bool pick = strcmp(arith, "auto") == 0;
+    dk_err why = {0};
+    int rc = 0;
+
+    if (strcmp(arith, "plain") == 0 || (pick && p->n_lanes < 2))
+        return 0;
+    for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
+        if (p->path[i] && !p->adapter[i])
+            rc = dk_fail(&why, DK_EUSAGE, "lane '%s' has weights of its own: not with full finetunes yet",
+                         p->lane[i].name);
+    if (rc == 0)
+        rc = dk_diff_possible(c, p->lane, p->n_lanes, &why);
+    p->diff = rc == 0;
+    if (rc == 0 || !pick)
+        return rc == 0 ? 0 : dk_fail(err, why.code, "--arith difference: %s", why.msg);
+    dk_log(DK_INFO, "plain arithmetic: %s", why.msg);
+    return 0;
+}
+
 int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
 {
     dk_model_how how = { .with_blocks = true, .with_head = s->with_head != 0 };
     dk_model_config cfg;
-    int rc;
+    int rc = dk_pair_name(p, s, err);
 
-    rc = dk_pair_name(p, s, err);
-    p->diff = s->arith && strcmp(s->arith, "diff") == 0;
+    if (rc == 0)
+        rc = dk_device_select(s->backend ? s->backend : "cpu", err);
     /* Adapters before weights: what does not fit is said within a second. */
     if (rc == 0)
         rc = peek(&cfg, s->base, err);
@@ -196,6 +219,8 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
             rc = dk_adapter_open(&p->adapter[i], p->path[i], &cfg, err);
             p->lane[i].adapter = p->adapter[i];
         }
+    if (rc == 0)
+        rc = choose_arith(p, s->arith ? s->arith : "plain", &cfg, err);
     how.vocab = rc == 0 ? cfg.vocab : 0;
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)
         rc = dk_pair_vocab(p, i, cfg.vocab, &how.vocab, err);

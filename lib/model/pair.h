@@ -18,7 +18,7 @@ typedef struct dk_pair {
     dk_adapter *adapter[DK_MAX_LANES];  /* of the lane; NULL for the base and for full weights */
     dk_model *full[DK_MAX_LANES];       /* of the lane, where it has weights of its own */
     const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
-    bool diff;                          /* --arith diff: see dk_runner_diff */
+    bool diff;                          /* difference arithmetic: see dk_runner_diff */
     double free_bytes;                  /* of the memory that may be used, beside the weights */
     size_t most_rows;                   /* tokens of a lane in one pass that fit there (budget.h) */
 } dk_pair;
@@ -32,7 +32,8 @@ typedef struct dk_pair_spec {
     char *const *lanes;                 /* which, by name and in this order; NULL: all */
     size_t n_wanted;
     const char *dtype;                  /* "auto", "f32", "bf16" */
-    const char *arith;                  /* "plain" (or NULL), "diff" */
+    const char *arith;                  /* "plain" (or NULL), "difference" or "diff"; "auto": where it is done */
+    const char *backend;                /* "cpu" (or NULL), "cuda", "auto" */
     double memory;                      /* bytes that may be used; 0: what is free */
     int with_head;
 } dk_pair_spec;

@@ -3,6 +3,7 @@
 #ifndef DK_MODEL_SIDEPATH_H
 #define DK_MODEL_SIDEPATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -14,11 +15,10 @@ typedef struct dk_sidepath dk_sidepath;
 int dk_sidepath_new(dk_sidepath **out, const dk_adapter *a, const dk_model_config *c, float factor,
                     dk_err *err);
 void dk_sidepath_free(dk_sidepath **s);
-/* Width of the low-rank row that apply needs, over all groups. */
+/* Width of the low-rank row of a group, at most. */
 size_t dk_sidepath_width(const dk_sidepath *s);
-/* y [m, ldy] += the group's update of x [m, k]; t: scratch [m, width].
- * On all threads.  False if the group of this layer has no module. */
-int dk_sidepath_apply(const dk_sidepath *s, size_t layer, dk_group g, float *y, size_t ldy,
-                      const float *x, size_t ldx, size_t m, float *t);
+/* The group's update as the device takes it; m and t are left to the caller.
+ * False if the group of this layer has no module. */
+bool dk_sidepath_of(const dk_sidepath *s, size_t layer, dk_group g, dk_lowrank_args *out);
 
 #endif

@@ -1,11 +1,13 @@
 /* Blocks to f32.  Loops over a block have constant counts and no branches, so
- * that the compiler turns each into a handful of vector instructions. */
+ * that the compiler turns each into a handful of vector instructions; products
+ * and sums are not fused, so every clone gives the same bits. */
 #include "num/dequant.h"
 
 #include <stdint.h>
 #include <string.h>
 
 #include "num/half.h"
+#include "num/simd.h"
 
 static inline uint16_t get16(const uint8_t *p)
 {
@@ -17,6 +19,7 @@ static inline uint16_t get16(const uint8_t *p)
 
 static inline float half_at(const uint8_t *p) { return dk_f16_f32(get16(p)); }
 
+DK_CLONES
 static void f64(float *restrict out, const void *restrict in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -32,12 +35,14 @@ static void f32(float *restrict out, const void *restrict in, size_t n)
     memcpy(out, in, n * sizeof *out);
 }
 
+DK_CLONES
 static void f16(float *restrict out, const void *restrict in, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = half_at((const uint8_t *)in + 2 * i);
 }
 
+DK_CLONES
 static void bf16(float *restrict out, const void *restrict in, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -45,6 +50,7 @@ static void bf16(float *restrict out, const void *restrict in, size_t n)
 }
 
 /* d, 16 bytes: low nibbles are elements 0..15, high ones 16..31; d (q - 8). */
+DK_CLONES
 static void q4_0(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -60,6 +66,7 @@ static void q4_0(float *restrict out, const void *restrict in, size_t n)
 }
 
 /* d, m, 16 bytes as in Q4_0; d q + m. */
+DK_CLONES
 static void q4_1(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -86,6 +93,7 @@ static inline void five_bits(uint8_t q[32], const uint8_t *high, const uint8_t *
     }
 }
 
+DK_CLONES
 static void q5_0(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -100,6 +108,7 @@ static void q5_0(float *restrict out, const void *restrict in, size_t n)
     }
 }
 
+DK_CLONES
 static void q5_1(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -114,6 +123,7 @@ static void q5_1(float *restrict out, const void *restrict in, size_t n)
     }
 }
 
+DK_CLONES
 static void q8_0(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -138,6 +148,7 @@ static inline void six_bits(uint8_t s[8], uint8_t m[8], const uint8_t *q)
     }
 }
 
+DK_CLONES
 static void q4_k(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -158,6 +169,7 @@ static void q4_k(float *restrict out, const void *restrict in, size_t n)
     }
 }
 
+DK_CLONES
 static void q5_k(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;
@@ -181,6 +193,7 @@ static void q5_k(float *restrict out, const void *restrict in, size_t n)
 }
 
 /* Low 4 bits ql[128], high 2 bits qh[64], 16 signed scales, d; half by half. */
+DK_CLONES
 static void q6_k(float *restrict out, const void *restrict in, size_t n)
 {
     const uint8_t *p = in;

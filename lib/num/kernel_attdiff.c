@@ -7,41 +7,67 @@
 #include "num/kernels.h"
 
 #include "num/kernel_exp.h"
+#include "num/kernel_turn.h"
 #include "num/simd.h"
 
 static size_t round8(size_t n) { return (n + 7) / 8 * 8; }
 
-size_t dk_attend_diff_work(size_t n, size_t hd) { return (3 * hd + 2) * round8(n); }
+enum { QB = 4 };    /* queries that share a pass over the keys */
 
-/* Keys, their differences and their sums, transposed: [hd, ld] each. */
-DK_INLINE void turn(float *restrict kt, float *restrict dt, float *restrict st, size_t ld, const float *restrict k,
-                    const float *restrict dk, size_t ldk, size_t n, size_t hd)
+size_t dk_attend_diff_work(size_t n, size_t hd) { return (3 * hd + 2 * QB) * round8(n); }
+
+/* Keys, their differences and their sums, turned eight by eight: [n / 8][hd][8] each. */
+struct turned { float *k, *d, *s; };
+
+DK_INLINE void turn(const struct turned *to, const float *restrict k, const float *restrict dk, size_t ldk, size_t n,
+                    size_t hd)
 {
-    for (size_t t = 0; t < hd; t++)
-        for (size_t j = 0; j < ld; j++) {
-            const float a = j < n ? k[j * ldk + t] : 0, b = j < n ? dk[j * ldk + t] : 0;
+    for (size_t j = 0; j < n; j += 8) {
+        size_t at = j * hd, t = 0;
 
-            kt[t * ld + j] = a;
-            dt[t * ld + j] = b;
-            st[t * ld + j] = a + b;
+        for (; t + 8 <= hd; t += 8) {
+            dk_v8 a[8], b[8];
+
+            #pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++) {
+                a[i] = j + i < n ? DK_LOAD8(k + (j + i) * ldk + t) : (dk_v8){0};
+                b[i] = j + i < n ? DK_LOAD8(dk + (j + i) * ldk + t) : (dk_v8){0};
+            }
+            dk_turn8(a);
+            dk_turn8(b);
+            #pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++, at += 8) {
+                DK_STORE8(to->k + at, a[i]);
+                DK_STORE8(to->d + at, b[i]);
+                DK_STORE8(to->s + at, a[i] + b[i]);
+            }
         }
+        for (; t < hd; t++)
+            for (size_t i = 0; i < 8; i++, at++) {
+                to->k[at] = j + i < n ? k[(j + i) * ldk + t] : 0;
+                to->d[at] = j + i < n ? dk[(j + i) * ldk + t] : 0;
+                to->s[at] = to->k[at] + to->d[at];
+            }
+    }
 }
 
-/* Scores of the keys from .. end - 1 (from a multiple of 8), and their differences. */
-DK_INLINE void scores(float *restrict s, float *restrict ds, const float *restrict q, const float *restrict dq,
-                      const float *restrict kt, const float *restrict dt, const float *restrict st, size_t ld,
-                      size_t from, size_t end, size_t hd, float scale)
+/* Eight keys from j on, for QB queries: scores to s, their differences to ds. */
+DK_INLINE void scores8(float *restrict s, float *restrict ds, size_t lds, const float *const *q,
+                       const float *const *dq, const struct turned *x, size_t j, size_t hd, float scale)
 {
-    for (size_t j = from; j < end; j += 8) {
-        dk_v8 a = {0}, b = {0}, c = {0};
+    const float *k = x->k + j * hd, *d = x->d + j * hd, *sum = x->s + j * hd;
+    dk_v8 a[QB] = {{0}}, b[QB] = {{0}}, c[QB] = {{0}};
 
-        for (size_t t = 0; t < hd; t++) {
-            a += DK_LOAD8(kt + t * ld + j) * q[t];
-            b += DK_LOAD8(dt + t * ld + j) * q[t];
-            c += DK_LOAD8(st + t * ld + j) * dq[t];
+    for (size_t t = 0; t < hd; t++)
+        #pragma GCC unroll 4
+        for (size_t i = 0; i < QB; i++) {
+            a[i] += DK_LOAD8(k + t * 8) * q[i][t];
+            b[i] += DK_LOAD8(d + t * 8) * q[i][t];
+            c[i] += DK_LOAD8(sum + t * 8) * dq[i][t];
         }
-        DK_STORE8(s + j, a * scale);
-        DK_STORE8(ds + j, (b + c) * scale);
+    for (size_t i = 0; i < QB; i++) {
+        DK_STORE8(s + i * lds + j, a[i] * scale);
+        DK_STORE8(ds + i * lds + j, (b[i] + c[i]) * scale);
     }
 }
 
@@ -67,11 +93,9 @@ DK_INLINE void soften_near(float *restrict s, float *restrict ds, size_t n)
 /* The same from two whole softmaxes, where scores are far apart. */
 DK_INLINE void soften_far(float *restrict s, float *restrict ds, size_t n, float top)
 {
-    float m = ds[0];
+    const float m = dk_max_of(ds, n);
     double z = 0, y = 0;
 
-    for (size_t j = 1; j < n; j++)
-        m = ds[j] > m ? ds[j] : m;
     for (size_t j = 0; j < n; j++) {
         s[j] = dk_exp1(s[j] - top);
         ds[j] = dk_exp1(ds[j] - m);
@@ -86,28 +110,46 @@ DK_INLINE void soften_far(float *restrict s, float *restrict ds, size_t n, float
 
 DK_INLINE void soften(float *restrict s, float *restrict ds, size_t n)
 {
+    const float most = dk_max_of(s, n);
     size_t top = 0;
-    float most = 0, shift;
+    float shift;
 
-    for (size_t j = 1; j < n; j++)
-        top = s[j] > s[top] ? j : top;
+    while (s[top] != most)
+        top++;
     shift = ds[top];        /* any constant is right: with this one 1 + U stays above 1 / n */
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = 0; j < n; j++)
         ds[j] -= shift;
-        most = ds[j] > most ? ds[j] : most;
-    }
-    if (most > 20) {
+    if (dk_max_of(ds, n) > 20) {
         for (size_t j = 0; j < n; j++)
             ds[j] += s[j];
-        soften_far(s, ds, n, s[top]);
+        soften_far(s, ds, n, most);
         return;
     }
-    shift = s[top];
-    for (size_t j = 0; j < n; j++) {
-        s[j] = dk_exp1(s[j] - shift);
+    for (size_t j = 0; j < n; j++)
+        s[j] = dk_exp1(s[j] - most);
+    for (size_t j = 0; j < n; j++)
         ds[j] = dk_expm11(ds[j]);
-    }
     soften_near(s, ds, n);
+}
+
+/* width columns, a constant. */
+DK_INLINE void weigh_tile(float *restrict out, const float *restrict p, const float *restrict dp,
+                          const float *restrict v, const float *restrict dv, size_t ld, size_t n, const size_t width)
+{
+    dk_v8 a[8];
+
+    #pragma GCC unroll 8
+    for (size_t u = 0; u < width / 8; u++)
+        a[u] = (dk_v8){0};
+    for (size_t j = 0; j < n; j++)
+        #pragma GCC unroll 8
+        for (size_t u = 0; u < width / 8; u++) {
+            a[u] += DK_LOAD8(v + j * ld + 8 * u) * dp[j];
+            a[u] += DK_LOAD8(dv + j * ld + 8 * u) * p[j];
+        }
+    #pragma GCC unroll 8
+    for (size_t u = 0; u < width / 8; u++)
+        DK_STORE8(out + 8 * u, a[u]);
 }
 
 DK_INLINE void weigh(float *restrict out, const float *restrict p, const float *restrict dp, const float *restrict v,
@@ -115,13 +157,10 @@ DK_INLINE void weigh(float *restrict out, const float *restrict p, const float *
 {
     size_t c = 0;
 
-    for (; c + 8 <= hd; c += 8) {
-        dk_v8 a = {0};
-
-        for (size_t j = 0; j < n; j++)
-            a += DK_LOAD8(v + j * ld + c) * dp[j] + DK_LOAD8(dv + j * ld + c) * p[j];
-        DK_STORE8(out + c, a);
-    }
+    for (; c + 64 <= hd; c += 64)
+        weigh_tile(out + c, p, dp, v + c, dv + c, ld, n, 64);
+    for (; c + 8 <= hd; c += 8)
+        weigh_tile(out + c, p, dp, v + c, dv + c, ld, n, 8);
     for (; c < hd; c++) {
         float a = 0;
 
@@ -136,14 +175,26 @@ void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, con
                     size_t n, size_t hd, float scale, size_t window, float *restrict work)
 {
     const size_t ldk = round8(n);
-    float *kt = work, *dt = kt + hd * ldk, *st = dt + hd * ldk, *s = st + hd * ldk, *ds = s + ldk;
+    const struct turned keys = { work, work + hd * ldk, work + 2 * hd * ldk };
+    float *s = work + 3 * hd * ldk, *ds = s + QB * ldk;
 
-    turn(kt, dt, st, ldk, x->k, dx->k, ld, n, hd);
-    for (size_t i = 0; i < n; i++) {
-        const size_t from = window && i + 1 > window ? i + 1 - window : 0, seen = i + 1 - from;
+    turn(&keys, x->k, dx->k, ld, n, hd);
+    for (size_t i = 0; i < n; i += QB) {
+        const size_t rows = n - i < QB ? n - i : QB;
+        const float *q[QB], *dq[QB];
 
-        scores(s, ds, x->q + i * ld, dx->q + i * ld, kt, dt, st, ldk, from / 8 * 8, i + 1, hd, scale);
-        soften(s + from, ds + from, seen);
-        weigh(dout + i * ldo, ds + from, s + from, x->v + from * ld, dx->v + from * ld, ld, seen, hd);
+        for (size_t a = 0; a < QB; a++) {
+            q[a] = x->q + (i + (a < rows ? a : 0)) * ld;
+            dq[a] = dx->q + (i + (a < rows ? a : 0)) * ld;
+        }
+        for (size_t j = (window && i + 1 > window ? i + 1 - window : 0) / 8 * 8; j < i + rows; j += 8)
+            scores8(s, ds, ldk, q, dq, &keys, j, hd, scale);
+        for (size_t a = 0; a < rows; a++) {
+            const size_t end = i + a + 1, from = window && end > window ? end - window : 0;
+            float *sa = s + a * ldk + from, *da = ds + a * ldk + from;
+
+            soften(sa, da, end - from);
+            weigh(dout + (i + a) * ldo, da, sa, x->v + from * ld, dx->v + from * ld, ld, end - from, hd);
+        }
     }
 }

@@ -45,7 +45,7 @@ DK_INLINE float dk_expm11(float x)
     p = p * x + 4.1665795894e-2f;
     p = p * x + 1.6666665459e-1f;
     p = p * x + 5.0000001201e-1f;
-    return x < 0.34f && x > -0.34f ? x + x * x * p : far;
+    return (x < 0.34f) & (x > -0.34f) ? x + x * x * p : far;
 }
 
 /* Near 0 an odd polynomial (Cephes tanhf), else 1 - 2 / (e^2|x| + 1) with x's

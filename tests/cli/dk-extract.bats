@@ -96,7 +96,7 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         done
     done
     [ "$(dk-info --json b.act.h5 | jq -c '.objects[] | select(.path == "/acts/L00/resid_post/diff") | [.type, .shape[0],
-        .attributes.dtype, .attributes.rounding, .attributes.computed_in, .attributes.layer]')" = '["bf16",240,"bf16","rne","f32",0]' ]
+        .attributes.dtype, .attributes.rounding, .attributes.computed_in, .attributes.arith, .attributes.layer]')" = '["bf16",240,"bf16","rne","f32","difference",0]' ]
 }
 
 @test "statistics: the sums of the rows, whatever the batches" {

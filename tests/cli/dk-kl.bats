@@ -500,7 +500,7 @@ x.jsonl" ]
     run -0 --separate-stderr dk-kl --dtype f32 -m "$MINI/hf" -f "$G" -n p="$PLAIN" -o x.score.h5 --table - "$T"
     [[ "$stderr" == *"is stored as "*"part of the difference is rounding" ]]
     [ "$(jq -r 'select(.lane == "ft").value' <<< "$output")" = 0 ]
-    kl --table - "$T" > adapter.jsonl
+    kl --arith plain --table - "$T" > adapter.jsonl
     [ "$(jq -r 'select(.lane == "p").value' <<< "$output")" = "$(jq .value adapter.jsonl)" ]
     dk-info x.score.h5 | grep -q '/models/ft .*kind=full'
     mkdir empty
@@ -516,8 +516,22 @@ x.jsonl" ]
     kl -k 5 --arith diff -t 1 --batch-tokens 7 -o c.score.h5 "$T"
     cmp b.score.h5 c.score.h5
     run -2 --separate-stderr kl --arith diff --lanes ft,base -o x.score.h5 "$T"
-    [[ $stderr == *"--arith diff: the first lane must be the base, not 'ft'"* ]]
+    [[ $stderr == *"--arith difference: the first lane must be the base, not 'ft'"* ]]
     run -2 --separate-stderr dk-kl --arith diff --dtype f32 -m "$G" -f "$MINI/hf" --table - "$T"
-    [[ $stderr == *"--arith diff: lane 'ft' has weights of its own"* ]]
+    [[ $stderr == *"--arith difference: lane 'ft' has weights of its own"* ]]
     [ ! -e x.score.h5 ]
+}
+
+@test "--arith auto: differences where all lanes are adapters, else plain, which -v says and the file, too" {
+    arith() { dk-info --json "$1" | jq -r '.objects[] | select(.path == "/scores/kl/ft") | .attributes.arith'; }
+    kl -o auto.score.h5 "$T"
+    kl --arith difference -o d.score.h5 "$T"
+    kl --arith plain -o p.score.h5 "$T"
+    [ "$(arith auto.score.h5) $(arith d.score.h5) $(arith p.score.h5)" = "difference difference plain" ]
+    cmp <(dk-values auto.score.h5 kl/ft) <(dk-values d.score.h5 kl/ft)
+    run -0 --separate-stderr dk-kl -v --dtype f32 -m "$G" -f "$MINI/hf" -o full.score.h5 "$T"
+    [[ $stderr == *"plain arithmetic: lane 'ft' has weights of its own"* ]]
+    [ "$(arith full.score.h5)" = plain ]
+    run -0 --separate-stderr kl -v --lanes ft,base -o x.score.h5 "$T"
+    [[ $stderr == *"plain arithmetic: the first lane must be the base"* ]]
 }

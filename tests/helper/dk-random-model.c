@@ -1,7 +1,8 @@
 /* Writes a checkpoint of the llama architecture with random bf16 weights, and a
- * LoRA adapter on its queries and values: for tests of memory and time.
+ * LoRA adapter on its queries and values (or on all projections): for tests of
+ * memory and time.
  *
- *   dk-random-model DIR LAYERS D FF HEADS VOCAB
+ *   dk-random-model DIR LAYERS D FF HEADS VOCAB [all]
  *
  * DIR/config.json, DIR/model.safetensors, DIR/lora/. */
 #include <stdint.h>
@@ -16,6 +17,7 @@ enum { RANK = 16 };
 
 static uint64_t state = 1;
 static size_t layers, d, ff, heads, vocab;
+static int all_projections;
 
 static void need(int ok, const char *what)
 {
@@ -51,10 +53,13 @@ static void tensor(struct list *l, const char *name, size_t rows, size_t cols)
         l->bytes += 2 * n;
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        const uint16_t v = rows > 1 ? value() : 0x3f80;     /* norms are 1 */
+    for (size_t i = 0; i < n;) {
+        uint16_t block[4096];
+        size_t k = 0;
 
-        fwrite(&v, 2, 1, l->f);
+        for (; k < 4096 && i < n; i++)
+            block[k++] = rows > 1 ? value() : 0x3f80;       /* norms are 1 */
+        fwrite(block, 2, k, l->f);
     }
 }
 
@@ -85,14 +90,17 @@ static void checkpoint(struct list *l)
 
 static void adapter(struct list *l)
 {
+    static const struct { const char *name; int all, in, out; } site[] = {      /* in, out: 1 where it is ff */
+        { "self_attn.q", 0, 0, 0 }, { "self_attn.v", 0, 0, 0 }, { "self_attn.k", 1, 0, 0 }, { "self_attn.o", 1, 0, 0 },
+        { "mlp.gate", 1, 0, 1 }, { "mlp.up", 1, 0, 1 }, { "mlp.down", 1, 1, 0 } };
     char name[160];
 
     for (size_t i = 0; i < layers; i++)
-        for (size_t k = 0; k < 2; k++) {
-            snprintf(name, sizeof name, "base_model.model.model.layers.%zu.self_attn.%c_proj.lora_A.weight", i, "qv"[k]);
-            tensor(l, name, RANK, d);
-            snprintf(name, sizeof name, "base_model.model.model.layers.%zu.self_attn.%c_proj.lora_B.weight", i, "qv"[k]);
-            tensor(l, name, d, RANK);
+        for (size_t k = 0; k < sizeof site / sizeof *site && site[k].all <= all_projections; k++) {
+            snprintf(name, sizeof name, "base_model.model.model.layers.%zu.%s_proj.lora_A.weight", i, site[k].name);
+            tensor(l, name, RANK, site[k].in ? ff : d);
+            snprintf(name, sizeof name, "base_model.model.model.layers.%zu.%s_proj.lora_B.weight", i, site[k].name);
+            tensor(l, name, site[k].out ? ff : d, RANK);
         }
 }
 
@@ -126,7 +134,8 @@ int main(int argc, char **argv)
 {
     char path[4096], json[1024];
 
-    need(argc == 7, "usage: dk-random-model DIR LAYERS D FF HEADS VOCAB");
+    need(argc == 7 || argc == 8, "usage: dk-random-model DIR LAYERS D FF HEADS VOCAB [all]");
+    all_projections = argc == 8;
     layers = strtoul(argv[2], NULL, 10);
     d = strtoul(argv[3], NULL, 10);
     ff = strtoul(argv[4], NULL, 10);
@@ -143,7 +152,9 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/config.json", argv[1]);
     text(path, json);
     snprintf(path, sizeof path, "%s/lora/adapter_config.json", argv[1]);
-    text(path, "{\"peft_type\":\"LORA\",\"r\":16,\"lora_alpha\":32,\"target_modules\":[\"q_proj\",\"v_proj\"]}\n");
+    text(path, all_projections ? "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":16,\"lora_alpha\":32,\"target_modules\":"
+         "[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]}\n"
+         : "{\"peft_type\":\"LORA\",\"r\":16,\"lora_alpha\":32,\"target_modules\":[\"q_proj\",\"v_proj\"]}\n");
     snprintf(path, sizeof path, "%s/model.safetensors", argv[1]);
     safetensors(path, checkpoint);
     snprintf(path, sizeof path, "%s/lora/adapter_model.safetensors", argv[1]);

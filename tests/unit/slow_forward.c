@@ -130,7 +130,7 @@ int main(void)
     dk_pair_spec spec = { .base = model, .ft = ft, .dtype = "f32", .with_head = 1 };
     struct want want[LANES];
     struct worst worst[LANES] = {{0}};
-    dk_visitor vis = { NULL, begin, tile, end };
+    dk_visitor vis = { NULL, begin, tile, end, NULL };
     dk_jsonl texts;
     dk_json *meta = NULL;
     dk_runner *r = NULL;

@@ -177,7 +177,7 @@ static void in_lanes(const char *name, const char *path, const dk_model *m, cons
     dk_runner *r = NULL;
     float *logits = room(dk_padded_rows(3 * ROWS) * vocab);
     struct seen s = { .vocab = vocab };
-    const dk_visitor vis = { &s, nothing, see, nothing };
+    const dk_visitor vis = { &s, nothing, see, nothing, NULL };
     dk_err err = {0};
     bool same = true;
     int rc = dk_model_load(&own, path, DK_F32, 1, &err);
@@ -373,17 +373,12 @@ static void refused(const char *name, const char *word)
     char *base = dk_xasprintf("%s/%s", root, name), *lora = dk_xasprintf("%s/%s/lora", root, name);
     dk_pair_spec spec = { .base = base, .ft = lora, .dtype = "f32", .arith = "diff", .with_head = 1 };
     dk_pair p;
-    dk_runner *r = NULL;
     dk_err err = {0};
+    const int rc = dk_pair_open(&p, &spec, &err);
 
-    if (dk_pair_open(&p, &spec, &err) == 0) {
-        const int rc = dk_pair_runner(&r, &p, ROWS, &err);
-
-        tap(rc == DK_EUSAGE && !r && strstr(err.msg, "--arith diff") && strstr(err.msg, word), "%s: %s", name, err.msg);
+    tap(rc == DK_EUSAGE && strstr(err.msg, "--arith diff") && strstr(err.msg, word), "%s: %s", name, err.msg);
+    if (rc == 0)
         dk_pair_close(&p);
-    } else {
-        tap(false, "%s: %s", name, err.msg);
-    }
     dk_free(lora);
     dk_free(base);
 }

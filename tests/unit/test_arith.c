@@ -94,7 +94,7 @@ static struct got pass(struct set *s, bool diff, size_t first)
         die(&err);
     dk_kl_target(kl, g.kl, NULL, NULL);
     dk_topk_target(topk, lists);
-    vis[0] = (dk_visitor){ &keep, nothing, keep_tile, nothing };
+    vis[0] = (dk_visitor){ &keep, nothing, keep_tile, nothing, NULL };
     vis[1] = dk_kl_visitor(kl);
     vis[2] = dk_topk_visitor(topk);
     if (dk_runner_forward(r, &p, &err) < 0 || dk_runner_head(r, NULL, 0, vis, 3, &err) < 0)

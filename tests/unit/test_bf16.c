@@ -54,7 +54,7 @@ static bool forward(struct run *u, const uint32_t *ids, size_t n)
 {
     const size_t off[2] = { 0, n };
     dk_pass pass = { .batch = { .n_seq = 1, .offset = off, .ids = ids }, .last_layer = -1 };
-    dk_visitor vis = { &u->keep, nothing, copy, nothing };
+    dk_visitor vis = { &u->keep, nothing, copy, nothing, NULL };
     dk_err err = {0};
 
     return dk_runner_forward(u->r, &pass, &err) == 0 && dk_runner_head(u->r, NULL, 0, &vis, 1, &err) == 0;

@@ -169,7 +169,7 @@ static void forward_all(struct run *u)
     }
     dk_kl_new(&kl, LANES, 1, &err);
     dk_kl_target(kl, u->kl, NULL, NULL);
-    vis[0] = (dk_visitor){ &u->keep, keep_begin, keep_tile, keep_end };
+    vis[0] = (dk_visitor){ &u->keep, keep_begin, keep_tile, keep_end, NULL };
     vis[1] = dk_kl_visitor(kl);
     dk_lens_new(&lens, LANES, 2, u->m->config.vocab, &err);
     dk_lens_target(lens, u->likely);

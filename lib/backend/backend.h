@@ -1,0 +1,190 @@
+/* Devices: one op table each, the same for the CPU and for what is loaded at run
+ * time.  The forward pass (lib/model) is written once, in these ops.
+ *
+ * Pointers marked d are memory of the device: on the CPU plain memory, elsewhere
+ * nothing that the host may follow.  Matrices are f32, row-major, without gaps
+ * unless a leading dimension is named.  Rows of lane l of a batch of R rows are
+ * rows l R .. (l + 1) R - 1.
+ *
+ * Packed: what an op writes for project alone may have the device's own form
+ * (rounded, with room for side paths), in memory meant for f32 rows of the same
+ * width and as many as were asked for with padded_rows.
+ *
+ * Ops are done in call order.  Those that return nothing may fail later: the
+ * error stays with the device, and the next op that returns int reports it.
+ * get, tap, head and sync wait until what they give is there. */
+#ifndef DK_BACKEND_BACKEND_H
+#define DK_BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/product.h"
+#include "backend/visitor.h"
+#include "base/err.h"
+#include "num/dtype.h"
+
+typedef struct dk_dev dk_dev;
+
+/* The tokens of a pass: host arrays, copied by begin(). */
+typedef struct dk_rag {
+    size_t n_lanes, rows, n_seq;    /* rows of one lane */
+    const size_t *offset;           /* [n_seq + 1]: first row of each sequence */
+    const size_t *pos;              /* [rows]: position in the sequence */
+    const size_t *past;             /* [n_seq]: tokens of it that the cache holds; NULL: no cache */
+    const size_t *slot;             /* [n_seq]: its slot in the cache */
+    dk_dtype dtype;                 /* of the weights */
+    size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
+} dk_rag;
+
+/* RMSNorm, or LayerNorm where b is there; w [width], b [width]: d. */
+typedef struct dk_norm_args { const float *w, *b; double eps; } dk_norm_args;
+
+typedef enum dk_act_form {
+    DK_ACT_SILU_GATE, DK_ACT_GELU_GATE,     /* y = act(x[0 .. n)) x[n .. 2n) */
+    DK_ACT_SILU_PLAIN, DK_ACT_GELU_PLAIN    /* y = act(x) */
+} dk_act_form;
+
+/* Queries and keys of rows [(n_heads + 2 n_kv) hd], in place: normed head by
+ * head where q_norm.w is there, then rotated where cosines is there. */
+typedef struct dk_place_args {
+    size_t n_heads, n_kv, hd;
+    dk_norm_args q_norm, k_norm;
+    const float *cosines, *sines;   /* d [positions, hd / 2]; NULL: no rotation */
+} dk_place_args;
+
+/* Causal attention of all lanes of the batch. */
+typedef struct dk_attend_args {
+    size_t n_heads, n_kv, hd;
+    float scale, softcap;           /* softcap 0: none */
+    size_t window;                  /* a query sees the last so many keys; 0: all */
+    const float *qkv;               /* d [lanes R, (n_heads + 2 n_kv) hd] */
+    float *out;                     /* d [lanes R, n_heads hd] */
+    /* The cache of this layer, d [lane][slot][capacity][n_kv hd]; NULL: none.  The
+     * keys and values of the batch are appended first, behind past[] tokens. */
+    float *k_cache, *v_cache;
+    size_t n_slots, capacity;
+    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv and in out; no cache,
+                                     * no softcap then */
+    bool packed;                    /* out is for project */
+} dk_attend_args;
+
+/* A low-rank side path: y [m, ldy] += for each part: scale * (x At)[t0 .. t0 + r) bt,
+ * columns col0 .. col0 + n. */
+enum { DK_LOWRANK_PARTS = 3 };
+typedef struct dk_lowrank_part { size_t r, t0, col0, n; float scale; const float *bt; } dk_lowrank_part;    /* bt: d [r, n] */
+typedef struct dk_lowrank_args {
+    size_t m, k, rp, n_parts;       /* rp: a multiple of 8 */
+    const float *at;                /* d [k, rp] */
+    dk_lowrank_part part[DK_LOWRANK_PARTS];
+    float *t;                       /* d [m, rp]: scratch */
+} dk_lowrank_args;
+
+/* y [m, n] = x [m, k] w^T + bias, then the side paths of some rows.  bias, plus may be
+ * NULL.  What a product writes beyond m rows: see padded_rows. */
+typedef struct dk_side_rows {
+    size_t row0;                    /* of x and y; low.m of them */
+    const float *plus;              /* d [low.m, k], packed as x is: added to x for the side path */
+    dk_lowrank_args low;
+} dk_side_rows;
+typedef struct dk_project_args {
+    float *y;
+    const float *x;
+    size_t m, n, k, bias_rows, n_sides; /* the bias is for the first so many rows */
+    const dk_weight *w;
+    const float *bias;
+    const dk_side_rows *side;
+    dk_lhs *lhs;                    /* room for x */
+    float *whole;                   /* d: room for x + plus */
+    bool packed;                    /* x was written so */
+} dk_project_args;
+
+/* Logits of normed rows x, tile by tile, through the visitors. */
+typedef struct dk_head_args {
+    size_t n_lanes, rows, stride, d, vocab;     /* lane l: rows l stride .. l stride + rows - 1 of x */
+    const float *x;                 /* d [n_lanes stride, d] */
+    const dk_weight *const *w;      /* [lane] */
+    float softcap;                  /* 0: none */
+    bool diff;                      /* lanes 1 .. are differences to lane 0 */
+    const dk_visitor *visitor;
+    size_t n_visitors;
+} dk_head_args;
+
+typedef struct dk_ops {
+    const char *name;               /* "cpu", "cuda" */
+    bool host;                      /* d is memory of the host */
+    /* One line for people: the card and its memory. */
+    const char *(*describe)(dk_dev *dev);
+    void (*close)(dk_dev *dev);
+    /* Memory.  alloc: d, not cleared, aligned to 256 bytes; what: for the message. */
+    int (*alloc)(dk_dev *dev, void **d, size_t bytes, const char *what, dk_err *err);
+    void (*release)(dk_dev *dev, void *d);      /* NULL is allowed */
+    int (*put)(dk_dev *dev, void *d, const void *host, size_t bytes, dk_err *err);
+    int (*get)(dk_dev *dev, void *host, const void *d, size_t bytes, dk_err *err);
+    void (*copy)(dk_dev *dev, void *d, const void *from, size_t bytes);     /* d to d */
+    void (*zero)(dk_dev *dev, void *d, size_t bytes);
+    /* Constants: what the device reads of host memory that does not change before
+     * unshare (the CPU: the memory itself). */
+    int (*share)(dk_dev *dev, const float **d, const float *host, size_t n, dk_err *err);
+    void (*unshare)(dk_dev *dev, const float *d);   /* NULL is allowed */
+    int (*sync)(dk_dev *dev, dk_err *err);
+    /* Free and whole memory in bytes; 0: not known. */
+    void (*memory)(dk_dev *dev, size_t *avail, size_t *total);
+
+    /* Products, as backend/product.h describes them; x and y: d. */
+    int (*weight_pack)(dk_dev *dev, dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_source *src,
+                       void *arg, dk_err *err);
+    void (*weight_free)(dk_dev *dev, dk_weight **w);
+    int (*lhs_new)(dk_dev *dev, dk_lhs **out, size_t max_rows, size_t max_k, dk_dtype dtype, dk_err *err);
+    void (*lhs_free)(dk_dev *dev, dk_lhs **x);
+    void (*lhs_set)(dk_dev *dev, dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k);
+    int (*product)(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
+    const char *(*kernel)(dk_dev *dev, const dk_weight *w);     /* what multiplies it, for people */
+    size_t (*padded_rows)(dk_dev *dev, size_t m);   /* rows that y must have room for */
+    size_t (*head_rows)(dk_dev *dev, size_t m);     /* stride of a head's lanes of m rows */
+
+    /* Of a pass; what follows means its batch. */
+    int (*begin)(dk_dev *dev, const dk_rag *rag, dk_err *err);
+    void (*gather)(dk_dev *dev, float *y, const float *x, const size_t *rows, size_t n, size_t width);  /* rows: host */
+    /* x += add (where it is there), then y = norm(x) (where y is there). */
+    void (*add_norm)(dk_dev *dev, float *y, float *x, const float *add, const dk_norm_args *norm, size_t rows,
+                     size_t width, bool packed);
+    /* dx += dadd, then dy = norm(x + dx) - norm(x), formed without subtracting (RMSNorm only). */
+    void (*add_norm_diff)(dk_dev *dev, float *dy, const float *x, float *dx, const float *dadd,
+                          const dk_norm_args *norm, size_t rows, size_t width, bool packed);
+    int (*project)(dk_dev *dev, const dk_project_args *a, dk_err *err);
+    /* n_lanes lanes of the batch from x on; base: NULL, or (x is differences) the
+     * rows of lane 0, not yet placed. */
+    void (*place)(dk_dev *dev, float *x, const float *base, size_t n_lanes, const dk_place_args *a);
+    int (*attend)(dk_dev *dev, const dk_attend_args *a, dk_err *err);
+    /* y [rows, n]; base NULL, or (x is differences, DK_ACT_SILU_GATE) what they are to, [rows, 2 n]. */
+    void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
+                bool packed);
+    void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, size_t n);   /* y = a + b; y may be a */
+    void (*softcap)(dk_dev *dev, float *x, size_t n, float cap);                    /* cap tanh(x / cap) */
+    /* Adds strength * v (host, [d]) to n_rows rows of x. */
+    void (*edit)(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d);
+    /* host = a, or a + sign b where b is there; n values. */
+    int (*tap)(dk_dev *dev, float *host, const float *a, const float *b, float sign, size_t n, dk_err *err);
+    int (*head)(dk_dev *dev, const dk_head_args *a, dk_err *err);
+} dk_ops;
+
+struct dk_dev { const dk_ops *ops; };     /* what else a device has stands behind it */
+
+/* The device of this process: the CPU until another is selected. */
+dk_dev *dk_device(void);
+/* "cpu", "cuda", "auto"; before any model is loaded.  "auto" is the CPU where
+ * there is nothing else, with one line at -v; "cuda" fails with the reason. */
+int dk_device_select(const char *name, dk_err *err);
+void dk_device_close(void);
+
+/* The CPU's table (cpu.c). */
+dk_dev *dk_cpu_device(void);
+
+/* What the shared object of a device exports as "dk_backend_open": fills *out or
+ * gives the reason.  abi: DK_BACKEND_ABI of the program that loads it. */
+enum { DK_BACKEND_ABI = 1 };
+typedef int dk_backend_open_fn(dk_dev **out, int abi, dk_err *err);
+
+#endif
