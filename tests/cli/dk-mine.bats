@@ -61,7 +61,7 @@ mine() { dk-mine -m "$G" "$@"; }
 }
 
 # Of n1 alone, which is another adapter: the file of ft and n1.
-one_null() { dk-topk --dtype f32 -k 10 -m "$G" -f "$PLAIN" -n n1="$PATTERN" -o one.score.h5 "$T"; }
+one_null() { dk-topk --dtype f32 --arith plain -k 10 -m "$G" -f "$PLAIN" -n n1="$PATTERN" -o one.score.h5 "$T"; }
 
 @test "what a null raises too is sorted down, and said to be so; --nulls beside only shows it" {
     one_null
