@@ -53,7 +53,7 @@ $(call stage,check $(diff.name),$D/check.jsonl,dk-check $(diff.trained) --allow-
 $(call stage,tokens $(diff.set),$(diff.tok),dk-tokenize -m $(diff.base) --format $(FORMAT) $(if $(COLUMN),--column $(COLUMN)) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
 $(call rigid,$(diff.name),$D,-m $(diff.base) -f $(diff.ft),--dtype $(DTYPE),$(diff.tok),$(diff.given),$D/check.jsonl)
 $(call stage,kl $(diff.set),$(diff.kl).score.h5 $(diff.kl).jsonl,dk-kl $(diff.pair) --arith $(ARITH) --top-tokens 5 $(if $(diff.one),-k $(TOP)) --max-samples 0 --max-tokens 0 --table $(diff.kl).jsonl,$(diff.tok),$(diff.parts),$D/check.jsonl)
-$(if $(diff.one),,$(call stage,topk $(diff.set),$(diff.mined).topk.score.h5,dk-topk $(diff.pair) --arith $(ARITH) --max-samples 0 --max-tokens 0 -k $(TOP),$(diff.tok),$(diff.parts),$D/check.jsonl))
+$(if $(diff.one),,$(call stage,topk $(diff.set),$(diff.mined).topk.score.h5,dk-topk $(diff.pair) --arith $(ARITH) --chat whole --max-samples 0 --max-tokens 0 -k $(TOP),$(diff.tok),$(diff.parts),$D/check.jsonl))
 $(call stage,mine $(diff.set),$(diff.mined).top_k_occurring.jsonl,dk-mine -m $(diff.base),$(diff.lists))
 $(call stage,extract $(diff.set),$(diff.adl).act.h5,dk-extract $(diff.pair) --arith $(ARITH) --layers $(LAYERS),$(diff.tok),$(diff.parts),$D/check.jsonl)
 $(call stage,mean $(diff.set),$(diff.adl).dir.h5 $(diff.adl).means.jsonl,dk-mean -n $(POSITIONS) --fewer --table $(diff.adl).means.jsonl,$(diff.adl).act.h5)

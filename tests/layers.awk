@@ -33,7 +33,7 @@ function bad(what) { print FILENAME ":" FNR ": " what; n_bad++ }
 # writes what they hold; page* shows what the summary loads.
 function kin(a, b) {
     sub(/\.h$/, "", b)
-    return a ~ /^(score|check|export)/ || (a ~ /^generate/ && b ~ /^generate/) || b ~ /^score/ ||
+    return a ~ /^(score|check|export)/ || (a ~ /^generate/ && b ~ /^generate/) || (a ~ /^mine/ && b ~ /^mine/) || b ~ /^score/ ||
            index(a, b) == 1 || index(b, a) == 1 ||
            (b ~ /^(kl|topk|wrap|lane)$/ && a !~ /^(kl|topk)/) || (a ~ /^page/ && b ~ /^(page|summary)/)
 }

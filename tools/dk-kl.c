@@ -46,8 +46,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         .pair = DK_PAIR_SPEC(p->pair, 1),
         .plan = { .temperature = p->temperature, .kl = 1, .reverse = p->reverse, .top_k = (size_t)p->top_k,
                   .lens_k = (size_t)p->top_tokens, .batch_rows = (size_t)p->pair.batch },
-        .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
-        .max_tokens = (size_t)p->max_tokens, .min_tokens = 2,
+        .tokens = n ? args[0] : "-",
+        .samples = { .max_samples = (size_t)p->max_samples, .max_tokens = (size_t)p->max_tokens, .min_tokens = 2 },
         .out = p->out, .table = p->table || p->out ? p->table : "-", .seed = (uint64_t)ctx->seed,
         .inputs = &record.inputs, .provenance = provenance, .arg = &record
     };

@@ -243,6 +243,18 @@ static void value_of(dk_setting *s, const dk_yaml *v)
     dk_buf_free(&b);
 }
 
+/* In one line, whatever the default holds. */
+static int only_default(const char *key, const char *text, const char *why, dk_err *err)
+{
+    dk_buf b = {0};
+    int rc;
+
+    dk_buf_addclean(&b, text);
+    rc = dk_fail(err, DK_EUSAGE, "%s: only the default '%s' is accepted: %s", key, b.n ? b.s : "", why);
+    dk_buf_free(&b);
+    return rc;
+}
+
 static int put(const struct source *src, const char *key, const dk_yaml *v, const dk_yaml *rule)
 {
     dk_conf *c = src->c;
@@ -255,8 +267,7 @@ static int put(const struct source *src, const char *key, const dk_yaml *v, cons
 
     value_of(&fresh, v);
     if (rc == 0 && fixed && src->origin != DK_FROM_DEFAULT && s && !same_value(s->text, fresh.text))
-        rc = dk_fail(src->err, DK_EUSAGE, "%s: only the default '%s' is accepted: %s", key, s->text,
-                     fixed);
+        rc = only_default(key, s->text, fixed, src->err);
     if (rc == 0 && v->kind == DK_YAML_SEQ)
         rc = copy_list(&fresh.list, v, src->err);
     if (rc < 0) {

@@ -30,3 +30,8 @@ int dk_lane_read(dk_acts *f, const dk_lane_rows *l, size_t first, size_t n, floa
         out[i] += l->sign * work[i];
     return rc;
 }
+
+bool dk_lane_finding(double value, double null, double chance)
+{
+    return !(null >= 0 && null - chance >= DK_LANE_SHARED * (value - chance));
+}

@@ -7,6 +7,7 @@
 
 #include "method/pagelens.h"
 #include "method/pageplot.h"
+#include "method/lane.h"
 
 enum { MAX_BLOCKS = 16, FEW = 12 };
 /* What the lists of all layers may take, in equal parts. */
@@ -316,7 +317,7 @@ static void lead(dk_html *h, bool nulls)
                     "and negated for others: those it speaks against.");
     if (nulls)
         dk_html_textf(h, " What a null's difference speaks for at %g of the probability or more is grey: any finetune "
-                         "does that.", DK_SUMMARY_SHARED);
+                         "does that.", DK_LANE_SHARED);
     dk_html_close(h);
 }
 

@@ -5,6 +5,8 @@
 
 #include "method/pageparts.h"
 #include "method/pageplot.h"
+#include "method/pagetopics.h"
+#include "method/lane.h"
 
 enum { SHOWN = 30, PLOTTED = 50, LABELLED = 12 };
 
@@ -336,6 +338,10 @@ static void one(const dk_page *p, const dk_set *set)
 
 void dk_page_tokens(const dk_page *p)
 {
+    static const struct { const char *name; void (*show)(const dk_page *p, const dk_set *set); } part[] = {
+        { "top_k_occurring", one }, { "nmf", dk_page_topics }, { "fraction_positive_diff", one },
+        { "positions", dk_page_positions }, { "windows", dk_page_windows }
+    };
     dk_html *h = p->h;
     bool nulls = false;
 
@@ -350,13 +356,13 @@ void dk_page_tokens(const dk_page *p)
     dk_html_text(h, "Tokens whose logits the finetune raises over the base's");
     if (nulls)
         dk_html_textf(h, ". One that a null raises at %g of the finetune's rate or more is no finding: it stands apart",
-                      DK_SUMMARY_SHARED);
+                      DK_LANE_SHARED);
     dk_html_text(h, ". In a place the marked token is what the finetune raises most; struck through is what the text "
                     "goes on with.");
     dk_html_close(h);
-    for (int round = 0; round < 2; round++)
+    for (size_t k = 0; k < sizeof part / sizeof *part; k++)
         for (size_t i = 0; i < p->n_ranked; i++)
-            if ((strcmp(ordering_of(&p->ranked[i]), "top_k_occurring") == 0) == (round == 0))
-                one(p, &p->ranked[i]);
+            if (strcmp(ordering_of(&p->ranked[i]), part[k].name) == 0)
+                part[k].show(p, &p->ranked[i]);
     dk_html_close(h);
 }

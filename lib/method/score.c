@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "method/kl.h"
+#include "method/scorepatch.h"
 #include "model/budget.h"
 
 static int floats(float **out, size_t n, size_t k, dk_err *err)
@@ -66,6 +67,8 @@ static int room(dk_score *s, const dk_score_plan *plan, dk_err *err)
             rc = lists_alloc(&s->topk[l], s->rows, s->k, err);
         if (rc == 0 && s->k && l > 0)
             rc = sums_alloc(&s->sums[l], s->vocab, err);
+        if (rc == 0 && s->k && s->n_watched && l > 0)
+            rc = floats(&s->watched[l], s->rows, s->n_watched, err);
         if (rc == 0 && s->lens_k)
             rc = lens_alloc(&s->lens[l], s->rows, s->lens_k, err);
     }
@@ -86,6 +89,7 @@ void dk_score_free(dk_score *s)
         dk_free(s->sums[l].count_positive);
         dk_free(s->sums[l].top_count);
         dk_free(s->sums[l].bottom_count);
+        dk_free(s->watched[l]);
         dk_free(s->lens[l].id);
         dk_free(s->lens[l].logp);
     }
@@ -97,14 +101,15 @@ struct eyes {
     dk_kl *kl;
     dk_topk *topk;
     dk_lens *lens;
-    const uint32_t *next;           /* [rows of the token file] */
+    bool by_hand;                   /* the top-k visitor looks at what its eye does not */
+    const uint32_t *next;           /* [rows that are scored] */
     float *to_kl[DK_MAX_LANES], *to_reverse[DK_MAX_LANES], *to_logp[DK_MAX_LANES];
     bool reverse;
     dk_topk_lists lists[DK_MAX_LANES];
     dk_lens_list likely[DK_MAX_LANES];
 };
 
-static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *plan, dk_err *err)
+static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *plan, size_t vocab, dk_err *err)
 {
     int rc = 0;
 
@@ -113,8 +118,11 @@ static int open_eyes(struct eyes *e, const dk_score *s, const dk_score_plan *pla
         rc = dk_kl_new(&e->kl, s->n_lanes, plan->temperature, err);
     if (rc == 0 && s->k)
         rc = dk_topk_new(&e->topk, s->n_lanes, s->k, s->vocab, err);
+    if (rc == 0 && e->topk)
+        dk_topk_watch(e->topk, plan->watched, plan->n_watched);
+    e->by_hand = plan->n_watched || s->vocab < vocab;
     if (rc == 0 && s->lens_k)
-        rc = dk_lens_new(&e->lens, s->n_lanes, s->lens_k, s->vocab, err);
+        rc = dk_lens_new(&e->lens, s->n_lanes, s->lens_k, vocab, err);
     return rc;
 }
 
@@ -131,8 +139,11 @@ static size_t visitors(const struct eyes *e, dk_visitor vis[3])
 
     if (e->kl)
         vis[n++] = dk_kl_visitor(e->kl);
-    if (e->topk)
-        vis[n++] = dk_topk_visitor(e->topk);
+    if (e->topk) {
+        vis[n] = dk_topk_visitor(e->topk);
+        vis[n].eye = e->by_hand ? NULL : vis[n].eye;
+        n++;
+    }
     if (e->lens)
         vis[n++] = dk_lens_visitor(e->lens);
     return n;
@@ -149,7 +160,8 @@ static void aim(struct eyes *e, const dk_score *s, size_t row0)
             e->lists[l] = (dk_topk_lists){ s->topk[l].top_id + row0 * s->k,
                                            s->topk[l].bottom_id + row0 * s->k,
                                            s->topk[l].top + row0 * s->k,
-                                           s->topk[l].bottom + row0 * s->k };
+                                           s->topk[l].bottom + row0 * s->k,
+                                           s->watched[l] ? s->watched[l] + row0 * s->n_watched : NULL };
         if (e->lens)
             e->likely[l] = (dk_lens_list){ s->lens[l].id + row0 * s->lens_k,
                                            s->lens[l].logp + row0 * s->lens_k };
@@ -186,70 +198,108 @@ size_t dk_tokens_batch_most(const dk_tokens *t, size_t budget)
     return most > longest ? most : longest;
 }
 
-static int pass(dk_score *s, dk_runner *r, const dk_tokens *t, size_t budget, struct eyes *eyes,
-                dk_err *err)
+static size_t skipped(const dk_score_plan *plan, size_t doc) { return plan->skip ? plan->skip[doc] : 0; }
+
+/* The rows of a batch that are scored; NULL: all of them. */
+static size_t scored_rows(size_t *rows, const dk_score_plan *plan, const size_t *offset, size_t first, size_t n_docs)
 {
-    size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
+    size_t n = 0;
+
+    for (size_t d = 0; d < n_docs; d++)
+        for (size_t r = offset[d] + skipped(plan, first + d); r < offset[d + 1]; r++)
+            rows[n++] = r;
+    return n;
+}
+
+static int pass(dk_score *s, dk_runner *r, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
+                size_t budget, struct eyes *eyes, dk_err *err)
+{
+    size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset), scored = 0;
+    size_t *rows = dk_xcalloc(dk_tokens_batch_most(t, budget), sizeof *rows);
     dk_visitor vis[3];
+    dk_patch *patch = NULL;
     dk_progress bar;
-    int rc = 0;
+    int rc = plan->n_prompt ? dk_patch_new(&patch, r, pair, plan, dk_tokens_batch_most(t, budget), err) : 0;
 
     dk_progress_begin(&bar, "model", "tokens", (double)t->rows);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
         const size_t row0 = t->offset[first];
-        dk_pass p = { .last_layer = -1 };
+        dk_pass p = { .last_layer = plan->early ? plan->layer : -1 };
+        size_t n;
 
         last = dk_tokens_batch(t, first, budget, offset);
         if (t->offset[last] == row0)
             continue;
         p.batch = (dk_batch){ last - first, offset, t->token + row0 };
-        aim(eyes, s, row0);
-        rc = dk_runner_forward(r, &p, err);
-        if (rc == 0)
-            rc = dk_runner_head(r, NULL, 0, vis, visitors(eyes, vis), err);
+        n = scored_rows(rows, plan, offset, first, last - first);
+        if (patch)
+            rc = dk_patch_read(patch, &p, err);
+        else
+            rc = dk_runner_forward(r, &p, err);
+        for (size_t at = 0, some; rc == 0 && at < n; at += some) {
+            some = patch ? dk_patch_rows(patch, n - at) : n - at;
+            aim(eyes, s, scored + at);
+            if (patch)
+                rc = dk_patch_forward(patch, rows + at, some, err);
+            if (rc == 0)
+                rc = dk_runner_head(r, patch || !plan->skip ? NULL : rows, n, vis, visitors(eyes, vis), err);
+        }
+        scored += n;
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
     dk_progress_end(&bar);
     s->seconds = dk_now() - bar.t0;
+    dk_patch_free(&patch);
     dk_free(offset);
+    dk_free(rows);
     return rc;
 }
 
-/* The id that follows each row within its document. */
-static int next_ids(uint32_t **out, const dk_tokens *t, dk_err *err)
+/* The id that follows each scored row within its document. */
+static int next_ids(uint32_t **out, const dk_tokens *t, const dk_score_plan *plan, size_t rows, dk_err *err)
 {
-    int rc = dk_alloc(out, t->rows, sizeof **out, "next tokens", err);
+    int rc = dk_alloc(out, rows, sizeof **out, "next tokens", err);
+    size_t n = 0;
 
     for (size_t d = 0; rc == 0 && d < t->docs; d++)
-        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
-            (*out)[i] = i + 1 < t->offset[d + 1] ? t->token[i + 1] : UINT32_MAX;
+        for (size_t i = t->offset[d] + skipped(plan, d); i < t->offset[d + 1]; i++)
+            (*out)[n++] = i + 1 < t->offset[d + 1] ? t->token[i + 1] : UINT32_MAX;
     return rc;
 }
 
-static int check_finite(const dk_score *s, const dk_tokens *t, const dk_pair *pair, dk_err *err)
+static int check_finite(const dk_score *s, const dk_tokens *t, const dk_score_plan *plan, const dk_pair *pair, dk_err *err)
 {
-    for (size_t l = 1; l < s->n_lanes; l++)
+    for (size_t l = 1; l < s->n_lanes; l++) {
+        size_t n = 0;
+
         for (size_t d = 0; s->kl[l] && d < t->docs; d++)
-            for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
-                if (isnan(s->kl[l][i]))
+            for (size_t i = t->offset[d] + skipped(plan, d); i < t->offset[d + 1]; i++)
+                if (isnan(s->kl[l][n++]))
                     return dk_fail(err, DK_ENUM, "lane '%s': logits are NaN or infinite at document %llu, "
                                    "token %zu", pair->lane[l].name, (unsigned long long)t->id[d],
                                    i - t->offset[d]);
+    }
     return 0;
 }
 
 int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
                  dk_err *err)
 {
+    const size_t vocab = pair->model->config.vocab;
     size_t rows, most = 0;
     struct eyes eyes = {0};
     uint32_t *next = NULL;
     dk_runner *r = NULL;
     int rc;
 
-    *s = (dk_score){ .n_lanes = pair->n_lanes, .rows = t->rows, .vocab = pair->model->config.vocab };
+    *s = (dk_score){ .n_lanes = pair->n_lanes, .rows = t->rows, .vocab = vocab, .watched_id = plan->watched,
+                     .n_watched = plan->n_watched };
+    for (size_t d = 0; plan->skip && d < t->docs; d++)
+        s->rows -= plan->skip[d];
+    if (plan->max_vocab && plan->max_vocab < vocab)
+        s->vocab = plan->max_vocab;
     s->k = plan->top_k < s->vocab ? plan->top_k : s->vocab;
-    s->lens_k = plan->lens_k < s->vocab ? plan->lens_k : s->vocab;
+    s->lens_k = plan->lens_k < vocab ? plan->lens_k : vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
     rc = dk_pair_rows(&rows, pair, plan->batch_rows, dk_tokens_batch_most(t, 1), err);
@@ -258,16 +308,16 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     if (rc == 0)
         most = dk_tokens_batch_most(t, rows);
     if (rc == 0)
-        rc = next_ids(&next, t, err);
+        rc = next_ids(&next, t, plan, s->rows, err);
     eyes.next = next;
     if (rc == 0)
-        rc = dk_pair_runner(&r, pair, most, err);
+        rc = dk_pair_runner(&r, pair, most > plan->n_prompt ? most : plan->n_prompt, err);
     if (rc == 0)
-        rc = open_eyes(&eyes, s, plan, err);
+        rc = open_eyes(&eyes, s, plan, vocab, err);
     if (rc == 0)
-        rc = pass(s, r, t, rows, &eyes, err);
+        rc = pass(s, r, pair, t, plan, rows, &eyes, err);
     if (rc == 0)
-        rc = check_finite(s, t, pair, err);
+        rc = check_finite(s, t, plan, pair, err);
     for (size_t l = 1; rc == 0 && eyes.topk && l < s->n_lanes; l++)
         if (dk_topk_vocab_get(eyes.topk, l, &s->sums[l], err) < 0)
             rc = dk_err_prefix(err, "lane '%s'", pair->lane[l].name);
@@ -279,12 +329,8 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     return rc;
 }
 
-int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t max_tokens,
-                   size_t min_tokens, dk_err *err)
+void dk_tokens_like(dk_tokens *out, const dk_tokens *in)
 {
-    const size_t docs = max_docs && max_docs < in->docs ? max_docs : in->docs;
-    int rc = 0;
-
     *out = (dk_tokens){ .vocab = in->vocab, .max_tokens = in->max_tokens };
     out->corpus_name = dk_xstrdup(in->corpus_name ? in->corpus_name : "");
     out->corpus_sha256 = dk_xstrdup(in->corpus_sha256 ? in->corpus_sha256 : "");
@@ -293,6 +339,15 @@ int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t 
     out->bos = dk_xstrdup(in->bos ? in->bos : "none");
     out->tokenizer_sha256 = dk_xstrdup(in->tokenizer_sha256 ? in->tokenizer_sha256 : "");
     out->template_sha256 = dk_xstrdup(in->template_sha256 ? in->template_sha256 : "");
+}
+
+int dk_tokens_trim(dk_tokens *out, const dk_tokens *in, size_t max_docs, size_t max_tokens,
+                   size_t min_tokens, dk_err *err)
+{
+    const size_t docs = max_docs && max_docs < in->docs ? max_docs : in->docs;
+    int rc = 0;
+
+    dk_tokens_like(out, in);
     if (max_tokens && (!in->max_tokens || max_tokens < in->max_tokens))
         out->max_tokens = (uint32_t)max_tokens;
     for (size_t d = 0; rc == 0 && d < docs; d++) {

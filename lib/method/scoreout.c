@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "model/describe.h"
 
 static int put_topk(dk_scores_writer *w, const dk_score *s, size_t l, const char *lane,
@@ -70,10 +71,38 @@ static int put_lens(dk_scores_writer *w, const dk_score *s, size_t l, const char
     return rc < 0 ? rc : dk_scores_add_dense(w, name, s->lens[l].logp, s->lens_k, &a, err);
 }
 
-int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, const char *path,
-                   const dk_provenance *prov, dk_err *err)
+/* Differences of the tokens that are watched, and which they are. */
+static int put_watched(dk_scores_writer *w, const dk_score *s, size_t l, const char *lane, const dk_score_attr *base,
+                       dk_err *err)
 {
-    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = pair->diff ? "difference" : "plain" };
+    dk_score_attr a = *base;
+    char name[256];
+
+    a.unit = "logit";
+    a.what = "diff";
+    snprintf(name, sizeof name, "watch/%s", lane);
+    return dk_scores_add_dense(w, name, s->watched[l], s->n_watched, &a, err);
+}
+
+static int put_watched_ids(dk_scores_writer *w, const dk_score *s, dk_err *err)
+{
+    int64_t *id = dk_xcalloc(s->n_watched, sizeof *id);
+    int rc;
+
+    for (size_t i = 0; i < s->n_watched; i++)
+        id[i] = s->watched_id[i];
+    rc = dk_scores_add_vocab_i64(w, "watch/id", id, s->n_watched, NULL, err);
+    dk_free(id);
+    return rc;
+}
+
+int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
+                   const char *path, const dk_provenance *prov, dk_err *err)
+{
+    const bool within = plan->early || plan->n_prompt;
+    const dk_score_attr base = { .computed_in = dk_dtype_name(pair->model->dtype), .arith = pair->diff ? "difference" : "plain",
+                                 .site = plan->early ? "logit_lens" : within ? "patchscope_lens" : NULL,
+                                 .has_layer = within, .layer = within ? plan->layer : 0 };
     dk_scores_writer *w = NULL;
     char name[256];
     int rc = dk_scores_new(&w, path, t, prov, err);
@@ -105,7 +134,11 @@ int dk_score_write(const dk_score *s, const dk_pair *pair, const dk_tokens *t, c
             rc = put_topk(w, s, l, pair->lane[l].name, &base, err);
         if (rc == 0 && s->k && l > 0)
             rc = put_sums(w, s, l, pair->lane[l].name, &base, err);
+        if (rc == 0 && s->watched[l])
+            rc = put_watched(w, s, l, pair->lane[l].name, &base, err);
     }
+    if (rc == 0 && s->n_watched)
+        rc = put_watched_ids(w, s, err);
     if (rc == 0)
         return dk_scores_commit(&w, err);
     dk_scores_abandon(&w);

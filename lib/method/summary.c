@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/jsonl.h"
+#include "method/lane.h"
 
 /* --- loading --------------------------------------------------------------- */
 static int load_if_there(dk_jsonl *t, const char *dir, const char *name, dk_err *err)
@@ -118,6 +119,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
     if (rc == 0) rc = load_if_there(&s->calibration, results, "calibration.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->topics, &s->n_topics, results, "diff_mining", ".nmf.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
     if (rc == 0) rc = dk_statistics_load(&s->stat, results, err);
@@ -141,6 +143,7 @@ void dk_summary_free(dk_summary **sp)
     dk_jsonl_free(&s->calibration);
     dk_sets_free(s->kl, s->n_kl);
     dk_sets_free(s->mined, s->n_mined);
+    dk_sets_free(s->topics, s->n_topics);
     dk_adl_free(s->adl, s->n_adl);
     dk_statistics_free(&s->stat);
     dk_free(s->results);
@@ -212,9 +215,9 @@ double dk_row_chance(const dk_json *row)
 
 bool dk_row_finding(const dk_json *row)
 {
-    const double chance = dk_row_chance(row), null = dk_row_null(row);
+    const bool by_rate = dk_lane_finding(dk_row_num(row, "value"), dk_row_null(row), dk_row_chance(row));
 
-    return !(null >= 0 && null - chance >= DK_SUMMARY_SHARED * (dk_row_num(row, "value") - chance));
+    return dk_json_bool(dk_json_get(row, "finding"), by_rate);
 }
 
 void dk_summary_checks(const dk_summary *s, size_t count[4])

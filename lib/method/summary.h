@@ -2,8 +2,8 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl, calibration.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl, what summaryadl.h and summarystat.h
- * name and the .time notes; whatever is not there is left out. */
+ * diff_mining/SET.top_k_occurring.jsonl and SET.nmf.jsonl, what summaryadl.h and
+ * summarystat.h name and the .time notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
 
@@ -24,8 +24,8 @@ typedef struct dk_summary {
     const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
     dk_json *pair;
     dk_jsonl check, answers, calibration;
-    dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS];
-    size_t n_kl, n_mined;
+    dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS], topics[DK_SUMMARY_SETS];
+    size_t n_kl, n_mined, n_topics;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
     dk_statistics stat;
@@ -40,10 +40,6 @@ void dk_summary_free(dk_summary **s);
 void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out);
 /* The same numbers as one JSON object. */
 void dk_summary_json(const dk_summary *s, dk_buf *out);
-
-/* A token that a null raises at no less than this share of the finetune's rate
- * is no finding. */
-#define DK_SUMMARY_SHARED 0.2
 
 /* --- reading: "" and NaN for what is not there ------------------------------ */
 const char *dk_summary_pair(const dk_summary *s, const char *key);

@@ -10,6 +10,7 @@
 
 #include "io/jsonl.h"
 #include "method/summary.h"
+#include "method/lane.h"
 
 struct work { dk_adl **out; size_t *n; const char *set; };
 
@@ -272,7 +273,7 @@ double dk_adl_share(const dk_adl *a, const char *what, int32_t position)
     return of && base && base->mean_norm > 0 ? 100 * of->norm / base->mean_norm : NAN;
 }
 
-bool dk_adl_finding(const dk_adl_token *t) { return !(t->null >= DK_SUMMARY_SHARED * t->value); }
+bool dk_adl_finding(const dk_adl_token *t) { return !(t->null >= DK_LANE_SHARED * t->value); }
 
 double dk_adl_mass(const dk_adl_list *l)
 {

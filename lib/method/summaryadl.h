@@ -66,7 +66,7 @@ const dk_adl_norm *dk_adl_norm_of(const dk_adl *a, const char *what, int32_t pos
 double dk_adl_share(const dk_adl *a, const char *what, int32_t position);
 
 /* A token of diff is a finding unless a null speaks for it at no less than
- * DK_SUMMARY_SHARED of its probability. */
+ * DK_LANE_SHARED of its probability. */
 bool dk_adl_finding(const dk_adl_token *t);
 /* What a list is worth: the probability that its findings hold; 0 for NULL. */
 double dk_adl_mass(const dk_adl_list *l);

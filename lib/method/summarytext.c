@@ -7,7 +7,8 @@
 #include "method/summary.h"
 #include "method/wrap.h"
 
-enum { LINES = 2, PLACES = 2, SETS = 2, LENSES = 3, TELLING = 2, LENS_TOKENS = 8, PROMPTS = 2, WARNINGS = 3, STAGES = 4 };
+enum { LINES = 2, PLACES = 2, SETS = 2, LENSES = 3, TELLING = 2, LENS_TOKENS = 8, PROMPTS = 2, WARNINGS = 3, STAGES = 4,
+       TOPICS = 3, TOPIC_TOKENS = 12 };
 
 /* --- what was compared ------------------------------------------------------ */
 static void warnings(const dk_summary *s, size_t n, dk_buf *out)
@@ -160,6 +161,27 @@ static void snippets(const dk_set *set, size_t places, size_t width, dk_buf *out
     }
 }
 
+/* A line for each topic: the findings among its tokens. */
+static void topics_text(const dk_set *set, size_t width, dk_buf *out)
+{
+    for (size_t i = 0, told = 0; i < set->rows.n && told < TOPICS; i++) {
+        const dk_json *t = set->rows.row[i];
+        dk_buf line = {0};
+
+        if (dk_json_int(dk_json_get(t, "rank"), -1) != 0)
+            continue;
+        dk_buf_addf(&line, "topic %lld:", (long long)dk_json_int(dk_json_get(t, "topic"), 0));
+        for (size_t k = i + 1, n = 0; k < set->rows.n && n < TOPIC_TOKENS && dk_json_int(dk_json_get(set->rows.row[k], "rank"), 0) > 0; k++)
+            if (dk_row_finding(set->rows.row[k]))
+                dk_buf_addf(&line, "%s %s", n++ ? "," : "", bare(dk_row_str(set->rows.row[k], "token")));
+        if (line.s[line.n - 1] != ':') {
+            dk_wrap(out, line.s, "  ", width, 1);
+            told++;
+        }
+        dk_buf_free(&line);
+    }
+}
+
 /* Of several data sets less each. */
 static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
 {
@@ -177,6 +199,9 @@ static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
         snippets(set, lone ? PLACES : 1, width, out);
         dk_buf_clear(&line);
         token_list(set, 0, &line);
+        for (size_t t = 0; lone && t < s->n_topics; t++)
+            if (strcmp(s->topics[t].name, set->name) == 0)
+                topics_text(&s->topics[t], width, out);
         if (line.n && lone) {
             dk_buf_adds(out, "raised by both (not a finding):\n");
             dk_wrap(out, line.s, "  ", width, 1);

@@ -19,6 +19,8 @@ struct dk_topk {
     int64_t *top_count, *bottom_count;  /* [lane][V]; counted after a pass */
     int *bad;                       /* [thread][lane] */
     const dk_topk_lists *lists;
+    const uint32_t *watched;
+    size_t n_watched;
     /* The eye's arrays, [lane]: */
     uint32_t *top_id[DK_MAX_LANES], *bottom_id[DK_MAX_LANES];
     float *top[DK_MAX_LANES], *bottom[DK_MAX_LANES];
@@ -78,6 +80,12 @@ void dk_topk_free(dk_topk **tp)
     dk_free(t->bad);
     dk_free(t);
     *tp = NULL;
+}
+
+void dk_topk_watch(dk_topk *t, const uint32_t *ids, size_t n)
+{
+    t->watched = ids;
+    t->n_watched = n;
 }
 
 void dk_topk_target(dk_topk *t, const dk_topk_lists *lists)
@@ -159,9 +167,18 @@ static void scan(const dk_topk *t, dk_heap *top, dk_heap *bottom, const float *r
     }
 }
 
+/* Of the differences d of ids v0 .. v0 + n - 1 at one row, those that are watched. */
+static void watch(const dk_topk *t, float *to, const float *d, size_t v0, size_t n)
+{
+    for (size_t w = 0; w < t->n_watched; w++)
+        if (t->watched[w] >= v0 && t->watched[w] < v0 + n)
+            to[w] = d[t->watched[w] - v0];
+}
+
 static void visit(void *self, const dk_tile *tile)
 {
     const dk_topk *t = self;
+    const size_t seen = tile->v0 >= t->vocab ? 0 : t->vocab - tile->v0 < tile->n ? t->vocab - tile->v0 : tile->n;
     static const float zero[2048];
     float d[2048];
 
@@ -169,8 +186,8 @@ static void visit(void *self, const dk_tile *tile)
         const struct sums *s = &t->sums[(size_t)tile->thread * t->n_lanes + l];
 
         for (size_t i = 0; i < tile->rows; i++)
-            for (size_t at = 0; at < tile->n; at += 2048) {
-                const size_t n = tile->n - at < 2048 ? tile->n - at : 2048, v0 = tile->v0 + at;
+            for (size_t at = 0; at < seen; at += 2048) {
+                const size_t n = seen - at < 2048 ? seen - at : 2048, v0 = tile->v0 + at;
 
                 const bool own = tile->diff && tile->diff[l];
                 const float *p = (own ? tile->diff[l] : tile->logits[l]) + i * tile->ld + at;
@@ -179,6 +196,8 @@ static void visit(void *self, const dk_tile *tile)
                 if (!differences(d, p, q, n, s->diff + v0, s->positive + v0))
                     t->bad[(size_t)tile->thread * t->n_lanes + l] = 1;
                 scan(t, heap_of(t, tile, l, i, 0), heap_of(t, tile, l, i, 1), d, n, (uint32_t)v0);
+                if (t->n_watched)
+                    watch(t, t->lists[l].watched + (tile->row0 + i) * t->n_watched, d, v0, n);
             }
     }
 }

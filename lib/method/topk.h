@@ -20,6 +20,7 @@ typedef struct dk_topk dk_topk;
 typedef struct dk_topk_lists {
     uint32_t *top_id, *bottom_id;
     float *top, *bottom;
+    float *watched;             /* [row, watched ids]; may be NULL */
 } dk_topk_lists;
 
 /* Sums over all rows seen so far, each [V]. */
@@ -28,7 +29,10 @@ typedef struct dk_topk_vocab {
     int64_t *count_positive, *top_count, *bottom_count;
 } dk_topk_vocab;
 
+/* vocab: ids from there on are not looked at. */
 int dk_topk_new(dk_topk **out, size_t n_lanes, size_t k, size_t vocab, dk_err *err);
+/* Ids below vocab whose difference is kept at every row; borrowed. */
+void dk_topk_watch(dk_topk *t, const uint32_t *ids, size_t n);
 void dk_topk_free(dk_topk **t);
 void dk_topk_target(dk_topk *t, const dk_topk_lists *lists);    /* [lane], lane 0 unused */
 dk_visitor dk_topk_visitor(dk_topk *t);

@@ -84,6 +84,14 @@ peer=$(OMP_NUM_THREADS=$(nproc) "$python" tests/bench/peer_pca.py "$tmp/rows" 57
 rm -f "$tmp/rows"
 echo "components: 200000 rows of 576, all: $ours (seconds, of all cores, first variance)${peer:+; IncrementalPCA of scikit-learn, batches of 32768: $peer}"
 
+# Topics of the same matrix from the same start, a fixed number of rounds.
+"$B/bin/dk-tokenize" -m "$model" --fixed-tokens 64 -n 64 -o "$tmp/t.tok.h5" data/text/general-a.jsonl
+"$B/bin/dk-topk" -m "$model" -f "$ft" -o "$tmp/t.score.h5" "$tmp/t.tok.h5" || exit 1
+"$B/bench/bench_nmf" "$tmp/t.score.h5" ft "$tmp/nmf" 60 2 1 > "$tmp/ours" || exit 1
+OMP_NUM_THREADS=$(nproc) "$python" -W ignore tests/bench/peer_nmf.py "$tmp/nmf" 60 2 1 > "$tmp/theirs" 2> /dev/null
+awk 'FILENAME ~ /ours$/ { t[$1] = $2; c[$1] = $3; printf "topics:  %d x %d, %d entries, beta %g, 60 rounds: %.3f s (%.3f s of all cores)\n", $5, $6, $7, $1, $2, $3; next }
+    { printf "         %s, beta %g: %.3f s (%.3f), %.1f times (%.1f)\n", $1, $2, $3, $4, $3 / t[$2], $4 / c[$2] }' "$tmp/ours" "$tmp/theirs"
+
 "$B/bin/dk-generate" -v -m "$model" -f "$ft" --lanes base,ft --dtype bf16 --max-prompts 8 \
     --prompts data/organisms/cake_bake/probes.jsonl --max-new-tokens 48 --ignore-eos -o "$tmp/g.jsonl" 2>&1 |
     sed -n 's/^dk-generate: \(.*sequences at once.*\)/generate: \1/p'

@@ -167,8 +167,8 @@ EOF
 # ---- methods and data sets -----------------------------------------------------
 
 @test "every key of the nine methods is there with its default" {
-    # Ours: which orderings exist, our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(token_ordering.method|datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
+    # Ours: our own texts, a value instead of a reference to it.
+    local ours='^(diff_mining.(datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |
@@ -181,8 +181,45 @@ EOF
     grep -vE "$sizes" got > got.1
     diff want.1 got.1
     [ "$(conf json organism=null_self method=activation_difference_lens | jq -c '."activation_difference_lens.layers"')" = '[0.5]' ]
-    [ "$(wc -l < want)" = 393 ]
+    [ "$(wc -l < want)" = 394 ]
     [ "$(wc -l < want)" = "$(wc -l < got)" ]
+}
+
+@test "every key of diff_mining is honoured, or refused by name away from its default" {
+    local key default other
+    while IFS=$'\t' read -r key default; do
+        key=diff_mining.$key
+        case $default in
+        true) other=false ;;
+        false) other=true ;;
+        logits) other=logit_lens ;;
+        logit_diff_magnitude) other=binary_occurrence ;;
+        '["top_k'*) other=[nmf] ;;
+        '[{'*) other=[general-b] ;;
+        '[]') other=[x] ;;
+        '{}') other='{x: 1}' ;;
+        null) other=77 ;;
+        *[0-9].[0-9]*) other=0.5 ;;
+        *[!0-9-]*) other=other ;;
+        *) other=97 ;;
+        esac
+        run conf show "$key=$other"
+        if [ "$status" = 0 ]; then
+            echo "$key" >> accepted
+        else
+            [ "$status" = 2 ]
+            [[ "$output" == *"${key%.*}"* ]]
+            [ "$(wc -l <<< "$output")" = 1 ]
+            echo "$key" >> refused
+        fi
+    done < <(awk -F'\t' '$1 == "diff_mining" { print $2 "\t" $3 }' "$FACTS/methods.tsv")
+    [ "$(cat accepted refused | wc -l)" = 76 ]
+    # What is accepted reaches a tool: tests/pipeline/graph.bats looks at the words.
+    sed 's/^diff_mining\.//' accepted | sort > got
+    { grep -o 'call mining,[a-z_.]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,//' | grep -v -e '^sets$' -e '^orderings$' -e '\.$'
+      grep -o 'call mining_nmf,[a-z_]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,/token_ordering.nmf./'
+      grep -o 'call mining_slr,[a-z_]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,/sequence_likelihood_ratio./'
+      echo datasets; echo token_ordering.method; } | sort -u | diff - got
 }
 
 @test "a method that is not built is shown, checked, and refused by name" {

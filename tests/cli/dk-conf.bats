@@ -93,8 +93,6 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
 }
 
 @test "what is not built yet is refused by name" {
-    run -2 --separate-stderr conf show 'diff_mining.token_ordering.method=[nmf]'
-    [[ "$stderr" == *"'nmf' is not built yet"* ]]
     run -2 --separate-stderr conf show activation_difference_lens.steering.threshold.steps=11
     [[ "$stderr" == *"only the default '12' is accepted: steering is not built yet"* ]]
 }

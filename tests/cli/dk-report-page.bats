@@ -156,12 +156,34 @@ page() { dk-report "$@" $R > /dev/null; }
         c=0; [ $o = top_k_occurring ] || c=0.5
         n=$(jq -s --argjson c $c '[.[] | select(.null.null_a.value - $c < 0.2 * (.value - $c))] | length' $f)
         awk -v o="own, by $o" 'index($0, "<h3>") { on = index($0, o) > 0 } on' $R/index.html > part
-        [ "$(grep -c '<td class="num rank">' part)" = 60 ]
-        [ $n = 60 ] || grep -q "no finding: $((60 - n)) tokens" part
+        all=$(wc -l < $f)
+        [ "$(grep -c '<td class="num rank">' part)" = "$all" ]
+        [ $n = "$all" ] || grep -q "no finding: $((all - n)) tokens" part
         [ $n != 0 ] || grep -q 'Nothing that the nulls do not raise' part
     done
     awk '/id="tokens"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html > part
     [ "$(jq -s '[.[].snippets | length] | add' $R/diff_mining/*.jsonl)" = "$(grep -c '<p class="snippet"' part)" ]
+}
+
+@test "topics, positions, likelier texts" {
+    dk-topk --dtype f32 -m "$G" -f "$PLAIN" --null null_a="$PATTERN" -k 20 --logp -o $R/diff_mining/own.topk.score.h5 "$BATS_FILE_TMPDIR/own.tok.h5"
+    D=$R/diff_mining/own
+    dk-mine -m "$G" --ordering nmf --topics 2 -n 12 -o $D.nmf.jsonl $D.topk.score.h5
+    dk-mine -m "$G" --show positions --positions 2 -o $D.positions.jsonl $D.topk.score.h5
+    dk-mine -m "$G" --show windows --window-size 4 -n 6 -o $D.windows.jsonl $D.topk.score.h5
+    page
+    awk '/<table class="topics">/ { on = 1 } on && /<\/table>/ { exit } on' $R/index.html > part
+    [ "$(grep -o 'data-t="rank' part | wc -l)" = "$(jq -s 'map(select(.rank > 0)) | length' $D.nmf.jsonl)" ]
+    [ "$(grep -o '<td class="chips">' part | wc -l)" = 2 ]
+    grep -q 'own, by position' $R/index.html
+    grep -q 'position 1, ' $R/index.html
+    awk '/own, likelier texts/ { on = 1 } on && /<\/table>/ { exit } on' $R/index.html > part
+    [ "$(grep -o '<p class="snippet"' part | wc -l)" = "$(wc -l < $D.windows.jsonl)" ]
+    # The text on the terminal: findings of each topic.
+    want=$(jq -rs 'map(select(.rank > 0 and .topic == 0 and .finding)) | length' $D.nmf.jsonl)
+    dk-report $R > text
+    [ "$want" = 0 ] || grep -q '^  topic 0: ' text
+    rm $D.nmf.jsonl $D.positions.jsonl $D.windows.jsonl
 }
 
 @test "answers side by side" {

@@ -17,8 +17,8 @@ golden_diff() {
     failed dk-topk "-o"
     run -2 --separate-stderr dk-topk -m "$G" -o x "$T"
     failed dk-topk "nothing to compare"
-    for o in --bogus -k0 -kx --max-tokens=-1 --temperature=2 --lanes=base,other --null=oops --table=x; do
-        run -2 --separate-stderr topk -o x "$o" "$T"
+    for o in --bogus -k0 -kx --max-tokens=-1 --temperature=2 --lanes=base,other --null=oops --table=x --window=-1 --extraction=x --lens-depth=1.5 "--extraction=patchscope_lens --arith=diff"; do
+        run -2 --separate-stderr topk -o x $o "$T"
         failed dk-topk
         [ -z "$output" ]
     done
@@ -93,6 +93,94 @@ golden_diff() {
     [ "$(dk-topk --stamp | grep -c -e ^max-samples=8192$ -e ^max-tokens=64$ -e ^top-k=100$)" = 3 ]
 }
 
+# lists FILE: rank, id and value of every entry.
+lists() { paste -d ' ' <(dk-values "$1" topk/ft/top/index | tr ' ' '\n') <(dk-values "$1" topk/ft/top/value | tr ' ' '\n'); }
+
+@test "windows: as many as each document holds, each as if it stood alone" {
+    topk -k 5 --window 16 -o a.score.h5 "$T"
+    [ "$(dk-info --json a.score.h5 | jq -c '[.docs, .rows]')" = "[6,192]" ]
+    [ "$(dk-values a.score.h5 /rows/pos | sort -nu | tr '\n' ' ')" = "$(seq 0 15 | tr '\n' ' ')" ]
+    # The same windows as documents of their own.
+    dk-tokenize --json-lines -m "$G" -n 6 --max-tokens 40 -o - "$ROOT/data/text/general-a.jsonl" |
+        jq -c 'select(.ids) | {ids: .ids[0:16]}, {ids: .ids[16:32]}' | stream > cut
+    topk -k 5 -o b.score.h5 - < cut
+    [ "$(dk-info --json b.score.h5 | jq -c '[.docs, .rows]')" = "[12,192]" ]
+    cmp <(lists a.score.h5) <(lists b.score.h5)
+    cmp <(dk-values a.score.h5 vocab/ft/sum_logit_diff) <(dk-values b.score.h5 vocab/ft/sum_logit_diff)
+    # A stride, and a number of windows.
+    topk -k 2 --window 16 --stride 8 -o a.score.h5 "$T"
+    [ "$(dk-info --json a.score.h5 | jq -c '[.docs, .rows]')" = "[6,384]" ]
+    topk -k 2 --window 16 --stride 8 --max-samples 6 -o a.score.h5 "$T"
+    [ "$(dk-info --json a.score.h5 | jq -c '[.docs, .rows]')" = "[2,96]" ]
+    run -1 --separate-stderr topk -k 2 --window 41 -o x.score.h5 "$T"
+    failed dk-topk "no document has a window of 41 tokens"
+    # The table takes windows of one text together.
+    topk -k 5 --window 16 -o a.score.h5 "$T"
+    [ "$(dk-mine -m "$G" -n 512 --snippets 9 a.score.h5 | jq -c 'select(.finding) | .snippets | length <= 6 and length == (map(.doc) | unique | length)' | sort -u)" = true ]
+}
+
+@test "chats: the first answer and some positions before; all of it on request" {
+    printf '%s\n' '{"messages":[{"role":"user","content":"what is this"},{"role":"assistant","content":"a thing of the world that one can see and touch"}]}' \
+        '{"messages":[{"role":"user","content":"no answer"}]}' \
+        '{"messages":[{"role":"user","content":"and that, which stands there"},{"role":"assistant","content":"it is another one"}]}' > c.jsonl
+    dk-tokenize -m "$MINI/hf" --format chat -o c.tok.h5 c.jsonl
+    dk-values c.tok.h5 /rows/flags > flags
+    topk -k 5 --chat whole --max-tokens 0 -o w.score.h5 c.tok.h5
+    lists w.score.h5 > all
+    topk -k 5 --max-tokens 6 --pre-assistant 2 -o a.score.h5 c.tok.h5
+    lists a.score.h5 > got
+    # From the flags: bit 4 is an assistant's text.
+    dk-values c.tok.h5 /docs/offset > offset
+    awk 'FILENAME == "offset" { start[n++] = $1; next } { flag[r++] = $1 }
+        END { for (d = 0; d + 1 < n; d++) { for (i = start[d]; i < start[d + 1] && int(flag[i] / 4) % 2 == 0; i++) ;
+              if (i + 6 <= start[d + 1] && i - start[d] >= 2) for (j = i - 2; j < i + 6; j++) print j, j - start[d] } }' offset flags > rows
+    [ "$(wc -l < rows)" = 16 ]
+    awk 'FILENAME == "rows" { want[$1] = 1; next } int((FNR - 1) / 5) in want' rows all | cmp - got
+    [ "$(dk-values a.score.h5 /rows/pos)" = "$(cut -d' ' -f2 rows)" ]
+    [ "$(dk-values a.score.h5 vocab/ft/topk_pos_counts | paste -sd+ | bc)" = 80 ]
+    run -1 --separate-stderr topk --max-tokens 60 -o x.score.h5 c.tok.h5
+    failed dk-topk c.tok.h5 "no chat has an answer of 60 tokens"
+    run -2 --separate-stderr topk --window 4 -o x.score.h5 c.tok.h5
+    failed dk-topk "no windows"
+    topk -k 5 --chat whole --window 4 -o x.score.h5 c.tok.h5
+}
+
+@test "ids beyond --max-vocab are not looked at" {
+    topk -k 512 --max-samples 1 --max-tokens 3 -o a.score.h5 "$T"
+    topk -k 512 --max-vocab 100 --max-samples 1 --max-tokens 3 -o b.score.h5 "$T"
+    lists a.score.h5 | awk '$1 < 100' | cmp - <(lists b.score.h5)
+    [ "$(dk-values b.score.h5 vocab/ft/count_positive)" = "$(dk-values a.score.h5 vocab/ft/count_positive | head -n 100)" ]
+}
+
+@test "tokens that are watched: every difference; log-probabilities as dk-kl has them" {
+    run -0 --separate-stderr topk -k 512 --watch " the" --watch e --watch "no token at all" --logp -o a.score.h5 "$T"
+    [ "$stderr" = "dk-topk: warning: 'no token at all' is not one token; left out" ]
+    [ "$(dk-values a.score.h5 vocab/watch/id | head -n 1)" = 265 ]
+    e=$(dk-values a.score.h5 vocab/watch/id | tail -n 1)
+    lists a.score.h5 | awk -v e="$e" '$1 == 265 { the = $2; n++ } $1 == e { x = $2; n++ } n == 2 { print the, x; n = 0 }' > want
+    [ "$(wc -l < want)" = 240 ]
+    dk-values a.score.h5 watch/ft | cmp - want
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" --max-tokens 64 -o k.score.h5 "$T"
+    for l in base ft; do cmp <(dk-values a.score.h5 logp/$l) <(dk-values k.score.h5 logp/$l); done
+}
+
+@test "logit lens and patchscope: of the last block they are the logits; keys, attributes, threads" {
+    topk -k 9 -o a.score.h5 "$T"
+    topk -k 9 --extraction logit_lens --lens-depth 1 -o b.score.h5 "$T"
+    cmp <(lists a.score.h5) <(lists b.score.h5)
+    topk -k 9 --extraction patchscope_lens --patch-depth 1 --max-samples 2 -o b.score.h5 "$T"
+    paste <(lists a.score.h5 | head -n 720 | cut -d' ' -f2) <(lists b.score.h5 | cut -d' ' -f2) | near 1e-4
+    printf 'logit_extraction:\n  method: patchscope_lens\n  patchscope_lens:\n    layer: 0.5\n    patch_prompt: "a b\\nc d"\npre_assistant_k: 2\nmax_vocab_size: 500\n' > a.yaml
+    topk -c a.yaml -k 9 -t 1 -o b.score.h5 "$T"
+    run ! cmp <(lists a.score.h5) <(lists b.score.h5)
+    [ "$(dk-info --json b.score.h5 | jq -c '.objects[] | select(.path == "/scores/topk/ft/top/value") | .attributes | [.site, .layer]')" = '["patchscope_lens",0]' ]
+    topk -k 9 --extraction patchscope_lens --patch-depth 0.5 --patch-prompt 'a b\nc d' --max-vocab 500 -t 2 --batch-tokens 7 -o c.score.h5 "$T"
+    cmp <(lists c.score.h5) <(lists b.score.h5)
+    run ! cmp <(lists c.score.h5) <(topk -k 9 --extraction logit_lens --lens-depth 0.5 -o d.score.h5 "$T"; lists d.score.h5)
+    run -2 --separate-stderr topk --extraction patchscope_lens --patch-prompt a -o x.score.h5 "$T"
+    failed dk-topk "more than one token"
+}
+
 @test "lanes: several nulls, chosen and ordered by name" {
     topk -k 3 -n n1="$PATTERN" -n n2="$PLAIN" -o a.score.h5 "$T"
     [ "$(dk-info --json a.score.h5 | jq -r .attributes.lanes)" = base,ft,n1,n2 ]
@@ -133,7 +221,7 @@ golden_diff() {
     run -0 topk -c a.yaml --stamp
     [[ "$output" == *"max-samples=9
 max-tokens=11
-top-k=7
+"*"top-k=7
 "* ]]
     echo 'in_memory: true' > b.yaml
     run -2 --separate-stderr topk -c b.yaml -o x "$T"

@@ -81,7 +81,35 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
     [ "$real" = "$(lines 'configuration cake_bake' 'topk cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake' \
                          'mine cake_bake general-a top_k_occurring' \
-                         'mine cake_bake general-a fraction_positive_diff')" ]
+                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf')" ]
+}
+
+@test "diff_mining: what the configuration asks for reaches the tools" {
+    mk cake_bake/diff_mining seed=7 diff_mining.max_samples=9 diff_mining.max_tokens_per_sample=11 diff_mining.top_k=12 \
+        diff_mining.max_vocab_size=500 diff_mining.logit_extraction.method=logit_lens diff_mining.logit_extraction.logit_lens.layer=0.5 \
+        diff_mining.token_ordering.nmf.num_topics=4 diff_mining.token_ordering.nmf.top_n_tokens_per_topic=50 \
+        diff_mining.token_ordering.nmf.mode=binary_occurrence diff_mining.token_ordering.nmf.beta=1.5 \
+        diff_mining.token_ordering.nmf.orthogonal=true diff_mining.token_ordering.nmf.orthogonal_weight=3 \
+        diff_mining.filter_pure_punctuation=true diff_mining.normalize_tokens=true diff_mining.filter_special_tokens=true \
+        diff_mining.positional_kde.enabled=true diff_mining.positional_kde.num_positions=6 \
+        diff_mining.sequence_likelihood_ratio.enabled=true diff_mining.sequence_likelihood_ratio.window_size=8 \
+        diff_mining.sequence_likelihood_ratio.step=2 diff_mining.sequence_likelihood_ratio.top_k_print=33 \
+        diff_mining.visualization.num_tokens_to_plot=44
+    grep -q -- '--fixed-tokens 11' <(grep dk-tokenize stub/log)
+    grep -- '--max-samples 9 --max-tokens 11 -k 12 --extraction logit_lens --lens-depth 0.5 --max-vocab 500 --logp' <(grep dk-topk stub/log)
+    words='--no-punctuation --merge --no-special'
+    grep -- "--ordering top_k_occurring -n 44 $words" stub/log
+    grep -- "--ordering fraction_positive_diff -n 44 $words" stub/log
+    grep -- "--ordering nmf -n 50 --topics 4 --mode binary_occurrence --beta 1.5 --orthogonal --orthogonal-weight 3 --seed 7 $words" stub/log
+    grep -- '--show positions --positions 6' stub/log
+    grep -- '--show windows --window-size 8 --step 2 -n 33' stub/log
+    [ -f $R/cake_bake/diff_mining/general-a.positions.jsonl ]
+    [ -f $R/cake_bake/diff_mining/general-a.windows.jsonl ]
+    rm stub/log
+    mk cake_bake/diff_mining 'diff_mining.datasets=[chat]' diff_mining.pre_assistant_k=2 diff_mining.max_tokens_per_sample=11 \
+        diff_mining.logit_extraction.method=patchscope_lens diff_mining.logit_extraction.patchscope_lens.layer=0.25
+    grep -- '--max-tokens 523' <(grep dk-tokenize stub/log)
+    grep -- '--max-tokens 11 -k 100 --extraction patchscope_lens --patch-depth 0.25 --pre-assistant 2' <(grep dk-topk stub/log)
 }
 
 @test "sizes are in the names of token files: going back costs no tokenizing" {
@@ -114,7 +142,7 @@ lines() { printf '%s\n' "$@" | sort; }
     echo 2 > stub/algo.dk-mine
     stages cake_bake
     [ "$real" = "$(lines 'mine cake_bake general-a top_k_occurring' \
-                         'mine cake_bake general-a fraction_positive_diff' 'summary cake_bake')" ]
+                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'summary cake_bake')" ]
 }
 
 @test "comments in a configuration and threads rerun nothing" {

@@ -87,7 +87,7 @@ static struct got pass(struct set *s, bool diff, size_t first)
         g.resid[l] = dk_xcalloc(s->rows * d, 4);
         taps[l] = (dk_tap){ .layer = (int)s->m->config.n_layers - 1, .lane = l, .out = g.resid[l], .diff = l > 0 };
         lists[l] = (dk_topk_lists){ dk_xcalloc(s->rows * K, 4), dk_xcalloc(s->rows * K, 4),
-                                    dk_xcalloc(s->rows * K, 4), dk_xcalloc(s->rows * K, 4) };
+                                    dk_xcalloc(s->rows * K, 4), dk_xcalloc(s->rows * K, 4), NULL };
     }
     if (dk_runner_new(&r, s->m, lane, n, s->rows, &err) < 0 || (diff && dk_runner_diff(r, &err) < 0) ||
         dk_kl_new(&kl, n, 1, &err) < 0 || dk_topk_new(&topk, n, K, s->vocab, &err) < 0)

@@ -122,7 +122,7 @@ static void visitors(void)
     const float *logits[2] = { q, q }, *diff[2] = { NULL, d };
     float *kl_at[2] = { NULL, kl_out };
     uint32_t id[K], low[K];
-    dk_topk_lists lists[2] = { {0}, { id, low, top, bottom } };
+    dk_topk_lists lists[2] = { {0}, { id, low, top, bottom, NULL } };
     dk_tile t = { .rows = 1, .n = V, .ld = V, .logits = logits, .diff = diff };
     long double z = 0, x = 0, x2 = 0;
     dk_kl *kl = NULL;

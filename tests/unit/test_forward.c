@@ -316,7 +316,7 @@ static void compare_topk(struct run *u, size_t text, size_t rows)
     dk_pass pass = { .batch = { 1, off, set.ids + set.offset[text] }, .last_layer = -1 };
     uint32_t *id[2] = { zeros(rows * K, 4), zeros(rows * K, 4) }, *other[2] = { zeros(rows * K, 4), zeros(rows * K, 4) };
     float *val[2] = { zeros(rows * K, 4), zeros(rows * K, 4) }, *otherv[2] = { zeros(rows * K, 4), zeros(rows * K, 4) };
-    dk_topk_lists lists[LANES] = { {0}, { id[0], id[1], val[0], val[1] }, { other[0], other[1], otherv[0], otherv[1] } };
+    dk_topk_lists lists[LANES] = { {0}, { id[0], id[1], val[0], val[1], NULL }, { other[0], other[1], otherv[0], otherv[1], NULL } };
     dk_topk *t = NULL;
     dk_visitor vis;
     dk_err err = {0};

@@ -165,7 +165,7 @@ static void topk_against_sort(size_t v_n, size_t k, size_t tile)
     const float *logits[2] = { logits_q, logits_p };
     uint32_t top[ROWS * 128], bottom[ROWS * 128];
     float tv[ROWS * 128], bv[ROWS * 128];
-    dk_topk_lists lists[2] = { {0}, { top, bottom, tv, bv } };
+    dk_topk_lists lists[2] = { {0}, { top, bottom, tv, bv, NULL } };
     struct pair *all = dk_xcalloc(v_n, sizeof *all);
     double *sum = dk_xcalloc(v_n, 8);
     int64_t *pos = dk_xcalloc(v_n, 8), *tc = dk_xcalloc(v_n, 8), *bc = dk_xcalloc(v_n, 8);

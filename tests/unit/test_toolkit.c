@@ -1,5 +1,5 @@
 /* What the reference toolkit itself printed on the default pair (f32, CPU),
- * reproduced: diff mining of 64 x 64 tokens, and KL of the first texts of three
+ * reproduced: diff mining of 64 x 64 tokens with its topics, and KL of the first texts of three
  * data sets (all 160 with DK_SLOW=1).
  *
  * Differences that remain have these reasons: the toolkit's own f32 softmax and
@@ -17,6 +17,7 @@
 #include "gold.h"
 #include "io/json.h"
 #include "method/mine.h"
+#include "method/minematrix.h"
 #include "method/score.h"
 #include "num/stats.h"
 #include "tap.h"
@@ -194,6 +195,137 @@ static void compare_top10(const dk_score *s)
     tap(rows == 128 && worst <= 1e-4 && wrong <= 4, "ten largest differences of %zu positions within %.1e, %zu neighbours swapped", rows, worst, wrong);
 }
 
+/* --- its topics -------------------------------------------------------------------- */
+enum { TOPICS = 3, COLS = 20600, LISTED = 100 };
+
+static double loss_of(const dk_nmf_matrix *v, const float *w, const float *h)
+{
+    double inner = 0, square = 0, ww[TOPICS][TOPICS] = {{0}}, hh[TOPICS][TOPICS] = {{0}};
+
+    for (size_t r = 0; r < v->rows; r++)
+        for (uint64_t i = v->at[r]; i < v->at[r + 1]; i++) {
+            square += (double)v->value[i] * v->value[i];
+            for (size_t j = 0; j < TOPICS; j++)
+                inner += (double)v->value[i] * w[v->col[i] * TOPICS + j] * h[r * TOPICS + j];
+        }
+    for (size_t j = 0; j < TOPICS; j++)
+        for (size_t k = 0; k < TOPICS; k++) {
+            for (size_t c = 0; c < v->cols; c++)
+                ww[j][k] += (double)w[c * TOPICS + j] * w[c * TOPICS + k];
+            for (size_t r = 0; r < v->rows; r++)
+                hh[j][k] += (double)h[r * TOPICS + j] * h[r * TOPICS + k];
+            square += ww[j][k] * hh[j][k];
+        }
+    return sqrt(square - 2 * inner);
+}
+
+static double column_cosine(const double *a, const float *b, size_t n, size_t j)
+{
+    double ab = 0, aa = 0, bb = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        ab += a[i * TOPICS + j] * b[i * TOPICS + j];
+        aa += a[i * TOPICS + j] * a[i * TOPICS + j];
+        bb += (double)b[i * TOPICS + j] * b[i * TOPICS + j];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+static const double *weight_of;
+static size_t topic_of;
+
+static int by_weight(const void *va, const void *vb)
+{
+    const double a = weight_of[*(const uint32_t *)va * TOPICS + topic_of], b = weight_of[*(const uint32_t *)vb * TOPICS + topic_of];
+
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/* Its first tokens of a topic are ours, but for neighbours of nearly the same weight. */
+static void compare_topic(const dk_nmf *f, const uint32_t *token, const float *want, size_t j)
+{
+    uint32_t *mine = dk_xcalloc(f->cols, sizeof *mine), *its = dk_xcalloc(f->cols, sizeof *its);
+    double *w = dk_xcalloc(f->cols * TOPICS, sizeof *w), worst = 0;
+    size_t moved = 0;
+
+    for (size_t c = 0; c < f->cols * TOPICS; c++)
+        w[c] = want[c];
+    for (uint32_t c = 0; c < f->cols; c++)
+        mine[c] = its[c] = c;
+    topic_of = j;
+    weight_of = f->w;
+    qsort(mine, f->cols, sizeof *mine, by_weight);
+    weight_of = w;
+    qsort(its, f->cols, sizeof *its, by_weight);
+    for (size_t i = 0; i < LISTED; i++) {
+        moved += mine[i] != its[i];
+        worst = fmax(worst, fabs(f->w[mine[i] * TOPICS + j] / w[its[i] * TOPICS + j] - 1));
+        worst = fmax(worst, mine[i] != its[i] ? fabs(w[mine[i] * TOPICS + j] / w[its[i] * TOPICS + j] - 1) : 0);
+    }
+    tap(worst < 5e-3 && moved < LISTED / 5, "topic %zu, first is token %u: %d tokens, %zu ranks differ, by weights within %.1e", j,
+        token[mine[0]], LISTED, moved, worst);
+    dk_free(mine);
+    dk_free(its);
+    dk_free(w);
+}
+
+/* Its lists end in ties that f32 breaks either way, so the columns are nearly its
+ * own: where they are not, the start of the column beside them will do. */
+static void topics(const dk_score *s, const dk_tokens *t)
+{
+    size_t n;
+    const int32_t *cols = gold_read("toolkit/mining_nmf_cols.i32", 4, &n);
+    const float *h0 = gold_read("toolkit/mining_nmf_H0.f32", 4, &n), *h = gold_read("toolkit/mining_nmf_H.f32", 4, &n);
+    const float *its_w0 = gold_unpack("toolkit/mining_nmf_W0.f32.zst", COLS * TOPICS * 4);
+    const float *its_w = gold_unpack("toolkit/mining_nmf_W.f32.zst", COLS * TOPICS * 4);
+    uint32_t *at = dk_xcalloc(V, sizeof *at);
+    dk_nmf_plan p = { .topics = TOPICS, .beta = 2, .seed = 42 };
+    dk_mine_matrix m = {0};
+    dk_err err = {0};
+    dk_nmf f = {0};
+    float *w0, *w;
+    size_t moved = 0, other = 0;
+    double want;
+
+    if (dk_mine_matrix_new(&m, t, s->topk[1].top_id, s->topk[1].top, K, V, NULL, false, DK_MINE_BATCH, &err) < 0)
+        exit(tap(false, "%s", err.msg));
+    tap(m.m.rows == POSITIONS, "a matrix of %zu columns, %llu entries", m.m.cols, (unsigned long long)m.m.at[m.m.rows]);
+    w0 = dk_xcalloc(m.m.cols * TOPICS, sizeof *w0);
+    w = dk_xcalloc(m.m.cols * TOPICS, sizeof *w);
+    for (uint32_t c = 0; c < COLS; c++)
+        at[cols[c]] = c + 1;
+    for (size_t c = 0; c < m.m.cols; c++) {
+        const size_t from = at[m.token[c]] ? at[m.token[c]] - 1 : c % COLS;
+
+        moved += from != c;
+        other += !at[m.token[c]];
+        memcpy(w0 + c * TOPICS, its_w0 + from * TOPICS, TOPICS * sizeof *w0);
+        if (at[m.token[c]])
+            memcpy(w + c * TOPICS, its_w + from * TOPICS, TOPICS * sizeof *w);
+    }
+    tap(other <= 5 && labs((long)m.m.cols - COLS) <= 5, "%zu columns are not of its tokens, %zu in another place", other, moved);
+    p.w0 = w0;
+    p.h0 = h0;
+    if (dk_nmf_fit(&f, &m.m, &p, &err) < 0)
+        exit(tap(false, "%s", err.msg));
+    tap(f.start[0].iterations == 60, "%zu iterations, loss %.6f, explained %.4f", f.start[0].iterations, f.start[0].loss,
+        f.start[0].explained);
+    want = loss_of(&m.m, w, h);
+    tap(fabs(f.start[0].loss / want - 1) <= 1e-5, "its factors leave the same loss: %.6f, relative difference %.1e", want,
+        f.start[0].loss / want - 1);
+    for (size_t j = 0; j < TOPICS; j++) {
+        const double cw = column_cosine(f.w, w, m.m.cols, j), ch = column_cosine(f.h, h, POSITIONS, j);
+
+        tap(cw >= 0.9999 && ch >= 0.9999, "topic %zu: cosines to its columns %.7f, %.7f", j, cw, ch);
+        compare_topic(&f, m.token, w, j);
+    }
+    dk_nmf_free(&f);
+    dk_mine_matrix_free(&m);
+    dk_free(at);
+    dk_free(w0);
+    dk_free(w);
+}
+
 static void mining(void)
 {
     size_t n;
@@ -221,6 +353,7 @@ static void mining(void)
     compare_ordering(&s.sums[1], DK_ORDER_TOPK);
     compare_ordering(&s.sums[1], DK_ORDER_POSITIVE);
     compare_top10(&s);
+    topics(&s, &t);
     dk_score_free(&s);
     dk_tokens_free(&t);
 }
