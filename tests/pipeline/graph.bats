@@ -32,7 +32,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 19 ]
+    [ "$(wc -l <<< "$real")" = 20 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
              activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
@@ -357,7 +357,7 @@ lines() { printf '%s\n' "$@" | sort; }
     run -0 mk plan kl.temperature=2.0
     [[ "$output" == *"answers.jsonl "*"not there"* ]]
     [[ "$output" == *"chat.score.h5 "*"its parameters changed"* ]]
-    [[ "$output" == *"6 stages to run" || "$output" == *"6 stages to run"* ]]
+    [[ "$output" == *"7 stages to run"* ]]
     run -0 mk list
     [[ "$output" == *cake_bake* ]]
 }
@@ -374,7 +374,8 @@ lines() { printf '%s\n' "$@" | sort; }
     [ "$real" = "$(lines 'null cake_bake rigid_01' 'null cake_bake rigid_02' 'tokens general-a' 'kl cake_bake cake_bake' \
                          'kl cake_bake general-a' 'kl cake_bake chat' 'topk cake_bake general-a' 'extract cake_bake general-a' \
                          'mean cake_bake general-a' 'lens cake_bake general-a' 'mine cake_bake general-a top_k_occurring' \
-                         'mine cake_bake general-a fraction_positive_diff' 'calibrate cake_bake' 'summary cake_bake')" ]
+                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'calibrate cake_bake' \
+                         'summary cake_bake')" ]
     [ -f $R/cake_bake/nulls/rigid_02/adapter_model.safetensors ]
     grep 'dk-kl ' stub/log | tail -n 1 | grep -q -- "-n rigid_01=$R/cake_bake/nulls/rigid_01 -n rigid_02=$R/cake_bake/nulls/rigid_02 .*--lanes base,ft,null_neutral,rigid_01,rigid_02"
     grep -q 'dk-null .*-i 2 --match effect' stub/log

@@ -37,7 +37,7 @@ kl() { jq -r 'select(.lane == "ft").value' "$1"; }
     [ ! -e srv/log ]
     hub_stop
     [ -z "$(did compare acme/base acme/full -o r)" ]
-    [ "$(did compare acme/base acme/full -o r --max-tokens 3)" = "kl t summary full tokens t " ]
+    [ "$(did compare acme/base acme/full -o r --max-tokens 3)" = "calibrate t kl t summary full tokens t " ]
     HF_HUB_OFFLINE=1 compare acme/base acme/full -o again
 }
 

@@ -7,7 +7,7 @@ setup_more() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms encode examples pca lens generate report; do
+    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     mkdir -p "$DK_CACHE/models/SmolLM2-135M"

@@ -35,7 +35,7 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     [ -z "$(would cake_bake)" ]
     plan=$(would cake_bake diff_mining.top_k=6)
     [ "$(did cake_bake diff_mining.top_k=6)" = "$plan" ]
-    [ "$(wc -l <<< "$plan")" = 6 ]
+    [ "$(wc -l <<< "$plan")" = 7 ]
 }
 
 @test "activation_analysis: norms and the texts where they are largest" {
