@@ -206,7 +206,7 @@ golden_logp() {
     run -0 kl --stamp --null n="$PATTERN" --seed 3
     [ "${lines[0]}" = "dk-kl algo=1" ]
     [ "$(tail -n +2 <<< "$output" | cut -d= -f1 | tr '\n' ' ')" \
-        = "model ft null lanes dtype arith max-samples max-tokens temperature top-k top-tokens seed " ]
+        = "model ft null lanes dtype arith max-samples max-tokens temperature reverse top-k top-tokens seed " ]
     a=$output
     [ "$(kl --stamp --null n="$PATTERN" --seed 3 -o x -t 2 --batch-tokens 9 --table y -v)" = "$a" ]
     [ "$(kl --stamp --null n="$PATTERN" --seed 3 --temperature 2)" != "$a" ]
@@ -233,6 +233,7 @@ null=n1=$PATTERN,n2=$PLAIN
 max-samples=2
 max-tokens=5
 temperature=1.5
+reverse=false
 top-k=3
 "* ]]
     [ "$(dk-kl -c short.yaml --stamp)" = "$output" ]
