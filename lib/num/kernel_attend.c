@@ -8,7 +8,6 @@
 
 #include "num/kernel_exp.h"
 #include "num/kernel_turn.h"
-#include "num/kernel_turn.h"
 #include "num/simd.h"
 
 enum { QB = 4 };    /* queries that share a pass over the keys */
@@ -20,7 +19,6 @@ size_t dk_attend_work(size_t n_k, size_t hd)
     return hd * round8(n_k) + QB * round8(n_k);
 }
 
-/* Scores of the first n_keys keys, or of some more: rows of s have room for them. */
 /* All keys turned, eight by eight: kt [n / 8][hd][8], zeros behind the last.  (In
  * whole rows their distances would often be powers of two, and caches have few
  * places for those.) */
