@@ -71,7 +71,7 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
 
 @test "types and ranges are checked" {
     for bad in kl.max_samples=0 kl.max_samples=abc kl.max_samples=1.5 kl.temperature=-1 \
-               kl.use_chat_dataset=1 seed=-1 seed=null kl.max_samples= 'kl.max_samples=[1]' dtype=f64; do
+               kl.use_chat_dataset=1 seed=-1 seed=null kl.temperature= 'kl.max_samples=[1]' dtype=f64; do
         run -2 --separate-stderr conf show "$bad"
         one_error dk-conf
     done
@@ -99,7 +99,7 @@ own() { cp -r "$ROOT/configs" "$ROOT/data" .; }
 
 @test "every key of the methods has a schema, and every schema key a value" {
     run -0 conf json
-    [ "$(jq '[keys[] | select(startswith("kl."))] | length' <<< "$output")" = 12 ]
+    [ "$(jq '[keys[] | select(startswith("kl."))] | length' <<< "$output")" = 13 ]
     [ "$(jq '[keys[] | select(startswith("diff_mining."))] | length' <<< "$output")" -ge 74 ]
     [ "$(jq '[keys[] | select(startswith("activation_difference_lens."))] | length' <<< "$output")" = 85 ]
 }
