@@ -121,7 +121,7 @@ static void free_rates(dk_cal_rates *r)
     dk_free(r->set); dk_free(r->lane); dk_free(r->x); dk_free(r->xx); dk_free(r->xn);
 }
 
-static void name_of(char out[16], size_t i) { snprintf(out, 16, "rigid_%02zu", i); }
+static void name_of(char out[32], size_t i) { snprintf(out, 32, "rigid_%02zu", i); }
 
 static const dk_json *row_of(const dk_jsonl *t, const char *statistic)
 {
@@ -156,7 +156,7 @@ static const char *str(const dk_json *r, const char *key) { return dk_json_str(d
 /* The finetune against `nulls` nulls. */
 static void begin(dk_cal *c, uint64_t number, bool planted, size_t nulls)
 {
-    char name[16];
+    char name[32];
 
     *c = (dk_cal){ .lane = "ft", .seed = 42, .vocab = VOCAB };
     dk_alloc(&c->count, VOCAB, sizeof *c->count, "x", &err);
@@ -258,7 +258,7 @@ static bool says(const char *verdict, double p, double ratio, const char *kind, 
 
 static void verdicts(void)
 {
-    char name[16];
+    char name[32];
     dk_cal c = { .lane = "ft" };
 
     value(&c, "ft", .5, .4, .6, false);
