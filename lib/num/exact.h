@@ -18,7 +18,7 @@ static inline dk_exact dk_exact_of(double v)
     const double s = v * 0x1p60;
     const int64_t high = llrint(s * 0x1p-46);
 
-    return ((dk_exact)high << 46) + llrint(s - (double)high * 0x1p46);
+    return (dk_exact)high * ((dk_exact)1 << 46) + llrint(s - (double)high * 0x1p46);
 }
 
 /* To the nearest double, half to even. */

@@ -197,7 +197,8 @@ static int by_z(const void *a, const void *b)
 static void finish(dk_lexicon *l)
 {
     l->sorted = dk_xcalloc(l->n + 1, sizeof *l->sorted);
-    memcpy(l->sorted, l->stem, l->n * sizeof *l->sorted);
+    if (l->n)
+        memcpy(l->sorted, l->stem, l->n * sizeof *l->sorted);
     qsort(l->sorted, l->n, sizeof *l->sorted, by_text);
 }
 
