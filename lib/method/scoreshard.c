@@ -30,7 +30,11 @@ int dk_shard_parse(dk_shard *s, const char *text, dk_err *err)
 
 static bool begins(const dk_tokens *t, size_t d, uint64_t unit) { return d == 0 || t->id[d] / unit != t->id[d - 1] / unit; }
 
-static void move(void *p, size_t from, size_t n, size_t size) { memmove(p, (char *)p + from * size, n * size); }
+static void move(void *p, size_t from, size_t n, size_t size)
+{
+    if (n)
+        memmove(p, (char *)p + from * size, n * size);
+}
 
 void dk_docs_keep(dk_tokens *t, size_t a, size_t b)
 {
