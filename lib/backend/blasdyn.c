@@ -16,3 +16,22 @@ int dk_blas_load(dk_err *err)
         dk_blas.openblas_set_num_threads(1);
     return rc;
 }
+
+void dk_blas_products(double *c, const double *x, size_t n, size_t d, dk_triangle which)
+{
+    enum { TILE = 128 };
+    const size_t side = (d + TILE - 1) / TILE, tiles = side * (side + 1) / 2;
+
+#pragma omp parallel for schedule(dynamic)
+    for (size_t t = 0; t < tiles; t++) {
+        size_t i = 0, j = t, row, col;
+
+        while (j > i)
+            j -= ++i;
+        row = TILE * (which == DK_LOWER ? i : j);
+        col = TILE * (which == DK_LOWER ? j : i);
+        dk_blas.cblas_dgemm(DK_BLAS_ROWS, DK_BLAS_TURNED, DK_BLAS_PLAIN, (int)(d - row < TILE ? d - row : TILE),
+                            (int)(d - col < TILE ? d - col : TILE), (int)n, 1, x + row, (int)d, x + col, (int)d, 1,
+                            c + row * d + col, (int)d);
+    }
+}

@@ -4,6 +4,8 @@
 #ifndef DK_BACKEND_BLASDYN_H
 #define DK_BACKEND_BLASDYN_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 enum { DK_BLAS_ROWS = 101, DK_BLAS_PLAIN = 111, DK_BLAS_TURNED = 112 };
@@ -26,5 +28,10 @@ struct dk_blas {
 extern struct dk_blas dk_blas;
 
 int dk_blas_load(dk_err *err);      /* before any use */
+
+/* c [d, d] += x^T x of x [n, d], one triangle and what the tiles on the diagonal
+ * hold of the other; on all threads, each tile by one, so its bits do not depend on them. */
+typedef enum dk_triangle { DK_LOWER, DK_UPPER } dk_triangle;
+void dk_blas_products(double *c, const double *x, size_t n, size_t d, dk_triangle which);
 
 #endif

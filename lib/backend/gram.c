@@ -7,7 +7,7 @@
 #include "backend/blasdyn.h"
 #include "base/mem.h"
 
-enum { PIECE = 256, TILE = 128 };
+enum { PIECE = 256 };
 
 struct dk_gram {
     size_t d, fill;
@@ -49,20 +49,7 @@ void dk_gram_free(dk_gram **gp)
 
 static void add_products(dk_gram *g)
 {
-    const size_t side = (g->d + TILE - 1) / TILE, tiles = side * (side + 1) / 2;
-    const int d = (int)g->d, n = (int)g->fill;
-
-#pragma omp parallel for schedule(dynamic)
-    for (size_t t = 0; t < tiles; t++) {
-        size_t i = 0, j = t;
-
-        while (j > i)
-            j -= ++i;
-        dk_blas.cblas_dgemm(DK_BLAS_ROWS, DK_BLAS_TURNED, DK_BLAS_PLAIN,
-                            (int)(j + 1 < side ? TILE : g->d - j * TILE), (int)(i + 1 < side ? TILE : g->d - i * TILE),
-                            n, 1, g->x + j * TILE, d, g->x + i * TILE, d, 1,
-                            g->leaf.m + j * TILE * g->d + i * TILE, d);
-    }
+    dk_blas_products(g->leaf.m, g->x, g->fill, g->d, DK_UPPER);
     g->fill = 0;
 }
 

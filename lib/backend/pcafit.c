@@ -8,7 +8,7 @@
 #include "backend/blasdyn.h"
 #include "base/mem.h"
 
-enum { BLOCK = 1024, TILE = 128 };
+enum { BLOCK = 1024 };
 
 struct dk_pca_fit {
     size_t d, k;
@@ -153,24 +153,6 @@ static int check_variance(const dk_pca *p, dk_err *err)
 }
 
 /* --- exact -------------------------------------------------------------------------- */
-static void add_products(dk_pca_fit *f, size_t n)
-{
-    const size_t side = (f->d + TILE - 1) / TILE, tiles = side * (side + 1) / 2;
-    const int d = (int)f->d;
-
-#pragma omp parallel for schedule(dynamic)
-    for (size_t t = 0; t < tiles; t++) {
-        size_t i = 0, j = t;
-
-        while (j > i)
-            j -= ++i;
-        dk_blas.cblas_dgemm(DK_BLAS_ROWS, DK_BLAS_TURNED, DK_BLAS_PLAIN,
-                            (int)(i + 1 < side ? TILE : f->d - i * TILE), (int)(j + 1 < side ? TILE : f->d - j * TILE),
-                            (int)n, 1, f->x + i * TILE, d, f->x + j * TILE, d, 1,
-                            f->scatter + i * TILE * f->d + j * TILE, d);
-    }
-}
-
 /* Shifted by the first rows' mean, so that a large mean costs no digits. */
 static void add_block(dk_pca_fit *f)
 {
@@ -188,7 +170,7 @@ static void add_block(dk_pca_fit *f)
         for (size_t j = 0; j < d; j++)
             f->x[i * d + j] = f->wait[i * d + j] - f->shift[j];
     column_sums(f->sum, f->x, n, d);
-    add_products(f, n);
+    dk_blas_products(f->scatter, f->x, n, d, DK_LOWER);
     f->n += n;
     f->waiting = 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "num/resample.h"
 
 enum { DECILES = 10, FEW_NULLS = 5 };
 
@@ -25,13 +26,10 @@ static void add_text(struct sums *s, double *count, const uint32_t *touched, siz
 
 static void finish(dk_rates *r, const struct sums *s, size_t vocab, double n, double nn)
 {
-    const double d = (double)r->texts;
-
     for (size_t v = 0; v < vocab; v++) {
-        const double rate = s->x[v] / n, square = s->xx[v] - 2 * rate * s->xn[v] + rate * rate * nn;
+        const dk_rate_sums of = { s->x[v], s->xx[v], s->xn[v], n, nn, r->texts };
 
-        r->rate[v] = rate;
-        r->se[v] = r->texts < 2 ? NAN : sqrt(d / (d - 1) * fmax(square, 0)) / n;
+        r->rate[v] = dk_rate(&r->se[v], &of);
     }
 }
 
