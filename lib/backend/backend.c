@@ -77,10 +77,3 @@ int dk_device_select(const char *name, dk_err *err)
         dk_log(DK_INFO, "backend %s: %s", found->ops->name, found->ops->describe(found));
     return 0;
 }
-
-void dk_device_close(void)
-{
-    if (device)
-        device->ops->close(device);
-    device = NULL;
-}

@@ -182,7 +182,6 @@ dk_dev *dk_device(void);
 /* "cpu", "cuda", "auto"; before any model is loaded.  "auto" is the CPU where
  * there is nothing else, with one line at -v; "cuda" fails with the reason. */
 int dk_device_select(const char *name, dk_err *err);
-void dk_device_close(void);
 
 /* The CPU's table (cpu.c). */
 dk_dev *dk_cpu_device(void);

@@ -89,8 +89,8 @@ static void heads(size_t rows, size_t vocab)
     int *bad = device<int>(1);
 
     printf("heads: %zu rows of %zu\n", rows, vocab);
-    report("kl", 2 * row, 0, [&] { return dk_cu_kl(NULL, out, p, q, NULL, 1, rows, vocab); });
-    report("kl, differences known", 2 * row, 0, [&] { return dk_cu_kl(NULL, out, NULL, q, p, 1, rows, vocab); });
+    report("kl", 2 * row, 0, [&] { return dk_cu_kl_logp(NULL, out, NULL, NULL, p, q, NULL, NULL, 1, rows, vocab); });
+    report("kl, differences known", 2 * row, 0, [&] { return dk_cu_kl_logp(NULL, out, NULL, NULL, NULL, q, p, NULL, 1, rows, vocab); });
     report("kl and logp", 2 * row, 0, [&] {
         return dk_cu_kl_logp(NULL, out, out2, out2 + rows, p, q, NULL, next, 1, rows, vocab);
     });
@@ -99,7 +99,7 @@ static void heads(size_t rows, size_t vocab)
         char name[80];
 
         snprintf(name, sizeof name, "topk %zu, one end", k);
-        report(name, 2 * row, 0, [&] { return dk_cu_topk(NULL, id, out, p, q, 0, k, rows, vocab, NULL); });
+        report(name, 2 * row, 0, [&] { return dk_cu_topk(NULL, id, out, p, q, 0, k, rows, vocab); });
         snprintf(name, sizeof name, "topk %zu, both ends", k);
         report(name, 2 * row, 0, [&] { return dk_cu_topk_both(NULL, id, out, id2, out2, p, q, k, rows, vocab); });
     }

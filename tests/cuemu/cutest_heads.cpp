@@ -34,7 +34,7 @@ static void kl_rows(size_t vocab, double size, float inv_t, bool known)
     const name what("KL of %zu ids, differences of %g%s, 1/T %g", vocab, size, known ? " known" : "", (double)inv_t);
     const float *pp = known ? NULL : p.p, *pd = known ? d.p : NULL;
 
-    compare(orders(kl, [&] { return dk_cu_kl(NULL, kl.p, pp, q.p, pd, inv_t, ROWS, vocab); }), kl, want,
+    compare(orders(kl, [&] { return dk_cu_kl_logp(NULL, kl.p, NULL, NULL, pp, q.p, pd, NULL, inv_t, ROWS, vocab); }), kl, want,
             1e-6 * fmin(size, size * size), 2e-6, what);
     const bool same = orders(lp, [&] {
         return dk_cu_kl_logp(NULL, kl.p, lp.p, lq.p, pp, q.p, pd, next.p, inv_t, ROWS, vocab);
@@ -70,7 +70,7 @@ static void infinities()
     for (size_t i = 0; i < V; i++)
         a[5 * V + i] = -INFINITY;
     a[6 * V + 11] += 90;                /* beyond what phi can hold */
-    const bool same = orders(kl, [&] { return dk_cu_kl(NULL, kl.p, a, b, NULL, 1, N, V); });
+    const bool same = orders(kl, [&] { return dk_cu_kl_logp(NULL, kl.p, NULL, NULL, a, b, NULL, NULL, 1, N, V); });
 
     for (size_t i = 0; i < N; i++) {
         dk_kl_row r;
@@ -92,8 +92,8 @@ static void equal()
     mem<float> p(V), kl(1, 9), zero(V);
 
     randomize(p, 4);
-    check(finished(dk_cu_kl(NULL, kl.p, p.p, p.p, NULL, 1, 1, V)) == 0 && kl[0] == 0, "a row against itself: %g", (double)kl[0]);
-    check(finished(dk_cu_kl(NULL, kl.p, NULL, p.p, zero.p, 1, 1, V)) == 0 && kl[0] == 0, "no difference: %g", (double)kl[0]);
+    check(finished(dk_cu_kl_logp(NULL, kl.p, NULL, NULL, p.p, p.p, NULL, NULL, 1, 1, V)) == 0 && kl[0] == 0, "a row against itself: %g", (double)kl[0]);
+    check(finished(dk_cu_kl_logp(NULL, kl.p, NULL, NULL, NULL, p.p, zero.p, NULL, 1, 1, V)) == 0 && kl[0] == 0, "no difference: %g", (double)kl[0]);
 }
 
 static void less_lse(size_t vocab, size_t k)

@@ -46,7 +46,7 @@ static void lists(size_t vocab, size_t k, int kind, bool base, bool bottom)
     for (size_t r = 0; r < ROWS; r++)
         by_sorting(ids, values, &d[r * vocab], vocab, k, bottom);
     const bool same = orders(id, [&] {
-        return dk_cu_topk(NULL, id.p, value.p, p.p, base ? q.p : NULL, bottom, k, ROWS, vocab, NULL);
+        return dk_cu_topk(NULL, id.p, value.p, p.p, base ? q.p : NULL, bottom, k, ROWS, vocab);
     });
 
     check(same && id.copy() == ids && memcmp(value.p, values.data(), values.size() * sizeof(float)) == 0,
@@ -61,7 +61,7 @@ static void lists(size_t vocab, size_t k, int kind, bool base, bool bottom)
 
     check(both && (bottom ? low_id : top_id).copy() == ids &&
           memcmp((bottom ? low : top).p, values.data(), values.size() * sizeof(float)) == 0, "the same with both ends");
-    finished(dk_cu_topk(NULL, id.p, value.p, p.p, base ? q.p : NULL, !bottom, k, ROWS, vocab, NULL));
+    finished(dk_cu_topk(NULL, id.p, value.p, p.p, base ? q.p : NULL, !bottom, k, ROWS, vocab));
     check(id.copy() == other && memcmp(value.p, (bottom ? top : low).p, value.n * sizeof(float)) == 0,
           "the other end by itself and with both");
 }
@@ -76,12 +76,12 @@ void test_topk()
     }
     lists(9000, 1024, FREE, true, false);
     lists(5000, 1024, TIES, false, true);
-    check(dk_cu_topk(NULL, NULL, NULL, NULL, NULL, 0, 1025, 1, 5000, NULL) != 0, "a list of 1025 is refused");
+    check(dk_cu_topk(NULL, NULL, NULL, NULL, NULL, 0, 1025, 1, 5000) != 0, "a list of 1025 is refused");
 
     mem<float> p(100, NAN), value(3, 9);
     mem<uint32_t> id(3, 9);
 
     p[50] = 4;
-    check(finished(dk_cu_topk(NULL, id.p, value.p, p.p, NULL, 0, 3, 1, 100, NULL)) == 0 && id[0] == 50 && value[0] == 4 &&
+    check(finished(dk_cu_topk(NULL, id.p, value.p, p.p, NULL, 0, 3, 1, 100)) == 0 && id[0] == 50 && value[0] == 4 &&
           id[1] == 0 && isnan(value[1]) && isnan(value[2]), "what is not a number is in no list");
 }

@@ -127,7 +127,7 @@ static int see_topk(struct head *h, const struct eye *y, size_t r, size_t n, dk_
     return rc;
 }
 
-static int see_lens(struct head *h, const struct eye *y, size_t r, size_t n, void *work, dk_err *err)
+static int see_lens(struct head *h, const struct eye *y, size_t r, size_t n, dk_err *err)
 {
     dk_cuda *c = h->c;
     const size_t v = h->a->vocab, k = y->e->k;
@@ -137,7 +137,7 @@ static int see_lens(struct head *h, const struct eye *y, size_t r, size_t n, voi
         float *value = at(h, y->rows[l][TOP], r, k);
 
         rc = dk_cuda_check(c, dk_cu_topk(c->stream, at(h, y->rows[l][TOP_ID], r, k), value, lane_logits(h, l), NULL, 0,
-                                         k, n, v, work), "the likeliest tokens", err);
+                                         k, n, v), "the likeliest tokens", err);
         if (rc == 0)
             rc = dk_cuda_check(c, dk_cu_less_lse(c->stream, value, k, lane_logits(h, l), n, v), "probabilities", err);
     }
@@ -146,17 +146,13 @@ static int see_lens(struct head *h, const struct eye *y, size_t r, size_t n, voi
 
 static int see(struct head *h, size_t r, size_t n, dk_err *err)
 {
-    void *work = NULL;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < h->n_eyes; i++) {
         const struct eye *y = &h->eye[i];
 
-        if (y->e->kind == DK_EYE_LENS)
-            rc = dk_cuda_room(h->c, &work, DK_CUDA_TOPK, dk_cu_topk_work(n, h->a->vocab, y->e->k), "top-k lists", err);
-        if (rc == 0)
-            rc = y->e->kind == DK_EYE_KL ? see_kl(h, y, r, n, err) : y->e->kind == DK_EYE_TOPK
-               ? see_topk(h, y, r, n, err) : see_lens(h, y, r, n, work, err);
+        rc = y->e->kind == DK_EYE_KL ? see_kl(h, y, r, n, err) : y->e->kind == DK_EYE_TOPK
+           ? see_topk(h, y, r, n, err) : see_lens(h, y, r, n, err);
     }
     return rc;
 }

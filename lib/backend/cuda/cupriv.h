@@ -14,7 +14,7 @@ struct dk_cuda_pin { void *p; size_t room; cudaEvent_t done; bool queued; };
 /* Memory of the card that grows with what is asked for and is kept. */
 enum dk_cuda_room {
     DK_CUDA_RAG, DK_CUDA_ROWS, DK_CUDA_VECTOR, DK_CUDA_NEXT, DK_CUDA_TAP, DK_CUDA_LOGITS, DK_CUDA_RESULTS,
-    DK_CUDA_TOPK, DK_CUDA_ATTENDED, DK_CUDA_N_ROOMS
+    DK_CUDA_ATTENDED, DK_CUDA_N_ROOMS
 };
 struct dk_cuda_buf { void *p; size_t room; };
 

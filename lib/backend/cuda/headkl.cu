@@ -343,9 +343,3 @@ int dk_cu_kl_logp(dk_cu_stream s, float *kl, float *logp_p, float *logp_q, const
         return DK_LAUNCH((kl_rows<true>), grid, block, 0, s, kl, logp_p, logp_q, p, q, d, next, inv_t, vocab, vec);
     return DK_LAUNCH((kl_rows<false>), grid, block, 0, s, kl, logp_p, logp_q, p, q, d, next, inv_t, vocab, vec);
 }
-
-int dk_cu_kl(dk_cu_stream s, float *kl, const float *p, const float *q, const float *d, float inv_t, size_t rows,
-             size_t vocab)
-{
-    return dk_cu_kl_logp(s, kl, NULL, NULL, p, q, d, NULL, inv_t, rows, vocab);
-}

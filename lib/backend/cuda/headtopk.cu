@@ -149,8 +149,6 @@ topk_rows(lists a, lists b, const float *p, const float *q, unsigned k, size_t v
     }
 }
 
-size_t dk_cu_topk_work(size_t, size_t, size_t) { return 0; }
-
 template <int ENDS>
 static int launch(dk_cu_stream s, const lists &a, const lists &b, const float *p, const float *q, size_t k, size_t rows,
                   size_t vocab)
@@ -165,7 +163,7 @@ static int launch(dk_cu_stream s, const lists &a, const lists &b, const float *p
 }
 
 int dk_cu_topk(dk_cu_stream s, uint32_t *id, float *value, const float *p, const float *q, int end, size_t k,
-               size_t rows, size_t vocab, void *)
+               size_t rows, size_t vocab)
 {
     const lists a = { id, value, end != 0 };
 

@@ -101,20 +101,17 @@ int dk_cu_lowrank_out(dk_cu_stream s, float *y, size_t ldy, const float *t, size
 /* --- of a head: whole rows of logits, [rows, vocab] ------------------------------
  * KL(p || q) of each row in nats as num/kernel_kl.h forms it, sums in double.
  * d: p - q where that is known by itself (p then is not read), else NULL.
- * Excluded ids (-inf) as there. */
-int dk_cu_kl(dk_cu_stream s, float *kl, const float *p, const float *q, const float *d, float inv_t, size_t rows,
-             size_t vocab);
-/* The same, and from one reading logp of next[row] (no id: NaN) under p and q, where
- * they are not NULL. */
+ * Excluded ids (-inf) as there.
+ * From the same reading logp of next[row] (no id: NaN) under p and q, where they
+ * are not NULL. */
 int dk_cu_kl_logp(dk_cu_stream s, float *kl, float *logp_p, float *logp_q, const float *p, const float *q,
                   const float *d, const uint32_t *next, float inv_t, size_t rows, size_t vocab);
 int dk_cu_logp(dk_cu_stream s, float *logp, const float *p, const uint32_t *next, float inv_t, size_t rows, size_t vocab);
 /* The k largest (end 0) or smallest (end 1) of p - q (q NULL: of p), sorted as
- * dk_eye says: id and value [rows, k].  k <= 1024.  work: dk_cu_topk_work bytes
- * (NULL where that is 0).  Where fewer than k are numbers, id 0 and NaN follow. */
-size_t dk_cu_topk_work(size_t rows, size_t vocab, size_t k);
+ * dk_eye says: id and value [rows, k].  k <= 1024.
+ * Where fewer than k are numbers, id 0 and NaN follow. */
 int dk_cu_topk(dk_cu_stream s, uint32_t *id, float *value, const float *p, const float *q, int end, size_t k,
-               size_t rows, size_t vocab, void *work);
+               size_t rows, size_t vocab);
 /* Both ends from one reading. */
 int dk_cu_topk_both(dk_cu_stream s, uint32_t *top_id, float *top, uint32_t *bottom_id, float *bottom, const float *p,
                     const float *q, size_t k, size_t rows, size_t vocab);

@@ -170,30 +170,6 @@ DK_DEVICE size_t my_column() { return 4 * ((size_t)blockIdx.x * 64 + threadIdx.x
 DK_DEVICE size_t my_row() { return (size_t)blockIdx.y * 4 + threadIdx.y; }
 DK_DEVICE size_t row_step() { return (size_t)gridDim.y * 4; }
 
-static __global__ void add_bias(float *y, const float *bias, size_t rows, size_t n, bool vec)
-{
-    const size_t c = my_column();
-
-    if (c >= n)
-        return;
-    const dk_four b = dk_load4(bias, c, n, vec, 0);
-    for (size_t i = my_row(); i < rows; i += row_step()) {
-        dk_four f = dk_load4(y + i * n, c, n, vec, 0);
-
-        DK_UNROLL
-        for (int u = 0; u < 4; u++)
-            f.v[u] += b.v[u];
-        dk_store4(y + i * n, c, n, vec, f);
-    }
-}
-
-int dk_cu_add_bias(dk_cu_stream s, float *y, const float *bias, size_t rows, size_t n)
-{
-    const bool vec = n % 4 == 0 && dk_fours(y) && dk_fours(bias);
-
-    return rows && n ? DK_LAUNCH(add_bias, tiles(rows, n), DK_TILE, 0, s, y, bias, rows, n, vec) : 0;
-}
-
 static __global__ void gather(float *y, const float *x, const uint32_t *from, size_t rows, size_t n, bool vec)
 {
     const size_t c = my_column();
@@ -255,6 +231,11 @@ int dk_cu_edit(dk_cu_stream s, float *x, const float *v, float strength, size_t 
     const bool vec = d % 4 == 0 && dk_fours(x) && dk_fours(v);
 
     return n_rows && d ? DK_LAUNCH(edit, tiles(n_rows, d), DK_TILE, 0, s, x, v, strength, n_rows, d, vec) : 0;
+}
+
+int dk_cu_add_bias(dk_cu_stream s, float *y, const float *bias, size_t rows, size_t n)
+{
+    return dk_cu_edit(s, y, bias, 1, rows, n);
 }
 
 /* Columns from n on become 0, to the last one that a four begins in. */
