@@ -2,15 +2,11 @@
 #include "base/mem.h"
 #include "model/runner.h"
 
-static int head_room(dk_runner *r, size_t rows, dk_err *err)
+static int head_room(dk_runner *r, dk_err *err)
 {
-    int rc = 0;
+    const size_t rows = r->n_lanes * r->dev->ops->head_rows(r->dev, r->max_rows);
 
-    if (!r->head_lhs)
-        rc = r->dev->ops->lhs_new(r->dev, &r->head_lhs, rows, r->m->config.d_model, r->m->dtype, err);
-    if (rc == 0 && !r->head_in)
-        rc = dk_rows_alloc(&r->head_in, rows, r->m->config.d_model, err);
-    return rc;
+    return r->head_in ? 0 : dk_rows_alloc(&r->head_in, rows, r->m->config.d_model, err);
 }
 
 /* Rows of the last pass through the final norm: to head_in, lane l at l stride. */
@@ -55,7 +51,9 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
     DK_ASSERT(r->m->head && n <= r->max_rows);
     if (n == 0)
         return 0;
-    rc = head_room(r, r->n_lanes * ops->head_rows(r->dev, r->max_rows), err);
+    rc = head_room(r, err);
+    if (rc == 0 && !r->head_lhs)
+        rc = ops->lhs_new(r->dev, &r->head_lhs, r->n_lanes * r->max_rows, d, r->m->dtype, err);
     if (rc == 0)
         rc = logits_at(&to, r, n, out, err);
     if (rc < 0)
@@ -84,7 +82,7 @@ int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_vis
     DK_ASSERT(r->m->head && n <= r->max_rows);
     if (n == 0)
         return 0;
-    rc = head_room(r, r->n_lanes * ops->head_rows(r->dev, r->max_rows), err);
+    rc = head_room(r, err);
     if (rc < 0)
         return rc;
     const dk_head_args a = {
