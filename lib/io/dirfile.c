@@ -6,11 +6,17 @@
 #include <string.h>
 
 /* --- writing ---------------------------------------------------------------- */
-int dk_dirs_create(dk_h5 **f, const char *path, const dk_tokens *t, const dk_provenance *prov, dk_err *err)
+int dk_dirs_create(dk_h5 **f, const char *path, const dk_tokens *t, dk_h5 *from, const dk_provenance *prov, dk_err *err)
 {
     int rc = dk_h5_create(f, path, "dk-directions", prov, err);
 
-    if (rc == 0 && t && (rc = dk_tokens_put_corpus(*f, t, err)) < 0)
+    if (rc < 0)
+        return rc;
+    if (t)
+        rc = dk_tokens_put_corpus(*f, t, err);
+    if (rc == 0 && from)
+        rc = dk_h5_copy_models(*f, from, err);
+    if (rc < 0)
         dk_h5_close(f);
     return rc;
 }

@@ -30,9 +30,10 @@ typedef struct dk_dir_set {
     const uint64_t *count;          /* [n] rows behind it; 0: not a mean */
 } dk_dir_set;
 
-/* --- writing: create, models (h5meta.h), sets, dk_dirs_commit ----------------
- * t: whose corpus the directions come from; NULL: none. */
-int dk_dirs_create(dk_h5 **f, const char *path, const dk_tokens *t, const dk_provenance *prov,
+/* --- writing: create, sets, dk_dirs_commit ------------------------------------
+ * t: whose corpus the directions come from; NULL: none.  from: the file whose
+ * models they are of; NULL: none. */
+int dk_dirs_create(dk_h5 **f, const char *path, const dk_tokens *t, dk_h5 *from, const dk_provenance *prov,
                    dk_err *err);
 int dk_dirs_put(dk_h5 *f, const dk_dir_set *s, dk_err *err);
 /* n: directions in all. */

@@ -212,15 +212,18 @@ static const char *leaf_value(dk_parquet *f, const dk_pq_node *d, dk_buf *out)
     return dk_pq_column_step(c);
 }
 
-static const char *object(dk_parquet *f, const dk_pq_node *d, size_t at, dk_buf *out)
+/* An object of the nodes first .. end - 1, siblings; at (NULL: not wanted): where it stands. */
+static const char *members(dk_parquet *f, size_t first, size_t end, dk_buf *out, size_t *at)
 {
     const char *why = NULL;
     bool comma = false;
 
     dk_buf_addc(out, '{');
-    for (size_t c = at + 1; !why && c < d->end; c = f->meta.node[c].end) {
+    for (size_t c = first; !why && c < end; c = f->meta.node[c].end) {
         if (!f->used[c])
             continue;
+        if (at)
+            *at = c;
         if (comma)
             dk_buf_addc(out, ',');
         comma = true;
@@ -301,7 +304,7 @@ static const char *present(dk_parquet *f, size_t at, dk_buf *out)
         return leaf_value(f, d, out);
     if (d->kind == DK_PQ_LIST && d->children == 1 && d[1].repetition == DK_PQ_REPEATED)
         return elements(f, at + 1, out);
-    return object(f, d, at, out);
+    return members(f, at + 1, d->end, out, NULL);
 }
 
 /* A node that may be null or a bare list, within one that is there. */
@@ -355,22 +358,8 @@ static const char *begin_group(dk_parquet *f, size_t *at)
 
 static const char *row(dk_parquet *f, dk_buf *out, size_t *at)
 {
-    const char *why = NULL;
-    bool comma = false;
+    const char *why = members(f, 1, f->meta.n_nodes, out, at);
 
-    dk_buf_addc(out, '{');
-    for (size_t d = 1; !why && d < f->meta.n_nodes; d = f->meta.node[d].end) {
-        if (!f->used[d])
-            continue;
-        *at = d;
-        if (comma)
-            dk_buf_addc(out, ',');
-        comma = true;
-        put_text(out, f->meta.node[d].name, strlen(f->meta.node[d].name));
-        dk_buf_addc(out, ':');
-        why = field(f, d, out);
-    }
-    dk_buf_addc(out, '}');
     f->left--;
     if (!why) {
         *at = 0;

@@ -76,10 +76,8 @@ int dk_means_write(const dk_means *m, size_t n, dk_h5 *from, const dk_tokens *co
 {
     size_t all = 0;
     dk_h5 *f = NULL;
-    int rc = dk_dirs_create(&f, path, corpus, prov, err);
+    int rc = dk_dirs_create(&f, path, corpus, from, prov, err);
 
-    if (rc == 0)
-        rc = dk_h5_copy_models(f, from, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = put_set(f, &m[i], scale_of(m, n, &m[i]), err);
         all += m[i].n_pos + 1;

@@ -114,10 +114,8 @@ int dk_norms_write_means(const dk_norms *n, dk_acts *from, const char *path, con
 {
     size_t total = 0;
     dk_h5 *f = NULL;
-    int rc = dk_dirs_create(&f, path, dk_acts_tokens(from), prov, err);
+    int rc = dk_dirs_create(&f, path, dk_acts_tokens(from), dk_acts_file(from), prov, err);
 
-    if (rc == 0)
-        rc = dk_h5_copy_models(f, dk_acts_file(from), err);
     for (size_t k = 0; rc == 0 && k < n->n; k++)
         if (n->lane[k].n_means)
             rc = put_means(f, &n->lane[k], scale_of(n, &n->lane[k]), &total, err);

@@ -67,17 +67,23 @@ void dk_page_choice(dk_html *h, const char *prefix, size_t number, size_t i, boo
     dk_html_text(h, " ");
 }
 
+void dk_page_lane(const dk_page *p, const char *lane, const char *after)
+{
+    dk_html *h = p->h;
+
+    dk_html_open(h, "span");
+    dk_html_attrf(h, "class", "key %s", dk_page_hue(p, lane));
+    dk_html_close(h);
+    dk_html_textf(h, "%s%s", dk_summary_lane(p->s, lane), after);
+}
+
 void dk_page_legend(const dk_page *p)
 {
     dk_html *h = p->h;
 
     dk_html_open_class(h, "p", "legend");
-    for (size_t l = 0; l < p->n_lanes; l++) {
-        dk_html_open(h, "span");
-        dk_html_attrf(h, "class", "key %s", dk_page_hue(p, p->lane[l]));
-        dk_html_close(h);
-        dk_html_textf(h, "%s ", dk_summary_lane(p->s, p->lane[l]));
-    }
+    for (size_t l = 0; l < p->n_lanes; l++)
+        dk_page_lane(p, p->lane[l], " ");
     dk_html_close(h);
 }
 

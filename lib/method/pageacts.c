@@ -32,10 +32,7 @@ static void lane_row(const dk_page *p, const dk_stat_table *t, const dk_place *a
     dk_html_open(h, "tr");
     dk_html_put(h, "td", NULL, t->name);
     dk_html_open(h, "td");
-    dk_html_open(h, "span");
-    dk_html_attrf(h, "class", "key %s", dk_page_hue(p, lane));
-    dk_html_close(h);
-    dk_html_text(h, dk_summary_lane(p->s, lane));
+    dk_page_lane(p, lane, "");
     dk_html_close(h);
     dk_html_putf(h, "td", "num", "%d", at->layer);
     number(h, v);

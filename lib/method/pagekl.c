@@ -119,10 +119,7 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
     dk_html_open(h, "tr");
     dk_html_put(h, "td", NULL, set->name);
     dk_html_open(h, "td");
-    dk_html_open(h, "span");
-    dk_html_attrf(h, "class", "key %s", dk_page_hue(p, lane));
-    dk_html_close(h);
-    dk_html_text(h, dk_summary_lane(p->s, lane));
+    dk_page_lane(p, lane, "");
     dk_html_close(h);
     num_cell(h, v);
     if (isfinite(lo) && isfinite(hi))

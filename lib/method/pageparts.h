@@ -58,6 +58,8 @@ int dk_page_files(const dk_page *p, dk_err *err);
 
 /* The class that gives a lane its colour: "base", "ft", "n1", "n2", ... */
 const char *dk_page_hue(const dk_page *p, const char *lane);
+/* The lane's colour and name, and what follows them. */
+void dk_page_lane(const dk_page *p, const char *lane, const char *after);
 /* Button i of a group (PREFIX NUMBER) that shows what stands in .one.cI behind it. */
 void dk_page_choice(dk_html *h, const char *prefix, size_t number, size_t i, bool checked, const char *label);
 /* A legend of the lanes that have KL. */

@@ -372,14 +372,8 @@ static void place(const dk_page *p, struct texts *x, const struct asked *a, cons
     ninety(p, dk_summary_lane(p->s, "ft"), &s->component, at);
     for (size_t k = 0; k < s->n_null; k++)
         ninety(p, s->null[k].name, &s->null[k].rows, at);
-    for (size_t l = 0; l <= s->n_null; l++) {
-        const char *lane = l ? s->null[l - 1].name : "ft";
-
-        dk_html_open(h, "span");
-        dk_html_attrf(h, "class", "key %s", dk_page_hue(p, lane));
-        dk_html_close(h);
-        dk_html_textf(h, "%s ", dk_summary_lane(p->s, lane));
-    }
+    for (size_t l = 0; l <= s->n_null; l++)
+        dk_page_lane(p, l ? s->null[l - 1].name : "ft", " ");
     dk_html_close(h);
     dk_html_open_class(h, "div", "pair");
     variance(p, at, false);

@@ -284,10 +284,8 @@ int dk_pca_write(const dk_pca_place *p, size_t n, dk_h5 *from, const dk_tokens *
 {
     size_t all = 0;
     dk_h5 *f = NULL;
-    int rc = dk_dirs_create(&f, path, corpus, prov, err);
+    int rc = dk_dirs_create(&f, path, corpus, from, prov, err);
 
-    if (rc == 0)
-        rc = dk_h5_copy_models(f, from, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = put_place(f, &p[i], err);
         all += p[i].pca.k;

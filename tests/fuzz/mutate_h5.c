@@ -75,7 +75,7 @@ static void make_dirs(const char *path, const dk_tokens *t, const dk_provenance 
                            .norm = norm, .count = count };
     dk_h5 *f;
 
-    if (dk_dirs_create(&f, path, t, prov, NULL) < 0)
+    if (dk_dirs_create(&f, path, t, NULL, prov, NULL) < 0)
         return;
     dk_dirs_put(f, &s, NULL);
     dk_dirs_commit(&f, 2, NULL);

@@ -184,7 +184,7 @@ static int write_dirs(const char *path, const float *v, dk_err *err)
     int rc;
 
     sample_tokens(&t, 3);
-    rc = dk_dirs_create(&f, path, &t, &sample_prov, err);
+    rc = dk_dirs_create(&f, path, &t, NULL, &sample_prov, err);
     dk_tokens_free(&t);
     if (rc == 0)
         rc = dk_dirs_put(f, &s, err);
