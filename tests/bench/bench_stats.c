@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,16 +15,9 @@
 #include "method/extractstats.h"
 #include "method/score.h"
 #include "model/pair.h"
+#include "pairbench.h"
 
 enum { ROWS = 1024, REPEATS = 2, STORED = 65536 };
-
-static double cpu(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct rows { float *base, *own, *diff; };
 struct cost { double pass, stats; };
@@ -175,41 +167,25 @@ static int reading(const dk_pair *p, const dk_tokens *t, int layer, dk_err *err)
     return rc;
 }
 
-int main(int argc, char **argv)
+static int bench(const dk_pair *p, const dk_tokens *t, dk_err *err)
 {
-    dk_pair_spec spec = { .dtype = "bf16" };
-    dk_pair p = {0};
-    dk_tokens t = {0};
-    dk_err err = {0};
-    int rc;
+    int rc = 0;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: bench_stats MODEL ADAPTER TOKENS\n");
-        return 2;
-    }
-    spec.base = argv[1];
-    spec.ft = argv[2];
-    dk_threads_set(0);
-    rc = dk_tokens_read(&t, argv[3], &err);
-    if (rc == 0)
-        rc = dk_pair_open(&p, &spec, &err);
     for (int gram = 0; rc == 0 && gram < 2; gram++) {
-        const int layer = dk_layer_at(&p.model->config, 0.5);
+        const int layer = dk_layer_at(&p->model->config, 0.5);
         struct cost best = { .pass = 1e9 }, c;
 
         for (int i = 0; rc == 0 && i < REPEATS; i++)
-            if ((rc = run(&p, &t, layer, gram, &c, &err)) == 0 && c.pass < best.pass)
+            if ((rc = run(p, t, layer, gram, &c, err)) == 0 && c.pass < best.pass)
                 best = c;
         if (rc == 0)
             printf("stats:   pair to block %d, %s: %.1f%% of the CPU time of the pass (%.0f us/token beside %.0f)\n", layer,
                    gram ? "products of diff too" : "sums, norms, intervals", 100 * best.stats / best.pass,
-                   1e6 * best.stats / (double)t.rows, 1e6 * best.pass / (double)t.rows);
+                   1e6 * best.stats / (double)t->rows, 1e6 * best.pass / (double)t->rows);
     }
     if (rc == 0)
-        rc = reading(&p, &t, dk_layer_at(&p.model->config, 0.5), &err);
-    if (rc < 0)
-        fprintf(stderr, "bench_stats: error: %s\n", err.msg);
-    dk_pair_close(&p);
-    dk_tokens_free(&t);
-    return rc < 0;
+        rc = reading(p, t, dk_layer_at(&p->model->config, 0.5), err);
+    return rc;
 }
+
+int main(int argc, char **argv) { return bench_of_pair("bench_stats", argc, argv, bench); }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -15,16 +14,9 @@
 #include "io/actfile.h"
 #include "method/score.h"
 #include "model/pair.h"
+#include "pairbench.h"
 
 enum { ROWS = 1024, REPEATS = 2, KINDS = 4 };
-
-static double cpu(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct cost { double wall, cpu, write_cpu, write_wall; long bytes; };
 
@@ -192,29 +184,4 @@ static int bench(const dk_pair *p, const dk_tokens *t, dk_err *err)
     return rc;
 }
 
-int main(int argc, char **argv)
-{
-    dk_pair_spec spec = { .dtype = "bf16" };
-    dk_pair p = {0};
-    dk_tokens t = {0};
-    dk_err err = {0};
-    int rc;
-
-    if (argc != 4) {
-        fprintf(stderr, "usage: bench_store MODEL ADAPTER TOKENS\n");
-        return 2;
-    }
-    spec.base = argv[1];
-    spec.ft = argv[2];
-    dk_threads_set(0);
-    rc = dk_tokens_read(&t, argv[3], &err);
-    if (rc == 0)
-        rc = dk_pair_open(&p, &spec, &err);
-    if (rc == 0)
-        rc = bench(&p, &t, &err);
-    if (rc < 0)
-        fprintf(stderr, "bench_store: error: %s\n", err.msg);
-    dk_pair_close(&p);
-    dk_tokens_free(&t);
-    return rc < 0;
-}
+int main(int argc, char **argv) { return bench_of_pair("bench_store", argc, argv, bench); }

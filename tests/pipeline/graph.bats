@@ -1,19 +1,10 @@
 # The graph on stand-ins for the tools: what runs, what does not, and that
 # `make -n` says so beforehand.
 load ../helper/common
+load ../helper/stubs
 
 setup_more() {
-    cp -r "$ROOT/pipelines" "$ROOT/configs" "$ROOT/data" .
-    mkdir bin stub
-    export STUB=$PWD/stub
-    for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate report; do
-        ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
-    done
-    # The model is there already; DK_CACHE is this test's own.
-    mkdir -p "$DK_CACHE/models/SmolLM2-135M"
-    echo model > "$DK_CACHE/models/SmolLM2-135M/SmolLM2-135M-Instruct.Q4_1.gguf"
-    unset MAKEFLAGS MFLAGS MAKELEVEL
+    stubs_here
     R=results/SmolLM2-135M
 }
 # With the chats, whatever the shipped sizes leave out.

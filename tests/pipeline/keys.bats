@@ -1,19 +1,9 @@
 # Every parameter that the reference toolkit has for the methods of statistics:
 # another value changes what would run, or is refused with its name and a reason.
 load ../helper/common
+load ../helper/stubs
 
-setup_more() {
-    cp -r "$ROOT/pipelines" "$ROOT/configs" "$ROOT/data" .
-    mkdir bin stub
-    export STUB=$PWD/stub
-    for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate report; do
-        ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
-    done
-    mkdir -p "$DK_CACHE/models/SmolLM2-135M"
-    echo model > "$DK_CACHE/models/SmolLM2-135M/SmolLM2-135M-Instruct.Q4_1.gguf"
-    unset MAKEFLAGS MFLAGS MAKELEVEL
-}
+setup_more() { stubs_here; }
 conf() { dk-conf --configs configs "$@"; }
 plan() { make --no-print-directory -n -f pipelines/front.mk DK="$PWD/bin" "cake_bake/$1" "${@:2}" 2>&1; }
 

@@ -1,15 +1,12 @@
 /* Parquet files of pyarrow, whose rows are known; and the seeds of the fuzzer
  * with some thousand changes of each: what it found stays found. */
-#include <dirent.h>
 #include <stdio.h>
 
 #include "../fuzz/fuzz_parquet.c"
-#include "base/rng.h"
 #include "files.h"
 #include "io/json.h"
+#include "replay.h"
 #include "tap.h"
-
-enum { CHANGES = 1500 };
 
 static dk_json *parse(const char *s, size_t n)
 {
@@ -120,62 +117,6 @@ static void refused(const char *file, const char *column, const char *message)
         tap_note("%s", said);
 }
 
-/* ---- what the fuzzer does, on every run -------------------------------- */
-
-static uint8_t seed[1 << 16], bytes[1 << 16];
-static uint64_t draws;
-
-static size_t draw(size_t below) { return dk_ctr(5, 99, draws++, 0) % below; }
-
-static size_t change(size_t n)
-{
-    memcpy(bytes, seed, n);
-    for (size_t k = draw(4) + 1; k > 0 && n > 16; k--) {
-        const size_t at = draw(n - 8);
-
-        switch (draw(5)) {
-        case 0: bytes[at] ^= (uint8_t)(1u << draw(8)); break;
-        case 1: bytes[at] = (uint8_t)draw(256); break;
-        case 2: memset(bytes + at, draw(2) ? 0xff : 0, draw(8)); break;
-        case 3: memcpy(bytes + at, seed + draw(n - 8), 8); break;
-        default: n = draw(8) ? n : draw(n);
-        }
-    }
-    return n;
-}
-
-static void replay(void)
-{
-    char *folder = repo_path("tests/fuzz/parquet");
-    DIR *d = opendir(folder);
-    struct dirent *e;
-    int files = 0;
-
-    while (d && (e = readdir(d))) {
-        char *path = dk_xasprintf("%s/%s", folder, e->d_name);
-        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "rb");
-        const size_t n = f ? fread(seed, 1, sizeof seed, f) : 0;
-
-        if (f) {
-            LLVMFuzzerTestOneInput(seed, n);
-            for (int i = 0; i < CHANGES; i++) {
-                const size_t k = change(n);
-                uint8_t *p = exact_copy(bytes, k ? k : 1);
-
-                LLVMFuzzerTestOneInput(p, k);
-                dk_free(p);
-            }
-            files++;
-            fclose(f);
-        }
-        dk_free(path);
-    }
-    if (d)
-        closedir(d);
-    dk_free(folder);
-    tap(files >= 9, "%d seeds and %d changes of each: one line of refusal or none", files, CHANGES);
-}
-
 int main(void)
 {
     static const char *const texts[] = { "default", "none", "gzip2", "zstd", "snappy2", "delta", "delta2" };
@@ -204,6 +145,6 @@ int main(void)
     refused("refused.split.parquet", "x",
             "refused.split.parquet, row 1: column 'x': its encoding is BYTE_STREAM_SPLIT, which is not read");
     refused("refused.split.parquet", "text", "");
-    replay();
+    replay("tests/fuzz/parquet", 9);
     return tap_end();
 }
