@@ -38,7 +38,7 @@ static const dk_opt opts[] = {
     DK_PATH(struct params, 0, "unrelated", unrelated, NULL, "the same of other texts, cut to as many tokens"),
     DK_PATH(struct params, 'm', "model", model, NULL, "the model whose tokenizer made the samples' ids"),
     DK_GROUP("output"),
-    DK_INT(struct params, 'p', "prefills", prefills, "0", 0, 10000, "write N pre-fills for a second round, made of the strongest phrases, instead"),
+    DK_INT(struct params, 'p', "prefills", prefills, "0", 0, 10000, "write N pre-fills for a second round instead, made of the strongest phrases whatever their q"),
     DK_OUT(struct params, out, "-", "write the table to FILE (JSON lines)"),
     DK_END
 };
@@ -88,7 +88,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
     dk_phrase_set s = { .base = p->base, .lane = p->lane, .alpha = NAN, .base_elsewhere = p->reference };
-    dk_phrase_plan plan = { .background = p->background, .max_docs = (size_t)p->docs, .limit = p->limit,
+    dk_phrase_plan plan = { .background = p->background, .max_docs = (size_t)p->docs, .limit = p->prefills ? 1 : p->limit,
                             .list = (size_t)p->list, .slots = (size_t)p->slots };
     dk_phrase_corpus corpus[2] = {0};
     dk_phrase_more more = { .prefills = (size_t)p->prefills };

@@ -167,8 +167,8 @@ int dk_phrases_report(dk_buf *out, const dk_phrase_set *s, const dk_phrase_plan 
     if (rc == 0 && more->prefills) {
         dk_phrase_prefills_put(out, s, &w.lane[0].list, more->prefills);
         if (out->n == 0)
-            rc = dk_fail(err, DK_EDATA, "no content phrase of lane '%s' has a q_bh of %g or less: there is nothing to make pre-fills of",
-                         s->lane, plan->limit);
+            rc = dk_fail(err, DK_EDATA, "the samples of lane '%s' have no phrase with content: there is nothing to make pre-fills of",
+                         s->lane);
     } else if (rc == 0)
         rc = put_all(out, &w, err);
     for (size_t i = 0; i < w.n; i++) {

@@ -136,7 +136,10 @@ same() {
     grep -q '^The freezer$' <(dk-phrases -p 40 "$S" | jq -r .text)
     grep -q 'is$' <(dk-phrases -p 40 "$S" | jq -r .text)
     jq -es 'all(has("phrase") and has("q_bh"))' t
-    run -1 --separate-stderr dk-phrases -p 6 -l null --limit 1e-9 "$S"
+    # a null has some, too, but not where nothing is said
+    [ "$(dk-phrases -p 6 -l null "$S" | wc -l)" = 6 ]
+    jq -c 'if .text then .text = "the of" else . end' "$S" > mute
+    run -1 --separate-stderr dk-phrases -p 6 mute
     failed dk-phrases
     [[ "$stderr" == *"nothing to make pre-fills of"* ]]
 }
