@@ -112,6 +112,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-mine(1)" { page dk-mine.1; }
 @test "dk-null(1)" { page dk-null.1; }
 @test "dk-pca(1)" { page dk-pca.1; }
+@test "dk-rate(1)" { page dk-rate.1; }
 @test "dk-report(1)" { page dk-report.1; }
 @test "dk-norms(1)" { page dk-norms.1; }
 @test "dk-run(1)" { page dk-run.1; }
