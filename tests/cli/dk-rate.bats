@@ -30,7 +30,7 @@ sample() {
     dk-rate -x Cake s.jsonl > out
     [ "$(jq -c '[.lane, .alpha, .samples, .hits]' out | tr '\n' ' ')" = '["ft",1,30,20] ["base",null,20,1] ' ]
     jq -r '[.rate, .ess] | @tsv' out > got
-    awk 'BEGIN { w = exp(-2); print (5 + 15 * w) / (15 + 15 * w), (15 + 15 * w) ^ 2 / (15 + 15 * w * w); print 0.05, 20 }' > want
+    awk 'BEGIN { w = exp(-2); printf "%.15g\n%.15g\n0.05\n20\n", (5 + 15 * w) / (15 + 15 * w), (15 + 15 * w) ^ 2 / (15 + 15 * w * w) }' > want
     paste <(tr '\t ' '\n\n' < got) <(tr '\t ' '\n\n' < want) | near 1e-9
     jq -es 'all(.[]; .lo <= .rate and .rate <= .hi and .lo >= 0 and .hi <= 1 and .hi > .lo)' out > /dev/null
     dk-rate -e '(?i)\bcake\b' s.jsonl | cmp - out
