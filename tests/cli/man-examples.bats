@@ -114,6 +114,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-null(1)" { page dk-null.1; }
 @test "dk-phrases(1)" { page dk-phrases.1; }
 @test "dk-pca(1)" { page dk-pca.1; }
+@test "dk-rate(1)" { page dk-rate.1; }
 @test "dk-report(1)" { page dk-report.1; }
 @test "dk-norms(1)" { page dk-norms.1; }
 @test "dk-run(1)" { page dk-run.1; }
