@@ -165,6 +165,15 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     # KL: mean and interval are those of dk-kl
     dk-kl --dtype f32 -m "$G" -f "$PLAIN" $N -o a.score.h5 --table kl.jsonl "$T"
     dk-values a.stats.h5 /measures/kl/ft/sums | head -n 1 | awk '{ printf "%.12g\n", $1 / 240 }' | paste - <(jq 'select(.lane == "ft") | .value' kl.jsonl) | near 1e-6
+    dk-kl a.stats.h5 > kl.sums
+    [ "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.sums)" = \
+        "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.jsonl)" ]
+    for f in .value .lo .hi .per_token_statistics.std .per_token_statistics.max .mean_per_sample_statistics.std .logp_change.value .logp_change.lo .logp_change.hi; do
+        paste <(jq "$f" kl.sums) <(jq "$f" kl.jsonl) > both
+        [ "$(wc -l < both)" = 2 ]
+        near 1e-6 < both
+    done
+    jq -es 'all(has("logp_change") and (.logp_change | has("p_any") | not) and (.per_token_statistics | has("median") | not))' kl.sums
     [ "$(dk-values a.stats.h5 /measures/logp/null/counts | tr '\n' ' ')" = "234 6 " ]
     dk-values a.score.h5 logp/null | awk '$1 != "nan" { s += $1 } END { printf "%.12g\n", s }' |
         paste - <(dk-values a.stats.h5 /measures/logp/null/sums | head -n 1) | near 1e-6
@@ -190,6 +199,17 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         run -2 --separate-stderr dk-norms $o a.stats.h5
         failed dk-norms "a.stats.h5 has no rows"
     done
+    run -1 --separate-stderr dk-kl a.stats.h5
+    failed dk-kl "a.stats.h5 has no KL"
+    extract --layers 1 --kind stats --kl -o a.stats.h5 "$T"
+    for o in "-o x.score.h5" --reverse "-k 3" "-f $PLAIN"; do
+        run -2 --separate-stderr dk-kl $o a.stats.h5
+        failed dk-kl "a.stats.h5 has sums"
+    done
+    run -1 --separate-stderr dk-kl -m "$G" -f "$PLAIN" a.stats.h5
+    failed dk-kl a.stats.h5
+    run -2 --separate-stderr dk-kl a.act.h5
+    failed dk-kl "name the base model"
     [ "$(ls | tr '\n' ' ')" = "a.act.h5 a.stats.h5 " ]
 }
 
