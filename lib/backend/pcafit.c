@@ -121,7 +121,7 @@ void dk_pca_fit_free(dk_pca_fit **fp)
 
 /* --- small words ------------------------------------------------------------------ */
 /* The largest entry is positive; of equal ones the first. */
-static void orient(double *v, size_t d)
+void dk_pca_orient(double *v, size_t d)
 {
     size_t at = 0;
 
@@ -205,7 +205,7 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
         goto out;
     for (size_t i = 0; i < k; i++) {
         memcpy(p->vector + i * d, z + (k - 1 - i) * d, d * sizeof *z);
-        orient(p->vector + i * d, d);
+        dk_pca_orient(p->vector + i * d, d);
         p->singular[i] = sqrt(fmax(w[k - 1 - i], 0));
         p->value[i] = fmax(w[k - 1 - i], 0) / (n - 1);
         kept += p->value[i];
@@ -300,7 +300,7 @@ static int update(dk_pca_fit *f, const float *rows, size_t m, dk_err *err)
     all = (double)p->n;
     memcpy(p->vector, u, f->k * f->d * sizeof *u);
     for (size_t i = 0; i < f->k; i++) {
-        orient(p->vector + i * f->d, f->d);
+        dk_pca_orient(p->vector + i * f->d, f->d);
         p->singular[i] = s[i];
         p->value[i] = s[i] * s[i] / (all - 1);
     }

@@ -179,6 +179,32 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         paste - <(dk-values a.stats.h5 /measures/logp/null/sums | head -n 1) | near 1e-6
 }
 
+@test "statistics: components in the base's measure" {
+    extract --layers 0,1 --what base,diff --store f32 -o a.act.h5 "$T"
+    extract --layers 0,1 --kind stats --gram base,diff -o a.stats.h5 "$T"
+    dk-pca --whiten -k 3 -o w.dir.h5 --table w.jsonl a.stats.h5
+    [ "$(jq -c '[.layer, .component, .whitened]' w.jsonl | tr '\n' ' ')" = "[0,0,true] [0,1,true] [0,2,true] [1,0,true] [1,1,true] [1,2,true] " ]
+    [ "$(dk-info --json w.dir.h5 | jq '[.objects[] | select(.attributes.whitened == 1)] | length')" = 2 ]
+    # variance of the difference over that of the base, along each
+    for c in 0 1 2; do
+        dk-values w.dir.h5 L01/resid_post/diff | sed -n "$((c + 1))p" > v
+        for w in diff base; do
+            values a.act.h5 L01/resid_post/$w | awk 'NR == FNR { d = NF; for (i = 1; i <= NF; i++) v[i] = $i; next }
+                { y = 0; for (i = 1; i <= d; i++) y += v[i] * $i; s += y; q += y * y; n++ } END { printf "%.12g\n", q - s * s / n }' v -
+        done | paste -s | awk '{ printf "%.9g\n", $1 / $2 }'
+    done | paste - <(jq 'select(.layer == 1) | .variance' w.jsonl) | near 1e-4
+    for o in "-t 1" "-t 2"; do dk-pca $o --whiten -k 3 a.stats.h5 | cmp - w.jsonl; done
+    [ "$(dk-pca -k 3 a.stats.h5 | jq -s 'map(has("whitened")) | any')" = false ]
+    run -2 --separate-stderr dk-pca --whiten a.act.h5
+    failed dk-pca "a.act.h5 has rows"
+    extract --layers 1 --kind stats -o b.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca --whiten b.stats.h5
+    failed dk-pca "keeps no products of base"
+    extract --layers 1 --kind stats --gram base,diff --max-samples 1 -o c.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca --whiten c.stats.h5
+    failed dk-pca "40 rows of the base do not vary in all 64 directions"
+}
+
 @test "statistics: what they do not hold is refused by name" {
     extract --layers 1 --kind stats --gram none -o a.stats.h5 "$T"
     run -1 --separate-stderr dk-pca a.stats.h5
