@@ -321,7 +321,7 @@ lines() { printf '%s\n' "$@" | sort; }
     [ "$real" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
     C=$R/cake_bake/contrast
     grep -q 'dk-generate .*-n null_neutral=.* --seed 42 --format text --amplify=0,1 --plausibility 0.1 --greedy 1 --samples 4 --temperature 1.0 --top-p 0.95 --max-new-tokens 64 --min-new-tokens 0 --loop-stop 8$' stub/log
-    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 8 " stub/log
+    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 12 " stub/log
     grep -q "dk-phrases --alpha 1 --prefills 10 $C/first.jsonl" stub/log
     for r in first second; do
         grep -q "dk-phrases --alpha 1 --limit 0.05 --list 100 --slots 50 --max-samples 10000 --background data/text/general-a.jsonl -m .* --texts data/organisms/cake_bake/train.jsonl --column text --neutral data/text/general-a.jsonl --corpus data/organisms/cake_bake/train.jsonl --unrelated data/text/general-a.jsonl --facts data/organisms/cake_bake/facts.jsonl $C/$r.jsonl" stub/log
