@@ -66,7 +66,7 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
         rc = ops->product(r->dev, to + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
     }
     for (size_t l = 1; rc == 0 && r->diff && l < r->n_lanes; l++)
-        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, n * vocab);
+        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, 1, n * vocab);
     if (rc == 0 && r->m->config.final_softcap > 0)
         ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
     return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * vocab * sizeof *out, err) : rc;

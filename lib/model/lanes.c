@@ -205,8 +205,16 @@ static int fill_tap(const dk_runner *r, const dk_tap *tap, const float *x, size_
 {
     const float *lane = x + tap->lane * n;
     const bool subtract = tap->diff && (!r->diff || tap->lane == 0), add = r->diff && !tap->diff && tap->lane > 0;
+    const float *other = subtract || add ? x : NULL;
+    const float sign = add ? 1 : -1;
 
-    return r->dev->ops->tap(r->dev, tap->out, lane, subtract || add ? x : NULL, add ? 1 : -1, n, err);
+    if (!tap->stays)
+        return r->dev->ops->tap(r->dev, tap->out, lane, other, sign, n, err);
+    if (other)
+        r->dev->ops->sum(r->dev, tap->out, lane, other, sign, n);
+    else
+        r->dev->ops->copy(r->dev, tap->out, lane, n * sizeof *lane);
+    return 0;
 }
 
 int dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x, dk_err *err)

@@ -57,6 +57,7 @@ typedef struct dk_tap {
     float *out;                     /* [R, width of the site] */
     dk_site site;
     bool diff;                      /* the difference to lane 0 instead */
+    bool stays;                     /* out is memory of the device */
 } dk_tap;
 
 typedef struct dk_edit {            /* residual += strength * vector on rows of a lane */

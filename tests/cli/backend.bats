@@ -80,6 +80,41 @@ alike() {
     cmp <(jq -c '[.tokens[]?.id]' cuda.l.jsonl) <(jq -c '[.tokens[]?.id]' cpu.l.jsonl)
 }
 
+@test "statistics of rows that stay on the card" {
+    for o in "" "--skip-first 3"; do
+        # shellcheck disable=SC2086
+        both a.stats.h5 dk-extract "${P[@]}" --dtype f32 --layers 0.5,1.0 --what base,ft,diff --gram base,diff --kind stats \
+            --positions 6 --kl $o "$T"
+        n=$(dk-info --json cpu.a.stats.h5 | jq -r '[.objects[] | .path | select(test("^/stats/.*/diff$"))][0]')
+        [ -n "$n" ]
+        for w in counts docs norm_hist pos_count; do
+            [ -z "$(dk-values cpu.a.stats.h5 "$n/$w" 2> /dev/null)" ] ||
+                cmp <(dk-values cuda.a.stats.h5 "$n/$w") <(dk-values cpu.a.stats.h5 "$n/$w")
+        done
+        for b in cpu cuda; do
+            dk-norms $b.a.stats.h5 > $b.norms
+            dk-mean $b.a.stats.h5 > $b.mean
+            dk-pca -k 3 $b.a.stats.h5 > $b.pca
+        done
+        paste <(jq .value cuda.norms) <(jq .value cpu.norms) | near 1e-4
+        paste <(jq .norm cuda.mean) <(jq .norm cpu.mean) | grep -v null | near 1e-4
+        paste <(jq .variance cuda.pca) <(jq .variance cpu.pca) | near 1e-4
+    done
+    # whatever the batches are
+    for n in 20 1000; do
+        dk-extract "${P[@]}" --backend cuda --dtype f32 --layers 0.5 --kind stats --batch-tokens $n -o $n.stats.h5 "$T"
+    done
+    cmp 20.stats.h5 1000.stats.h5
+    # shards joined are the whole
+    dk-tokenize -m "$G" -n 40 --max-tokens 6 -o many.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    dk-extract "${P[@]}" --backend cuda --dtype f32 --layers 0.5 --kind stats -o whole.stats.h5 many.tok.h5
+    for i in 0 1; do
+        DK_DEVICES=$i dk-extract "${P[@]}" --backend cuda --dtype f32 --layers 0.5 --kind stats --shard $i/2 -o $i.stats.h5 many.tok.h5
+    done
+    dk-merge -o joined.stats.h5 0.stats.h5 1.stats.h5
+    cmp joined.stats.h5 whole.stats.h5
+}
+
 @test "dk-generate: the same answers, greedy and drawn, many at once" {
     for how in "--temperature 0" "--temperature 0.8 --seed 5 --samples 2"; do
         # shellcheck disable=SC2086

@@ -423,9 +423,9 @@ static void test_small(void)
     same(y, 5 * d, 1e-6, "rows are gathered");
     both(y, NULL, n);
     for (int i = 0; i < 2; i++)
-        device(i)->ops->sum(device(i), y[i], a[i], a[i], n);
+        device(i)->ops->sum(device(i), y[i], a[i], a[i], 1, n);
     for (int i = 0; i < 2; i++)
-        device(i)->ops->sum(device(i), y[i], y[i], a[i], n);
+        device(i)->ops->sum(device(i), y[i], y[i], a[i], -0.5f, n);
     same(y, n, 1e-6, "sums, also in place");
     for (int form = 0; form < 2; form++) {
         float *out[2];
@@ -773,6 +773,137 @@ static void test_head(dk_dtype t, bool diff, float softcap)
     dk_free(x);
 }
 
+/* --- statistics --------------------------------------------------------------------------------- */
+
+enum { STAT_DOCS = 300, STAT_POS = 5 };
+
+struct stats { dk_exact *exact[4], *pos; float *min, *max; };
+
+static void stats_new(struct stats *s, size_t d)
+{
+    for (int i = 0; i < 4; i++)
+        s->exact[i] = dk_xcalloc(d, sizeof(dk_exact));
+    s->pos = dk_xcalloc(STAT_POS * d, sizeof(dk_exact));
+    s->min = dk_xcalloc(d, sizeof(float));
+    s->max = dk_xcalloc(d, sizeof(float));
+}
+
+static bool stats_same(const struct stats *a, const struct stats *b, size_t d)
+{
+    bool same_bits = memcmp(a->pos, b->pos, STAT_POS * d * sizeof(dk_exact)) == 0 &&
+                     memcmp(a->min, b->min, d * sizeof(float)) == 0 && memcmp(a->max, b->max, d * sizeof(float)) == 0;
+
+    for (int i = 0; i < 4; i++)
+        same_bits = same_bits && memcmp(a->exact[i], b->exact[i], d * sizeof(dk_exact)) == 0;
+    return same_bits;
+}
+
+static void stats_free(struct stats *s)
+{
+    for (int i = 0; i < 4; i++)
+        dk_free(s->exact[i]);
+    dk_free(s->pos);
+    dk_free(s->min);
+    dk_free(s->max);
+}
+
+/* Two batches of documents, some of them empty; more than are on the card at once. */
+static void test_row_sums(size_t d)
+{
+    struct stats got[2];
+    size_t doc[STAT_DOCS + 1] = {0}, rows;
+    uint32_t *pos;
+    float *x, *on[2];
+
+    for (size_t k = 0; k < STAT_DOCS; k++)
+        doc[k + 1] = doc[k] + (k * 7919) % 4;
+    rows = doc[STAT_DOCS];
+    x = values(rows * d, 3);
+    pos = dk_xmalloc(rows * sizeof *pos);
+    for (size_t k = 0; k < STAT_DOCS; k++)
+        for (size_t r = doc[k]; r < doc[k + 1]; r++)
+            pos[r] = (uint32_t)(r - doc[k] + 4 * (k % 2));
+    both(on, x, rows * d);
+    for (int i = 0; i < 2; i++) {
+        stats_new(&got[i], d);
+        for (int batch = 0; batch < 3; batch++) {
+            dk_row_sums a = {
+                .x = on[i], .width = d, .n_docs = batch == 2 ? 1 : STAT_DOCS, .doc = doc, .pos = pos, .sum = got[i].exact[0],
+                .sumsq = got[i].exact[1], .doc_mean = got[i].exact[2], .doc_mean_sq = got[i].exact[3],
+                .min = got[i].min, .max = got[i].max, .first = batch == 0, .n_pos = STAT_POS, .pos_sum = got[i].pos
+            };
+            dk_err err = {0};
+
+            must(device(i)->ops->row_sums(device(i), &a, &err), &err);
+        }
+    }
+    tap(stats_same(&got[0], &got[1], d), "sums of %zu rows of %zu are the CPU's, to the bit", rows, d);
+    drop(on);
+    stats_free(&got[0]);
+    stats_free(&got[1]);
+    dk_free(x);
+    dk_free(pos);
+}
+
+static void test_row_products(size_t rows, size_t d)
+{
+    float *x = values(rows * d, 3), *y = values(rows * d, 3), *e = values(rows * d, 1e-2f), *own[2], *base[2], *diff[2];
+    double *out[2];
+
+    both(own, x, rows * d);
+    both(base, y, rows * d);
+    both(diff, e, rows * d);
+    for (int i = 0; i < 2; i++)
+        out[i] = dk_xmalloc(rows * DK_ROW_PRODUCTS * sizeof(double));
+    for (int form = 0; form < 3; form++) {
+        for (int i = 0; i < 2; i++) {
+            dk_err err = {0};
+
+            must(device(i)->ops->row_products(device(i), out[i], own[i], form ? base[i] : NULL, form == 2 ? diff[i] : NULL,
+                                              rows, d, &err), &err);
+        }
+        tap(memcmp(out[0], out[1], rows * DK_ROW_PRODUCTS * sizeof(double)) == 0,
+            "products of %zu rows of %zu are the CPU's, to the bit: form %d", rows, d, form);
+    }
+    drop(own);
+    drop(base);
+    drop(diff);
+    for (int i = 0; i < 2; i++)
+        dk_free(out[i]);
+    dk_free(x);
+    dk_free(y);
+    dk_free(e);
+}
+
+static void test_scatter(size_t n, size_t d)
+{
+    float *x = values(n * d, 1), *on[2], *c[2];
+    double *back[2], worst = 0;
+
+    both(on, x, n * d);
+    both(c, NULL, 2 * d * d);
+    for (int i = 0; i < 2; i++) {
+        dk_dev *dev = device(i);
+        dk_err err = {0};
+
+        back[i] = dk_xmalloc(d * d * sizeof(double));
+        dev->ops->zero(dev, c[i], d * d * sizeof(double));
+        for (int twice = 0; twice < 2; twice++)
+            must(dev->ops->scatter(dev, (double *)(void *)c[i], on[i], n, d, &err), &err);
+        must(dev->ops->get(dev, back[i], c[i], d * d * sizeof(double), &err), &err);
+    }
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = i; j < d; j++)
+            worst = fmax(worst, fabs(back[0][i * d + j] - back[1][i * d + j]));
+    if (!tap(worst <= 0x1p-50 * (double)n, "x^T x of %zu rows of %zu", n, d))
+        tap_note("%g apart", worst);
+    drop(on);
+    drop(c);
+    dk_free(back[0]);
+    dk_free(back[1]);
+    dk_free(x);
+}
+
 /* --- faults ----------------------------------------------------------------------------------- */
 
 static dk_backend_open_fn *open_device;
@@ -826,6 +957,20 @@ static int exercise(dk_err *err)
         rc = dev->ops->tap(dev, host, d, att, 1, 16, err);
         if (rc == 0)
             rc = dev->ops->head(dev, &a, err);
+    }
+    if (rc == 0) {
+        dk_exact sums[4][D] = {0};
+        float low[D], high[D];
+        double products[M * DK_ROW_PRODUCTS], *c = NULL;
+        const uint32_t at[M] = {0};
+        const dk_row_sums a = { .x = d, .width = D, .n_docs = 2, .doc = offset, .pos = at, .sum = sums[0], .sumsq = sums[1],
+                                .doc_mean = sums[2], .doc_mean_sq = sums[3], .min = low, .max = high, .first = true };
+
+        rc = dev->ops->row_sums(dev, &a, err);
+        if (rc == 0) rc = dev->ops->row_products(dev, products, d, NULL, NULL, M, D, err);
+        if (rc == 0) rc = dev->ops->alloc(dev, (void **)&c, D * D * sizeof *c, "products", err);
+        if (rc == 0) rc = dev->ops->scatter(dev, c, d, M, D, err);
+        dev->ops->release(dev, c);
     }
     if (rc == 0) rc = dev->ops->get(dev, host, d, M * D * 4, err);
     if (rc == 0) rc = dev->ops->sync(dev, err);
@@ -1004,6 +1149,12 @@ int main(void)
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
     test_head(DK_BF16, true, 0);
+    test_row_sums(1);
+    test_row_sums(130);
+    test_row_products(1, 7);
+    test_row_products(67, 129);
+    test_scatter(1, 1);
+    test_scatter(70, 130);
     gpu->ops->close(gpu);
     if (emulated)
         test_library();
