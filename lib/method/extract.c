@@ -396,6 +396,14 @@ static int choose_places(struct work *k, dk_err *err)
     return rc;
 }
 
+/* What a token takes there beside the pass, where its rows stay. */
+static double device_bytes(const struct work *k)
+{
+    const double sets = (double)(k->n_places * (k->p->n_lanes + (k->job->diff ? k->p->n_lanes - 1 : 0)) + !k->all);
+
+    return k->job->stats ? sets * (double)(k->d * sizeof(float)) : 0;
+}
+
 static int run(struct work *k, const dk_provenance *prov, dk_err *err)
 {
     dk_runner *r = NULL;
@@ -403,7 +411,7 @@ static int run(struct work *k, const dk_provenance *prov, dk_err *err)
 
     k->d = k->p->model->config.d_model;
     if (rc == 0)
-        rc = dk_pair_rows(&k->batch, k->p, k->job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+        rc = dk_pair_rows(&k->batch, k->p, device_bytes(k), k->job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
     if (rc < 0)
         return rc;
     k->most = dk_tokens_batch_most(k->t, k->batch);

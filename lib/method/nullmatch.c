@@ -181,7 +181,7 @@ int dk_null_match(dk_null *n, const dk_pair *base, const dk_tokens *t, double *l
         return dk_fail(err, DK_EDATA, "%s changes the unembedding: --match effect does not do that", dk_adapter_path(n->from));
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "there are no tokens to match on");
-    rc = dk_pair_rows(&budget, base, ROWS, dk_tokens_batch_most(t, 1), err);
+    rc = dk_pair_rows(&budget, base, 0, ROWS, dk_tokens_batch_most(t, 1), err);
     if (rc == 0) rc = open_taps(&w, &base->model->config, dk_tokens_batch_most(t, budget), err);
     if (rc == 0) rc = squares(&w, err);
     if (rc == 0) rc = pass(&w, base, t, budget, err);

@@ -302,7 +302,7 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     s->lens_k = plan->lens_k < vocab ? plan->lens_k : vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
-    rc = dk_pair_rows(&rows, pair, plan->batch_rows, dk_tokens_batch_most(t, 1), err);
+    rc = dk_pair_rows(&rows, pair, 0, plan->batch_rows, dk_tokens_batch_most(t, 1), err);
     if (rc == 0)
         rc = room(s, plan, err);
     if (rc == 0)

@@ -21,7 +21,7 @@ void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const
     for (size_t l = 0, end; l < r->n_lanes; l = end) {
         const dk_norm_args *norm = norm_of(r->model[l], at, layer);
         const float *a = add ? add + l * lane : NULL;
-        float *to = r->diff && packed ? ops->packed_row(r->dev, y, l * n, d) : y + l * stride * d;
+        float *to = packed ? ops->packed_row(r->dev, y, l * n, d) : y + l * stride * d;
 
         end = stride == n && !r->diff ? dk_runner_set_end(r, l) : l + 1;
         if (l >= first_diff(r))
@@ -60,7 +60,7 @@ static size_t sides(const dk_runner *r, size_t layer, dk_group g, const float *x
 
 /* y = x W^T + b and side paths, the lanes of a weight set together.  A product
  * writes whole blocks: what goes beyond its lanes is written again by the next ones. */
-static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, const float *x, dk_err *err)
+static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, float *x, dk_err *err)
 {
     const dk_site in_site = (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), out_site = (dk_site)(in_site + 1);
     const size_t n = dk_site_width(&r->m->config, out_site), k = dk_site_width(&r->m->config, in_site);
@@ -70,7 +70,8 @@ static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, flo
     for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
         const dk_layer *set = &r->model[first]->layer[layer];
         dk_project_args a = {
-            .y = y + first * r->rows * n, .x = x + first * r->rows * k, .n = n, .k = k, .w = set->w[g],
+            .y = y + first * r->rows * n, .n = n, .k = k, .w = set->w[g],
+            .x = packed(p) ? r->dev->ops->packed_row(r->dev, x, first * r->rows, k) : x + first * r->rows * k,
             .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(p)
         };
 

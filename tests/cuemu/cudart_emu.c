@@ -10,7 +10,7 @@
  * Faults, from the environment:
  *   DK_CUEMU_NONE=driver|old|card|image|kind|memory|heldmemory   what is not there
  *   DK_CUEMU_MEMORY=N    bytes of the card (default 16 GB)
- *   DK_CUEMU_OOM=N       the N-th cudaMalloc finds no memory
+ *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory
  *   DK_CUEMU_LAUNCH=N    the N-th launch fails
  *   DK_CUEMU_LOST=N      from the N-th call on the card is gone
  *   DK_CUEMU_COUNT=FILE  calls, launches and allocations are written there at the end */
@@ -37,6 +37,7 @@ struct CUstream_st {
 struct CUevent_st { struct CUstream_st *s; size_t at; long launches; };
 
 static struct piece piece[MAX_PIECES];
+static const size_t fill_most = (size_t)16 << 20;       /* of one: each device has a work space of 32 MB */
 static size_t n_pieces, used;
 static struct CUstream_st stream[MAX_STREAMS];
 static long calls, launches, mallocs;
@@ -97,7 +98,7 @@ static void *add_piece(size_t n, int pinned)
 
     if (!p || n_pieces == MAX_PIECES)
         die("no room for a piece");
-    memset(p, 0xFF, n);
+    memset(p, 0xFF, n <= fill_most ? n : fill_most);
     piece[n_pieces++] = (struct piece){ p, n, pinned, 0 };
     return p;
 }
@@ -248,7 +249,7 @@ int cudaMallocHost(void **p, size_t bytes)
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (missing("heldmemory"))
+    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("heldmemory"))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 1);
     return 0;

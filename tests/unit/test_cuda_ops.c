@@ -407,6 +407,48 @@ static void test_packed(size_t m, size_t k, size_t n, bool gate)
     dk_free(pos);
 }
 
+/* Weights that do not stay on the card: as they were, and in an order that changes, and with
+ * one taken away in between, products have the bits that they have with weights that stay. */
+static void test_streamed(dk_dtype t)
+{
+    enum { M = 7, N = 40, K = 24, W = 9 };
+    static const int order[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 8, 7, 7, 3, 0, 1, 2, 3, 4, 5 };
+    float *x = values(M * K, 1), *v[W], *want[W];
+    dk_weight *w[W];
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < W; i++) {
+        v[i] = values(N * K, 1);
+        w[i] = pack(gpu, v[i], i % 3 ? N : N / 2, K, t);
+        want[i] = multiply(gpu, x, K, M, w[i], i % 3 ? N : N / 2, K, t);
+        gpu->ops->weight_free(gpu, &w[i]);
+        gpu->ops->stay(gpu, i < 2 ? SIZE_MAX : 0);
+        w[i] = pack(gpu, v[i], i % 3 ? N : N / 2, K, t);
+        gpu->ops->stay(gpu, SIZE_MAX);
+    }
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const size_t k = (size_t)order[i], n = k % 3 ? N : N / 2;
+        float *got = multiply(gpu, x, K, M, w[k], n, K, t);
+
+        wrong += memcmp(got, want[k], M * n * sizeof *got) != 0;
+        dk_free(got);
+        if (i == 20) {              /* what others may expect to follow them */
+            gpu->ops->weight_free(gpu, &w[6]);
+            gpu->ops->stay(gpu, 0);
+            w[6] = pack(gpu, v[6], N / 2, K, t);
+            gpu->ops->stay(gpu, SIZE_MAX);
+        }
+    }
+    if (!tap(wrong == 0, "products with weights in host memory, %s", dk_dtype_name(t)))
+        tap_note("%zu differ", wrong);
+    for (size_t i = 0; i < W; i++) {
+        gpu->ops->weight_free(gpu, &w[i]);
+        dk_free(v[i]);
+        dk_free(want[i]);
+    }
+    dk_free(x);
+}
+
 static void test_small(void)
 {
     const size_t rows = 37, d = 45, n = rows * d, pick[] = { 36, 0, 5, 5, 11 };
@@ -922,7 +964,7 @@ static int exercise(dk_err *err)
     const dk_visitor vis = { .eye = &eye };
     const float *one = NULL;
     struct matrix src = { wv, D };
-    dk_weight *w = NULL, *head = NULL;
+    dk_weight *w = NULL, *head = NULL, *far[3] = { NULL };
     dk_lhs *lhs = NULL;
     dk_dev *dev = NULL;
     int rc = open_device(&dev, DK_BACKEND_ABI, err);
@@ -934,6 +976,9 @@ static int exercise(dk_err *err)
     if (rc == 0) rc = dev->ops->share(dev, &one, wv, D, err);
     if (rc == 0) rc = dev->ops->weight_pack(dev, &w, N, D, DK_BF16, rows_of, &src, err);
     if (rc == 0) rc = dev->ops->weight_pack(dev, &head, V, D, DK_F32, rows_of, &src, err);
+    if (rc == 0) dev->ops->stay(dev, 0);
+    for (int i = 0; rc == 0 && i < 3; i++)
+        rc = dev->ops->weight_pack(dev, &far[i], N, D, DK_BF16, rows_of, &src, err);
     if (rc == 0) rc = dev->ops->lhs_new(dev, &lhs, M, D, DK_BF16, err);
     if (rc == 0) rc = dev->ops->begin(dev, &rag, err);
     if (rc == 0) {
@@ -942,6 +987,26 @@ static int exercise(dk_err *err)
         dev->ops->add_norm(dev, d, d, NULL, &norm, M, D, false);
         dev->ops->lhs_set(dev, lhs, d, D, M, D);
         rc = dev->ops->product(dev, y, N, lhs, w, err);
+        for (int i = 0; rc == 0 && i < 6; i++)
+            rc = dev->ops->product(dev, y, N, lhs, far[i % 3], err);
+    }
+    if (rc == 0) {                  /* one of them gets a side path */
+        const dk_side_rows side = { .row0 = 0, .low = { .m = M, .k = D, .rp = 8, .n_parts = 1, .at = d, .t = att,
+                                                        .part = { { 8, 0, 0, 8, 1, d } } } };
+        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8 };
+        const dk_norm_args norm = { one, NULL, 1e-5 };
+        float *in = NULL;
+        const dk_project_args a = { .y = y, .m = M, .n = N, .k = D, .n_sides = 1, .w = far[1], .side = &side, .lhs = lhs,
+                                    .packed = true };
+        dk_project_args b = a;
+
+        rc = dev->ops->alloc(dev, (void **)&in, M * 128 * 4, "packed rows", err);
+        b.x = in;
+        if (rc == 0) rc = dev->ops->begin(dev, &packed, err);
+        if (rc == 0) dev->ops->add_norm(dev, in, d, NULL, &norm, M, D, true);
+        if (rc == 0) rc = dev->ops->project(dev, &b, err);
+        if (rc == 0) rc = dev->ops->begin(dev, &rag, err);
+        dev->ops->release(dev, in);
     }
     if (rc == 0) {
         const dk_attend_args a = { .n_heads = 1, .n_kv = 1, .hd = 8, .scale = 1, .qkv = y, .out = att };
@@ -978,6 +1043,8 @@ static int exercise(dk_err *err)
         dev->ops->lhs_free(dev, &lhs);
         dev->ops->weight_free(dev, &w);
         dev->ops->weight_free(dev, &head);
+        for (int i = 0; i < 3; i++)
+            dev->ops->weight_free(dev, &far[i]);
         dev->ops->unshare(dev, one);
         dev->ops->release(dev, d);
         dev->ops->release(dev, y);
@@ -1057,7 +1124,7 @@ static void test_faults(void)
     unsetenv("DK_DEVICES");
     dev->ops->close(dev);
     tap(open_device(&dev, DK_BACKEND_ABI + 1, &err) < 0, "another version's library is refused");
-    test_fault("DK_CUEMU_OOM", "out of memory on the card", 8, 0);
+    test_fault("DK_CUEMU_OOM", "out of memory", 8, 0);
     test_fault("DK_CUEMU_LAUNCH", "", 8, 8);
     test_fault("DK_CUEMU_LOST", "", 60, 0);
 }
@@ -1145,6 +1212,14 @@ int main(void)
     test_packed(37, 129, 70, false);
     test_packed(23, 88, 31, true);
     test_packed(3, 20, 31, true);       /* too narrow for side paths behind it */
+    test_streamed(DK_F32);
+    test_streamed(DK_BF16);
+    gpu->ops->stay(gpu, 0);             /* with side paths that come and go */
+    test_packed(37, 129, 70, false);
+    test_packed(23, 88, 31, true);
+    test_project(37, 129, 70, true, DK_F32);
+    test_project(33, 72, 96, false, DK_BF16);
+    gpu->ops->stay(gpu, SIZE_MAX);
     test_project(67, 129, 70, true, DK_BF16);
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
