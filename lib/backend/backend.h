@@ -12,7 +12,8 @@
  *
  * Ops are done in call order.  Those that return nothing may fail later: the
  * error stays with the device, and the next op that returns int reports it.
- * get, tap, head and sync wait until what they give is there. */
+ * get, tap and the sums of rows wait until what they give is there; what the eyes of
+ * a head want is there after sync, and until then the memory for it has to stay. */
 #ifndef DK_BACKEND_BACKEND_H
 #define DK_BACKEND_BACKEND_H
 

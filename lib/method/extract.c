@@ -92,6 +92,7 @@ struct work {
     bool all;                       /* these are the same */
     struct place { int layer; const struct dk_extract_site *site; } place[DK_MAX_LAYERS * DK_MAX_SITES];
     size_t n_places, d, most;       /* most: rows of a pass */
+    bool begun;                     /* rows have been taken */
     dk_tap *tap;                    /* [place][lane]; then those of the differences */
     size_t n_taps;
     float **diff;                   /* [place][lane]; NULL: not wanted */
@@ -372,6 +373,7 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
         rc = dk_runner_forward(r, &p, err);
         if (rc == 0 && k->eye)
             rc = run_head(k, r, first, last, err);
+        k->begun = k->begun || rc == 0;
         if (rc == 0)
             rc = take(k, first, last, err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
@@ -404,21 +406,32 @@ static double device_bytes(const struct work *k)
     return k->job->stats ? sets * (double)(k->d * sizeof(float)) : 0;
 }
 
-static int run(struct work *k, const dk_provenance *prov, dk_err *err)
+static int run_pass(struct work *k, dk_err *err)
 {
     dk_runner *r = NULL;
+    int rc = dk_pair_runner(&r, k->p, dk_tokens_batch_most(k->t, k->batch), err);
+
+    if (rc == 0)
+        rc = pass(k, r, err);
+    dk_runner_free(&r);
+    return rc;
+}
+
+static int run(struct work *k, const dk_provenance *prov, dk_err *err)
+{
+    const size_t longest = dk_tokens_batch_most(k->t, 1);
     int rc = choose_places(k, err);
 
     k->d = k->p->model->config.d_model;
     if (rc == 0)
-        rc = dk_pair_rows(&k->batch, k->p, device_bytes(k), k->job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+        rc = dk_pair_rows(&k->batch, k->p, device_bytes(k), k->job->batch_rows, longest, err);
     if (rc < 0)
         return rc;
-    k->most = dk_tokens_batch_most(k->t, k->batch);
-    if ((rc = room(k, err)) == 0 && (rc = begin(k, prov, err)) == 0 &&
-        (rc = dk_pair_runner(&r, k->p, k->most, err)) == 0)
-        rc = pass(k, r, err);
-    dk_runner_free(&r);
+    k->batch = k->most = dk_tokens_batch_most(k->t, k->batch);
+    if ((rc = room(k, err)) == 0 && (rc = begin(k, prov, err)) == 0)
+        do
+            rc = run_pass(k, err);
+        while (rc < 0 && !k->begun && dk_pair_halve(&k->batch, longest, err));
     return rc < 0 ? rc : k->stats ? end_stats(k, err) : dk_acts_commit(&k->w, err);
 }
 

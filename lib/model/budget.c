@@ -117,3 +117,13 @@ int dk_pair_rows(size_t *rows, const dk_pair *p, double more, size_t wished, siz
         : dk_fail(err, DK_ENOMEM, "a text of %zu tokens does not fit into memory beside the weights: %zu would "
                   "(cut it with --max-tokens)", longest, most);
 }
+
+bool dk_pair_halve(size_t *rows, size_t longest, dk_err *err)
+{
+    if (err->code != DK_ENOMEM || dk_device()->ops->host || *rows / 2 < longest || *rows < 2)
+        return false;
+    *rows /= 2;
+    dk_log(DK_WARN, "%s: %zu tokens in one pass from now on", err->msg, *rows);
+    *err = (dk_err){0};
+    return true;
+}

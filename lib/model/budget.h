@@ -22,4 +22,8 @@ size_t dk_pair_wish(size_t wished);
  * does not fit. */
 int dk_pair_rows(size_t *rows, const dk_pair *p, double more, size_t wished, size_t longest, dk_err *err);
 
+/* Whether a batch that found no memory on a device is tried again, with half the tokens: err is then
+ * told as a note and cleared.  Not where the longest text is as long. */
+bool dk_pair_halve(size_t *rows, size_t longest, dk_err *err);
+
 #endif

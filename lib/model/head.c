@@ -72,8 +72,18 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
     return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * vocab * sizeof *out, err) : rc;
 }
 
+int dk_runner_wait(dk_runner *r, dk_err *err) { return r->dev->ops->sync(r->dev, err); }
+
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
                    size_t n_vis, dk_err *err)
+{
+    const int rc = dk_runner_head_later(r, rows, n_rows, vis, n_vis, err);
+
+    return rc == 0 ? dk_runner_wait(r, err) : rc;
+}
+
+int dk_runner_head_later(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
+                         size_t n_vis, dk_err *err)
 {
     const dk_ops *ops = r->dev->ops;
     const size_t n = rows ? n_rows : r->rows;

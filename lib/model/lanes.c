@@ -115,6 +115,7 @@ void dk_runner_free(dk_runner **rp)
     if (!r)
         return;
     ops = r->dev->ops;
+    ops->sync(r->dev, NULL);        /* results on their way go where there is still memory for them */
     for (size_t i = 0; i < r->n_lanes; i++) {
         dk_sidepath_free(&r->side[i]);
         ops->weight_free(r->dev, &r->own_head[i]);

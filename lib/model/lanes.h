@@ -100,6 +100,12 @@ int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
                    size_t n_visitors, dk_err *err);
 
+/* The same, but what eyes (visitor.h) want may come while the caller goes on: it is there after
+ * dk_runner_wait, and until then the memory for it has to stay. */
+int dk_runner_head_later(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
+                         size_t n_visitors, dk_err *err);
+int dk_runner_wait(dk_runner *r, dk_err *err);
+
 /* The same logits whole, for a few rows (the step of a decoder):
  * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);

@@ -189,14 +189,78 @@ alike() {
     DK_CUEMU_COUNT=$PWD/count dk-kl "${P[@]}" --backend cuda -o x.score.h5 "$T"
     read -r calls _ launches _ mallocs _ < count
     rm count x.score.h5
-    for fault in OOM=3 OOM=20 OOM=$((mallocs * 4 / 5)) LAUNCH=5 LAUNCH=20 LAUNCH=$((launches - 2)) LOST=40 LOST=200 \
-        LOST=$((calls * 7 / 10)); do
+    for fault in OOM=3 OOM=12 OOM=20 LAUNCH=5 LAUNCH=20 LAUNCH=$((launches - 2)) LOST=40 LOST=200 LOST=$((calls * 7 / 10)); do
         run -1 --separate-stderr env DK_CUEMU_$fault dk-kl "${P[@]}" --backend cuda -o x.score.h5 "$T"
         failed dk-kl
         [[ "$fault" == OOM* ]] && [[ "$stderr" == *"out of memory"* ]] ||
             [[ "$stderr" == *"the card failed at"* || "$stderr" == *"cuBLASLt status"* ]]
         [ -z "$(ls)" ]
     done
+}
+
+@test "a batch that finds no memory is halved, with a note; one text that finds none fails" {
+    for tool in "dk-kl score" "dk-extract act" "dk-extract stats --kind stats"; do
+        read -r tool kind more <<< "$tool"
+        # shellcheck disable=SC2086
+        DK_CUEMU_COUNT=$PWD/count $tool "${P[@]}" --backend cuda $more -o whole.$kind.h5 "$T"
+        read -r _ _ _ _ mallocs _ < count
+        for k in 2 6; do
+            # shellcheck disable=SC2086
+            run -0 --separate-stderr env DK_CUEMU_OOM=$((mallocs - k)) $tool "${P[@]}" --backend cuda $more -o half.$kind.h5 "$T"
+            [[ "$stderr" == *"warning: out of memory"*"30 tokens in one pass from now on"* ]]
+            [ "$(wc -l <<< "$stderr")" = 1 ]
+            cmp whole.$kind.h5 half.$kind.h5
+        done
+    done
+    rm -f ./*.h5 count
+    dk-tokenize -m "$G" -n 1 --max-tokens 20 -o one.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    DK_CUEMU_COUNT=$PWD/count dk-kl "${P[@]}" --backend cuda -o x.score.h5 one.tok.h5
+    read -r _ _ _ _ mallocs _ < count
+    rm count x.score.h5
+    run -1 --separate-stderr env DK_CUEMU_OOM=$((mallocs - 2)) dk-kl "${P[@]}" --backend cuda -o x.score.h5 one.tok.h5
+    failed dk-kl "out of memory on the card"
+    [ ! -e x.score.h5 ]
+}
+
+@test "a stage spread over two cards gives the bytes of one" {
+    run -0 --separate-stderr dk-extract "${P[@]}" --backend cuda -o one.act.h5 "$T"
+    DK_DEVICES=1,0 run -0 dk-run --stage extract --spread two.act.h5 "$(command -v dk-extract)" "${P[@]}" --backend cuda \
+        -o two.act.h5 "$T"
+    cmp one.act.h5 two.act.h5
+    dk-topk "${P[@]}" --backend cuda -k 6 -o one.score.h5 "$T"
+    DK_DEVICES=0,1 run -0 dk-run --stage topk --spread two.score.h5 "$(command -v dk-topk)" "${P[@]}" --backend cuda -k 6 -v \
+        -o two.score.h5 "$T"
+    [[ "$output" == *"Emulated card 0"* && "$output" == *"Emulated card 1"* ]]
+    cmp one.score.h5 two.score.h5
+    # a card that is lost: no part stays
+    rm ./*
+    DK_CUEMU_LOST=200 DK_DEVICES=0,1 run -1 --separate-stderr dk-run --stage topk --spread two.score.h5 "$(command -v dk-topk)" \
+        "${P[@]}" --backend cuda -k 6 -o two.score.h5 "$T"
+    [[ "$stderr" == *"the card failed at"* || "$stderr" == *"cuBLASLt status"* ]]
+    [ -z "$(ls)" ]
+}
+
+@test "weights that hold NaN, and a stage whose card was lost: told; run again, it is done" {
+    dk-random-model bad 2 64 128 4 512
+    printf '\377\177' | dd of=bad/model.safetensors bs=1 seek=30000 conv=notrunc status=none
+    run -1 --separate-stderr dk-kl -m bad -f bad/lora --backend cuda -o x.score.h5 "$T"
+    failed dk-kl "holds NaN or infinity"
+    rm -r bad
+    run -1 --separate-stderr env DK_CUEMU_LOST=300 dk-kl "${P[@]}" --backend cuda -o x.score.h5 "$T"
+    failed dk-kl
+    [[ "$stderr" == *"the card failed at"* || "$stderr" == *"cuBLASLt status"* ]]
+    [ -z "$(ls)" ]
+    dk-kl "${P[@]}" --backend cuda -o x.score.h5 "$T"
+    # in parts: those that are there are not made again
+    dk-extract "${P[@]}" --backend cuda --shards 3 -o whole.act.h5 "$T"
+    DK_CUEMU_COUNT=$PWD/count dk-extract "${P[@]}" --backend cuda --shards 3 -o y.act.h5 "$T"
+    read -r calls _ < count
+    rm y.act.h5 count
+    run -1 --separate-stderr env DK_CUEMU_LOST=$((calls * 3 / 4)) dk-extract "${P[@]}" --backend cuda --shards 3 -o y.act.h5 "$T"
+    [[ "$stderr" == *"the card failed at"* || "$stderr" == *"cuBLASLt status"* ]]
+    [ ! -e y.act.h5 ]
+    dk-extract "${P[@]}" --backend cuda --shards 3 -o y.act.h5 "$T"
+    cmp whole.act.h5 y.act.h5
 }
 
 @test "a model larger than the card: blocks come from host memory, results are the same bytes" {

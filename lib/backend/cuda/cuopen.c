@@ -130,6 +130,7 @@ static void close_device(dk_dev *dev)
         cudaStreamSynchronize(c->stream);
     if (c->copies)
         cudaStreamSynchronize(c->copies);
+    dk_cuda_heads_end(c);
     dk_cuda_products_end(c);
     dk_cuda_stream_end(c);
     dk_cuda_memory_end(c);

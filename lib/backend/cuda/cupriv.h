@@ -31,7 +31,11 @@ struct dk_cuda_slot {
     uint64_t used;                      /* when, for the choice of the oldest */
 };
 
-enum { DK_CUDA_PINS = 2, DK_CUDA_SMALL_PINS = 8 };
+/* Results of a head on their way (cuhead.c); head NULL: of none. */
+struct head;
+struct dk_cuda_later { struct dk_cuda_pin pin; struct head *head; };
+
+enum { DK_CUDA_PINS = 2, DK_CUDA_SMALL_PINS = 8, DK_CUDA_LATER = 2 };
 
 typedef struct dk_cuda {
     dk_dev dev;                         /* first */
@@ -42,6 +46,8 @@ typedef struct dk_cuda {
     size_t total;                       /* bytes of the card */
     struct dk_cuda_pin pin[DK_CUDA_PINS], small[DK_CUDA_SMALL_PINS], results;
     size_t next_small;
+    struct dk_cuda_later later[DK_CUDA_LATER];
+    size_t next_later;
     struct dk_cuda_buf room[DK_CUDA_N_ROOMS];
     /* products */
     struct dk_lt lt;
@@ -156,6 +162,8 @@ void dk_cuda_stream_end(dk_cuda *c);
 
 /* cuhead.c */
 int dk_cuda_head(dk_dev *dev, const dk_head_args *a, dk_err *err);
+int dk_cuda_heads_wait(dk_cuda *c, dk_err *err);
+void dk_cuda_heads_end(dk_cuda *c);     /* what has not been handed over is lost */
 
 /* custats.c */
 int dk_cuda_row_sums(dk_dev *dev, const dk_row_sums *a, dk_err *err);
