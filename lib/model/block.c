@@ -156,7 +156,8 @@ static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc;
 
-    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(p));
+    dk_runner_norm(r, r->norm, r->rows, r->x, r->carried ? r->out : NULL, r->rows, DK_AT_ATTN, i, packed(p));
+    r->carried = false;
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
@@ -184,6 +185,20 @@ static void activate(const dk_runner *r, const dk_pass *p)
     }
 }
 
+/* Whether somebody looks at the residual stream, or changes it, before the next block's norm. */
+static bool looked_at(const dk_runner *r, const dk_pass *p, size_t i)
+{
+    const size_t last = p->last_layer < 0 ? r->m->config.n_layers - 1 : (size_t)p->last_layer;
+    bool yes = i >= last;
+
+    for (size_t t = 0; t < p->n_taps; t++)
+        yes |= (p->taps[t].site == DK_SITE_OUT && p->taps[t].layer == (int)i) ||
+               (p->taps[t].site == DK_SITE_IN && p->taps[t].layer == (int)i + 1);
+    for (size_t e = 0; e < p->n_edits; e++)
+        yes |= p->edits[e].layer == (int)i;
+    return yes;
+}
+
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc = dk_runner_tap(r, p, (int)i, DK_SITE_IN, r->x, err);
@@ -200,7 +215,9 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     rc = project(r, p, i, DK_GROUP_DOWN, r->out, r->act, err);
     if (rc == 0)
         rc = norm_out(r, p, i, true, err);
-    if (rc == 0)
+    if (rc == 0 && looked_at(r, p, i))
         r->dev->ops->add_norm(r->dev, NULL, r->x, r->out, NULL, r->n_lanes * r->rows, r->m->config.d_model, false);
+    else
+        r->carried = rc == 0;
     return rc;
 }
