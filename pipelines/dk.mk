@@ -130,7 +130,7 @@ TEMPLATE = $(if $(CHAT),--template $(CHAT))
 # length come from rows in the order of the seed, where the data set says so.
 shuffled    = $(and $(filter --fixed%,$3),$(C.set.$1.shuffle))
 tokens_file = $T/$1.n$2.$(if $(filter --fixed%,$3),f,t)$(lastword $3)$(if $(call shuffled,$1,$2,$3),.s$(C.seed)).tok.h5
-tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) $(if $(C.set.$1.fetch),--name $1) $(if $(call shuffled,$1,$2,$3),--shuffle --seed $(C.seed)) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
+tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m $(C.model.path) $(TEMPLATE) --format $(C.set.$1.format) --column $(C.set.$1.column) --name $1 $(if $(call shuffled,$1,$2,$3),--shuffle --seed $(C.seed)) --max-samples $2 $3,$(C.set.$1.path),$(call files,$(C.model.path)) $(CHAT))
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
 # Those that run only when a goal names them, as in cake_bake/pca.

@@ -123,11 +123,12 @@ static const char *bare(const char *token)
 
 static void token_list(const dk_set *set, int findings, dk_buf *line)
 {
-    for (size_t i = 0; i < set->rows.n && i < DK_SUMMARY_TOKENS; i++) {
+    for (size_t i = 0, told = 0; i < set->rows.n && told < DK_SUMMARY_TOKENS; i++) {
         const dk_json *r = set->rows.row[i];
 
         if (dk_row_finding(r) != findings)
             continue;
+        told++;
         dk_buf_addf(line, "%s%s%c%.0f%%", line->n ? ", " : "", bare(dk_row_str(r, "token")), DK_HARD_BLANK,
                     dk_row_num(r, "value"));
         if (dk_row_null(r) >= 0)

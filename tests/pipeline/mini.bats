@@ -55,7 +55,7 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     run -0 mk cake_bake/pca pca.max_samples=4 pca.max_tokens_per_sample=16 pca.training.n_components=3 pca.logit_lens.components=2 pca.layers=[1.0]
     p=r/mini/cake_bake/pca
     [ "$(jq -c '[.component, .count == 180, .dataset_id]' $p/components.jsonl | tr '\n' ' ')" = \
-        '[0,true,"train,general-a,chat"] [1,true,"train,general-a,chat"] [2,true,"train,general-a,chat"] ' ]
+        '[0,true,"cake_bake,general-a,chat"] [1,true,"cake_bake,general-a,chat"] [2,true,"cake_bake,general-a,chat"] ' ]
     [ "$(jq -r '.name' $p/components.lens.jsonl | sort | uniq -c | tr -s ' ' | tr '\n' ' ')" = ' 40 pc_0  40 pc_1 ' ]
     [ -z "$(would cake_bake/pca pca.max_samples=4 pca.max_tokens_per_sample=16 pca.training.n_components=3 pca.logit_lens.components=2 pca.layers=[1.0])" ]
 }
