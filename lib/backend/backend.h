@@ -67,7 +67,7 @@ typedef struct dk_attend_args {
      * keys and values of the batch are appended first, behind past[] tokens. */
     float *k_cache, *v_cache;
     size_t n_slots, capacity;
-    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv and in out; no cache,
+    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv, in caches and in out;
                                      * no softcap then */
     bool packed;                    /* out is for project */
 } dk_attend_args;
@@ -127,6 +127,7 @@ typedef struct dk_row_sums {
     bool first;                     /* nothing is in min and max yet */
     size_t n_pos;
     dk_exact *pos_sum;              /* [n_pos, width]: of values of rows with that position */
+    double *doc_sum;                /* set, [n_docs, width], where there are rows: of each document; or NULL */
 } dk_row_sums;
 
 /* Sums over the values of a row, in double and in their order: own own, base base,

@@ -48,8 +48,10 @@ static void add_columns(const dk_row_sums *a, size_t j0, size_t n)
             add_row(&c, pos < a->n_pos ? a->pos_sum + pos * a->width + j0 : NULL, x, n);
         }
         for (size_t j = 0; len && j < n; j++) {
-            const double mean = dk_exact_double(c.sum[j] - before[j]) / (double)len;
+            const double sum = dk_exact_double(c.sum[j] - before[j]), mean = sum / (double)len;
 
+            if (a->doc_sum)
+                a->doc_sum[doc * a->width + j0 + j] = sum;
             a->doc_mean[j0 + j] += dk_exact_of(mean);
             a->doc_mean_sq[j0 + j] += dk_exact_of(mean * mean);
         }

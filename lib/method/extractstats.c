@@ -24,6 +24,7 @@ struct vectors {
     const float *rows;              /* d */
     dk_gram *gram;                  /* NULL: not wanted */
     double *norm;                   /* [rows of a batch] */
+    double *doc_sum;                /* [documents of a batch, d], where there are replicates */
 };
 
 struct lane { dk_collect_lane at; size_t measure; };      /* the first of its metrics */
@@ -36,7 +37,7 @@ struct values {
 };
 
 struct dk_collect {
-    size_t d, room;                 /* rows that a batch may have so far */
+    size_t d, room, doc_room;       /* rows and documents that a batch may have so far */
     dk_collect_plan plan;
     size_t n_vectors, n_lanes, n_values;
     struct vectors *v;
@@ -45,6 +46,8 @@ struct dk_collect {
     double *products;               /* [rows of a batch, DK_ROW_PRODUCTS] */
     size_t *doc;                    /* [documents of a batch + 1] */
     uint8_t weight[DK_STAT_REPLICATES];     /* of a document */
+    size_t *doc_rows, *at;          /* [documents of a batch] */
+    float *gathered, *fetched;      /* d, host: [documents of a batch, d] */
 };
 
 int dk_collect_new(dk_collect **out, size_t d, const dk_collect_plan *plan, dk_err *err)
@@ -66,7 +69,12 @@ void dk_collect_free(dk_collect **cp)
         dk_sums_free(&c->v[i].s);
         dk_gram_free(&c->v[i].gram);
         dk_free(c->v[i].norm);
+        dk_free(c->v[i].doc_sum);
     }
+    dk_free(c->doc_rows);
+    dk_free(c->at);
+    dk_free(c->fetched);
+    dk_device()->ops->release(dk_device(), c->gathered);
     for (size_t i = 0; i < c->n_values; i++) {
         dk_measure_free(&c->m[i].m);
         dk_free(c->m[i].own);
@@ -81,7 +89,8 @@ void dk_collect_free(dk_collect **cp)
 }
 
 /* --- what is wanted -------------------------------------------------------------- */
-int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, dk_err *err)
+int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, bool diff,
+                    dk_err *err)
 {
     struct vectors *v;
     int rc;
@@ -94,6 +103,8 @@ int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what
     v->rows = rows;
     v->s.products = gram;
     c->n_vectors++;
+    if (diff && c->plan.replicates && (rc = dk_sums_replicate(&v->s, c->plan.rep_positions, c->plan.seed, err)) < 0)
+        return rc;
     return gram ? dk_gram_new(&v->gram, c->d, c->plan.first_leaf, err) : 0;
 }
 
@@ -168,7 +179,7 @@ static int add_columns(struct dk_collect *c, struct vectors *v, const dk_tokens 
     const dk_row_sums a = {
         .x = v->rows, .width = c->d, .n_docs = last - first, .doc = c->doc, .pos = t->pos + t->offset[first],
         .sum = s->sum, .sumsq = s->sumsq, .doc_mean = s->doc_mean, .doc_mean_sq = s->doc_mean_sq, .min = s->min,
-        .max = s->max, .first = s->count == 0, .n_pos = s->n_pos, .pos_sum = s->pos_sum
+        .max = s->max, .first = s->count == 0, .n_pos = s->n_pos, .pos_sum = s->pos_sum, .doc_sum = v->doc_sum
     };
 
     return dev->ops->row_sums(dev, &a, err);
@@ -214,6 +225,81 @@ static int refuse_row(const dk_sums *s, double norm, const dk_tokens *t, size_t 
                   s->layer, s->site, s->what, doc, t->pos[row]);
 }
 
+/* --- replicates -------------------------------------------------------------------- */
+static int doc_room(dk_collect *c, size_t docs, dk_err *err)
+{
+    size_t n;
+    int rc = dk_mul_size(&n, docs, c->d) ? 0 : dk_fail(err, DK_ENOMEM, "sums of documents do not fit in memory");
+
+    if (rc < 0 || docs <= c->doc_room)
+        return rc;
+    dk_free(c->doc_rows);
+    dk_free(c->at);
+    dk_free(c->fetched);
+    dk_device()->ops->release(dk_device(), c->gathered);
+    c->doc_rows = c->at = NULL;
+    c->gathered = c->fetched = NULL;
+    rc = dk_alloc(&c->doc_rows, docs, sizeof *c->doc_rows, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&c->at, docs, sizeof *c->at, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&c->fetched, n, sizeof *c->fetched, "statistics", err);
+    if (rc == 0) rc = dk_device()->ops->alloc(dk_device(), (void **)&c->gathered, n * sizeof(float), "statistics", err);
+    for (size_t i = 0; rc == 0 && i < c->n_vectors; i++)
+        if (c->v[i].s.n_reps) {
+            dk_free(c->v[i].doc_sum);
+            rc = dk_alloc(&c->v[i].doc_sum, n, sizeof(double), "statistics", err);
+        }
+    c->doc_room = rc == 0 ? docs : 0;
+    return rc;
+}
+
+/* The row of each document at a position; documents have it once or not at all. */
+static int rows_at(dk_collect *c, const struct vectors *v, const dk_tokens *t, size_t first, size_t last, uint32_t position,
+                   dk_err *err)
+{
+    const size_t row0 = t->offset[first];
+    dk_dev *dev = dk_device();
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t doc = first; doc < last; doc++) {
+        size_t i = t->offset[doc];
+
+        while (i < t->offset[doc + 1] && t->pos[i] != position)
+            i++;
+        c->doc_rows[doc - first] = i < t->offset[doc + 1];
+        if (i < t->offset[doc + 1])
+            c->at[n++] = i - row0;
+    }
+    if (n) {
+        dev->ops->gather(dev, c->gathered, v->rows, c->at, n, c->d);
+        rc = dev->ops->get(dev, c->fetched, c->gathered, n * c->d * sizeof(float), err);
+    }
+    n = 0;
+    for (size_t doc = 0; rc == 0 && doc < last - first; doc++)
+        if (c->doc_rows[doc]) {
+            for (size_t j = 0; j < c->d; j++)
+                v->doc_sum[doc * c->d + j] = c->fetched[n * c->d + j];
+            n++;
+        }
+    return rc;
+}
+
+static int add_replicates(dk_collect *c, struct vectors *v, const dk_tokens *t, size_t first, size_t last, const char *path,
+                          dk_err *err)
+{
+    int rc = v->s.n_reps ? dk_sums_check(&v->s, path, err) : 0;
+
+    for (size_t k = 0; rc == 0 && k < v->s.n_reps; k++) {
+        for (size_t doc = first; k == 0 && doc < last; doc++)
+            c->doc_rows[doc - first] = t->offset[doc + 1] - t->offset[doc];
+        if (k)
+            rc = rows_at(c, v, t, first, last, (uint32_t)(k - 1), err);
+        if (rc == 0)
+            rc = dk_replicates_add(&v->s.reps[k], v->doc_sum, c->doc_rows, t->id + first, last - first, c->plan.seed, err);
+    }
+    return rc;
+}
+
 static int add_gram(struct vectors *v, const dk_tokens *t, size_t first, size_t last, dk_err *err)
 {
     int rc = 0;
@@ -227,7 +313,7 @@ static int add_gram(struct vectors *v, const dk_tokens *t, size_t first, size_t 
 static int add_vectors(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err)
 {
     const size_t row0 = t->offset[first], rows = t->offset[last] - row0;
-    int rc = 0;
+    int rc = c->plan.replicates ? doc_room(c, last - first, err) : 0;
 
     c->doc = dk_xrealloc(c->doc, (last - first + 1) * sizeof *c->doc);
     for (size_t doc = first; doc <= last; doc++)
@@ -242,10 +328,12 @@ static int add_vectors(dk_collect *c, const dk_tokens *t, size_t first, size_t l
         struct vectors *v = &c->v[i];
 
         rc = add_columns(c, v, t, first, last, err);
+        if (rc == 0) {
+            add_scalars(v, t, first, last);
+            rc = add_replicates(c, v, t, first, last, path, err);
+        }
         if (rc == 0)
             rc = add_gram(v, t, first, last, err);
-        if (rc == 0)
-            add_scalars(v, t, first, last);
     }
     return rc;
 }

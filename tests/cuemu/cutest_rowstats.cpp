@@ -64,7 +64,8 @@ static void columns(const std::vector<uint32_t> &lengths, size_t d, size_t step)
     mem<float> x(rows * d), low(d, NAN), high(d, NAN), dlow(step * d), dhigh(step * d);
     mem<dk_cu_exact> sum(d), sumsq(d), mean(d), mean_sq(d), dsum(step * d), dsumsq(step * d);
     mem<uint32_t> at(docs + 1);
-    const dk_cu_doc_sums part = { dsum.p, dsumsq.p, dlow.p, dhigh.p };
+    mem<double> rounded(step * d, -1);
+    const dk_cu_doc_sums part = { dsum.p, dsumsq.p, dlow.p, dhigh.p, docs % 2 ? rounded.p : NULL };
     const dk_cu_column_sums all = { sum.p, sumsq.p, mean.p, mean_sq.p, low.p, high.p };
     want w(d);
     bool good = true;
@@ -76,6 +77,8 @@ static void columns(const std::vector<uint32_t> &lengths, size_t d, size_t step)
         const size_t n = std::min(step, docs - k);
 
         good = orders(dsum, [&] { return dk_cu_doc_sums_of(NULL, &part, x.p, at.p + k, n, d); }) && good;
+        for (size_t i = 0; i < n * d; i++)
+            good = good && rounded[i] == (docs % 2 ? dk_exact_double(dsum[i]) : -1);
         for (unsigned order : { 1u, 77u, 0u }) {        /* the last one stays */
             const auto s = sum.copy(), q = sumsq.copy(), m = mean.copy(), v = mean_sq.copy();
             const auto lo = low.copy(), hi = high.copy();

@@ -857,20 +857,21 @@ static void test_head(dk_dtype t, bool diff, float softcap)
 
 enum { STAT_DOCS = 300, STAT_POS = 5 };
 
-struct stats { dk_exact *exact[4], *pos; float *min, *max; };
+struct stats { dk_exact *exact[4], *pos; float *min, *max; double *doc; };
 
 static void stats_new(struct stats *s, size_t d)
 {
     for (int i = 0; i < 4; i++)
         s->exact[i] = dk_xcalloc(d, sizeof(dk_exact));
     s->pos = dk_xcalloc(STAT_POS * d, sizeof(dk_exact));
+    s->doc = dk_xcalloc(STAT_DOCS * d, sizeof(double));
     s->min = dk_xcalloc(d, sizeof(float));
     s->max = dk_xcalloc(d, sizeof(float));
 }
 
 static bool stats_same(const struct stats *a, const struct stats *b, size_t d)
 {
-    bool same_bits = memcmp(a->pos, b->pos, STAT_POS * d * sizeof(dk_exact)) == 0 &&
+    bool same_bits = memcmp(a->doc, b->doc, STAT_DOCS * d * sizeof(double)) == 0 && memcmp(a->pos, b->pos, STAT_POS * d * sizeof(dk_exact)) == 0 &&
                      memcmp(a->min, b->min, d * sizeof(float)) == 0 && memcmp(a->max, b->max, d * sizeof(float)) == 0;
 
     for (int i = 0; i < 4; i++)
@@ -883,6 +884,7 @@ static void stats_free(struct stats *s)
     for (int i = 0; i < 4; i++)
         dk_free(s->exact[i]);
     dk_free(s->pos);
+    dk_free(s->doc);
     dk_free(s->min);
     dk_free(s->max);
 }
@@ -910,7 +912,8 @@ static void test_row_sums(size_t d)
             dk_row_sums a = {
                 .x = on[i], .width = d, .n_docs = batch == 2 ? 1 : STAT_DOCS, .doc = doc, .pos = pos, .sum = got[i].exact[0],
                 .sumsq = got[i].exact[1], .doc_mean = got[i].exact[2], .doc_mean_sq = got[i].exact[3],
-                .min = got[i].min, .max = got[i].max, .first = batch == 0, .n_pos = STAT_POS, .pos_sum = got[i].pos
+                .min = got[i].min, .max = got[i].max, .first = batch == 0, .n_pos = STAT_POS, .pos_sum = got[i].pos,
+                .doc_sum = batch ? got[i].doc : NULL
             };
             dk_err err = {0};
 

@@ -59,7 +59,7 @@ static int numbers_of(struct numbers *w, const dk_row_sums *a, size_t *n_pos, dk
 }
 
 /* Sums of columns and of positions on the card; they come back in one piece. */
-struct sums { char *d; size_t exact[4], min, max, pos, back, doc[4], numbers, all; };
+struct sums { char *d; size_t exact[4], min, max, pos, rounded, back, doc[4], numbers, all; };
 
 static void lay_out(struct sums *s, const dk_row_sums *a, size_t n_pos, size_t numbers)
 {
@@ -71,6 +71,7 @@ static void lay_out(struct sums *s, const dk_row_sums *a, size_t n_pos, size_t n
     s->min = take(&l, a->width, sizeof(float));
     s->max = take(&l, a->width, sizeof(float));
     s->pos = take(&l, n_pos * a->width, sizeof(dk_cu_exact));
+    s->rounded = take(&l, a->doc_sum ? a->n_docs * a->width : 0, sizeof(double));
     s->back = l.used;
     for (size_t i = 0; i < 4; i++)
         s->doc[i] = take(&l, docs * a->width, i < 2 ? sizeof(dk_cu_exact) : sizeof(float));
@@ -83,8 +84,8 @@ static float *float_at(const struct sums *s, size_t at) { return (float *)(void 
 
 static int columns(dk_cuda *c, const struct sums *s, const dk_row_sums *a, dk_err *err)
 {
-    const dk_cu_doc_sums docs = { exact_at(s, s->doc[0]), exact_at(s, s->doc[1]), float_at(s, s->doc[2]),
-                                  float_at(s, s->doc[3]) };
+    dk_cu_doc_sums docs = { exact_at(s, s->doc[0]), exact_at(s, s->doc[1]), float_at(s, s->doc[2]),
+                            float_at(s, s->doc[3]), NULL };
     const dk_cu_column_sums to = { exact_at(s, s->exact[0]), exact_at(s, s->exact[1]), exact_at(s, s->exact[2]),
                                    exact_at(s, s->exact[3]), float_at(s, s->min), float_at(s, s->max) };
     const uint32_t *doc = (const uint32_t *)(void *)(s->d + s->numbers);
@@ -94,6 +95,8 @@ static int columns(dk_cuda *c, const struct sums *s, const dk_row_sums *a, dk_er
         rc = dk_cuda_check(c, cudaMemsetAsync(s->d + s->min, 0xFF, s->pos - s->min, c->stream), "clearing memory", err);
     for (size_t k = 0, n; rc == 0 && k < a->n_docs; k += n) {
         n = a->n_docs - k < CHUNK ? a->n_docs - k : CHUNK;
+        if (a->doc_sum)
+            docs.rounded = (double *)(void *)(s->d + s->rounded) + k * a->width;
         rc = dk_cuda_check(c, dk_cu_doc_sums_of(c->stream, &docs, a->x, doc + k, n, a->width), "sums of documents", err);
         if (rc == 0)
             rc = dk_cuda_check(c, dk_cu_add_docs(c->stream, &to, &docs, doc + k, n, a->width), "sums of columns", err);
@@ -120,6 +123,9 @@ static void hand_over(const struct sums *s, const char *from, const dk_row_sums 
     }
     for (size_t i = 0; i < n_pos * a->width; i++)
         a->pos_sum[i] += pos[i];
+    for (size_t k = 0; a->doc_sum && k < a->n_docs; k++)
+        if (a->doc[k + 1] > a->doc[k])
+            memcpy(a->doc_sum + k * a->width, from + s->rounded + k * a->width * sizeof(double), a->width * sizeof(double));
 }
 
 int dk_cuda_row_sums(dk_dev *dev, const dk_row_sums *a, dk_err *err)

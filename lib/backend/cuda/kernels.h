@@ -129,7 +129,11 @@ int dk_cu_less_lse(dk_cu_stream s, float *value, size_t k, const float *p, size_
 typedef __int128 dk_cu_exact;
 /* Columns of each of n_docs documents, [n_docs, width]; rows of document k are
  * doc[k] .. doc[k + 1] - 1 of x.  One without rows has zeros. */
-typedef struct dk_cu_doc_sums { dk_cu_exact *sum, *sumsq; float *min, *max; } dk_cu_doc_sums;
+typedef struct dk_cu_doc_sums {
+    dk_cu_exact *sum, *sumsq;
+    float *min, *max;
+    double *rounded;                /* sum; NULL: not wanted */
+} dk_cu_doc_sums;
 int dk_cu_doc_sums_of(dk_cu_stream s, const dk_cu_doc_sums *to, const float *x, const uint32_t *doc, size_t n_docs,
                       size_t width);
 /* Adds them to [width], with the documents' means and the squares of these; min and max are

@@ -50,6 +50,8 @@ doc_sums(dk_cu_doc_sums to, const float *x, const uint32_t *doc, size_t n_docs, 
             high = r == first || v > high ? v : high;
         }
         to.sum[k * width + j] = sum;
+        if (to.rounded)
+            to.rounded[k * width + j] = exact_double(sum);
         to.sumsq[k * width + j] = sumsq;
         to.min[k * width + j] = low;
         to.max[k * width + j] = high;
