@@ -1,12 +1,13 @@
 /* Rates of passes and of decoding, and beside each pass what the matrix products
  * alone reach at the same shapes in the same run.  Minimum of several runs.
  *
- * usage: bench_pass [-s SHARE] [-n RUNS] [-j NAME] [-t THREADS] MODEL ADAPTER [NULL-ADAPTER]
+ * usage: bench_pass [-s SHARE] [-n RUNS] [-j NAME] [-l TOKENS] [-t THREADS] MODEL ADAPTER [NULL]
  *
  * One line a measurement: NAME SHAPE RATE [PERCENT of the products alone, in time of
  * the processor: there a busy machine shows less].  Tokens of the texts a second; of
  * decoding, tokens that come out.  SHARE (1: 4096 tokens in a pass, .25: 1024) makes
- * the passes shorter by fewer sequences.  NAME: that one measurement alone. */
+ * the passes shorter by fewer sequences.  NAME, TOKENS: that measurement alone, texts of
+ * that length alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,23 +258,25 @@ int main(int argc, char **argv)
     char *nulls[] = { null };
     dk_pair_spec spec = { .dtype = "bf16", .with_head = 1, .nulls = nulls };
     const char *only = NULL;
+    size_t length = 0;
     double share = .25;
     dk_pair p;
     dk_err err = {0};
     int rc, opt, threads = 0;
 
-    while ((opt = getopt(argc, argv, "s:n:j:t:")) != -1)
+    while ((opt = getopt(argc, argv, "s:n:j:l:t:")) != -1)
         switch (opt) {
         case 's': share = atof(optarg); break;
         case 'n': repeats = atoi(optarg); break;
         case 'j': only = optarg; break;
+        case 'l': length = (size_t)atoi(optarg); break;
         case 't': threads = atoi(optarg); break;
         default: argc = 0; break;
         }
     argc -= optind - 1;
     argv += optind - 1;
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_pass [-s SHARE] [-n RUNS] [-j NAME] [-t THREADS] MODEL ADAPTER [NULL-ADAPTER]\n");
+        fprintf(stderr, "usage: bench_pass [-s SHARE] [-n RUNS] [-j NAME] [-l TOKENS] [-t THREADS] MODEL ADAPTER [NULL]\n");
         return 2;
     }
     spec.base = argv[1];
@@ -292,9 +295,11 @@ int main(int argc, char **argv)
             rc = decode(&p, 1, &err);
     }
     for (size_t j = 0; rc == 0 && j < sizeof jobs / sizeof *jobs; j++)
-        for (size_t s = 0; rc == 0 && s < 3 && jobs[j].n_lanes <= p.n_lanes && (!only || strcmp(only, jobs[j].name) == 0); s++) {
+        for (size_t s = 0; rc == 0 && s < 3; s++) {
             const size_t n = (size_t)((double)shape[s][0] * share);
 
+            if (jobs[j].n_lanes > p.n_lanes || (only && strcmp(only, jobs[j].name) != 0) || (length && shape[s][1] != length))
+                continue;
             rc = pass(&p, &jobs[j], n ? n : 1, shape[s][1], &err);
         }
     if (rc < 0)
