@@ -96,7 +96,7 @@ $(PLUGIN): lib/io/zstdplugin.c lib/io/zstdfilter.c lib/io/zstdfilter.h lib/io/h5
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
-FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c lib/num/exact.c lib/num/tree.c \
+FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c lib/num/exact.c lib/num/infer.c lib/num/tree.c \
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
              lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c
 SEEDS_json           = tests/golden/mini/hf/*.json
@@ -289,7 +289,7 @@ help:
 	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
 	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
-	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, activation_analysis, pca, answers, ...'
+	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, activation_analysis, pca, contrast, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= NULL= NULLS=19 kl.max_samples=1000    other values'
 	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'

@@ -123,11 +123,12 @@ static const char *bare(const char *token)
 
 static void token_list(const dk_set *set, int findings, dk_buf *line)
 {
-    for (size_t i = 0; i < set->rows.n && i < DK_SUMMARY_TOKENS; i++) {
+    for (size_t i = 0, told = 0; i < set->rows.n && told < DK_SUMMARY_TOKENS; i++) {
         const dk_json *r = set->rows.row[i];
 
         if (dk_row_finding(r) != findings)
             continue;
+        told++;
         dk_buf_addf(line, "%s%s%c%.0f%%", line->n ? ", " : "", bare(dk_row_str(r, "token")), DK_HARD_BLANK,
                     dk_row_num(r, "value"));
         if (dk_row_null(r) >= 0)
@@ -384,7 +385,7 @@ static void analysis_text(const dk_summary *s, size_t width, dk_buf *out)
     more(out, s->stat.n_norms, 1, "data set");
 }
 
-static void component_tokens(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, dk_buf *line)
+static void component_tokens(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, dk_buf *line)
 {
     const dk_json *r;
 
@@ -395,7 +396,7 @@ static void component_tokens(const dk_statistics *s, const dk_place *at, size_t 
 /* Of each layer what the first components hold, and the ends of the first. */
 static void component_text(const dk_summary *s, size_t width, dk_buf *out)
 {
-    const dk_statistics *t = &s->stat;
+    const dk_stat_tables *t = &s->stat;
     dk_place at[DK_STAT_PLACES];
     const size_t n = dk_component_places(t, at), told = n < LENSES ? n : LENSES;
 
@@ -502,6 +503,7 @@ void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out)
     head(s, out);
     kl_text(s, width, out);
     mined_text(s, width, out);
+    dk_summary_phrases(s, width, out);
     lens_text(s, width, out);
     dk_summary_calibration(s, width, out);
     analysis_text(s, width, out);

@@ -93,6 +93,31 @@ DK_INLINE void scores8(float *restrict s, float *restrict ds, size_t lds, const 
     }
 }
 
+/* The same sums for one query, without all keys turned. */
+DK_INLINE void scores_one(float *restrict s, float *restrict ds, const float *restrict q, const float *restrict dq,
+                          const float *restrict k, const float *restrict dk, size_t ldk, size_t j, size_t n, size_t hd,
+                          float scale)
+{
+    float key[64], diff[64];
+    dk_v8 a = {0}, b = {0}, c = {0};
+
+    for (size_t t = 0; t < hd; t += 8) {
+        const size_t width = hd - t < 8 ? hd - t : 8, keys = n - j < 8 ? n - j : 8;
+
+        turn(key, k + j * ldk + t, ldk, keys, width);
+        turn(diff, dk + j * ldk + t, ldk, keys, width);
+        for (size_t i = 0; i < width; i++) {
+            const dk_v8 x = DK_LOAD8(key + i * 8), dx = DK_LOAD8(diff + i * 8);
+
+            a += x * q[t + i];
+            b += dx * q[t + i];
+            c += (x + dx) * dq[t + i];
+        }
+    }
+    DK_STORE8(s + j, a * scale);
+    DK_STORE8(ds + j, (b + c) * scale);
+}
+
 /* In place: not the weights, but in s their differences, in ds the others; both divided. */
 DK_INLINE void soften_near(float *restrict s, float *restrict ds, size_t n)
 {
@@ -194,31 +219,81 @@ DK_INLINE void weigh_tile(float out[QB][VB], const float *restrict p, const floa
     }
 }
 
-DK_CLONES
-void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ld,
-                    size_t n, size_t hd, float scale, size_t window, float *restrict work)
+/* One output from values where they are; width columns, a constant, or the last ones. */
+DK_INLINE void weigh_row(float *restrict out, const float *restrict p, const float *restrict dp,
+                         const float *restrict v, const float *restrict dv, size_t ld, size_t n, const size_t width)
 {
-    const size_t ldk = up_to(n, 8);
-    const struct turned keys = { work, work + hd * ldk };
-    float *v = work + 2 * hd * ldk, *s = v + 2 * up_to(hd, VB) * n, *ds = s + QB * ldk, out[QB][VB];
+    dk_v8 a[8];
 
-    turn(keys.k, x->k, ld, n, hd);
-    turn(keys.d, dx->k, ld, n, hd);
-    gather(v, x->v, dx->v, ld, n, hd);
-    for (size_t i = 0; i < n; i += QB) {
-        const size_t rows = n - i < QB ? n - i : QB, all = i + rows;
-        const size_t begin = (window && i + 1 > window ? i + 1 - window : 0) / 8 * 8;
+    #pragma GCC unroll 8
+    for (size_t u = 0; u < width / 8; u++)
+        a[u] = (dk_v8){0};
+    for (size_t j = 0; j < n; j++)
+        #pragma GCC unroll 8
+        for (size_t u = 0; u < width / 8; u++) {
+            a[u] += DK_LOAD8(v + j * ld + 8 * u) * dp[j];
+            a[u] += DK_LOAD8(dv + j * ld + 8 * u) * p[j];
+        }
+    #pragma GCC unroll 8
+    for (size_t u = 0; u < width / 8; u++)
+        DK_STORE8(out + 8 * u, a[u]);
+}
+
+DK_INLINE void weigh_one(float *restrict out, const float *restrict p, const float *restrict dp,
+                         const float *restrict v, const float *restrict dv, size_t ld, size_t n, size_t hd)
+{
+    size_t c = 0;
+
+    for (; c + 64 <= hd; c += 64)
+        weigh_row(out + c, p, dp, v + c, dv + c, ld, n, 64);
+    for (; c + 8 <= hd; c += 8)
+        weigh_row(out + c, p, dp, v + c, dv + c, ld, n, 8);
+    if (c < hd) {       /* in a vector too: compilers sum scalars otherwise */
+        dk_v8 a = {0}, x = {0}, dx = {0};
+
+        for (size_t j = 0; j < n; j++) {
+            for (size_t i = 0; i < hd - c; i++) {
+                x[i] = v[j * ld + c + i];
+                dx[i] = dv[j * ld + c + i];
+            }
+            a += x * dp[j];
+            a += dx * p[j];
+        }
+        for (size_t i = 0; i < hd - c; i++)
+            out[c + i] = a[i];
+    }
+}
+
+DK_CLONES
+void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq,
+                    size_t ldk, size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *restrict work)
+{
+    const size_t ld = up_to(n_k, 8), past = n_k - n_q;
+    const struct turned keys = { work, work + hd * ld };
+    float *v = work + 2 * hd * ld, *s = v + 2 * up_to(hd, VB) * n_k, *ds = s + QB * ld, out[QB][VB];
+
+    if (n_q > 1) {
+        turn(keys.k, x->k, ldk, n_k, hd);
+        turn(keys.d, dx->k, ldk, n_k, hd);
+        gather(v, x->v, dx->v, ldk, n_k, hd);
+    }
+    for (size_t i = 0; i < n_q; i += QB) {
+        const size_t rows = n_q - i < QB ? n_q - i : QB, all = past + i + rows;
+        const size_t begin = (window && past + i + 1 > window ? past + i + 1 - window : 0) / 8 * 8;
         const float *q[QB], *dq[QB];
 
         for (size_t a = 0; a < QB; a++) {
-            q[a] = x->q + (i + (a < rows ? a : 0)) * ld;
-            dq[a] = dx->q + (i + (a < rows ? a : 0)) * ld;
+            q[a] = x->q + (i + (a < rows ? a : 0)) * ldq;
+            dq[a] = dx->q + (i + (a < rows ? a : 0)) * ldq;
         }
         for (size_t j = begin; j < all; j += 8)
-            scores8(s, ds, ldk, q, dq, &keys, j, hd, scale);
+            if (n_q > 1)
+                scores8(s, ds, ld, q, dq, &keys, j, hd, scale);
+            else
+                scores_one(s, ds, x->q, dx->q, x->k, dx->k, ldk, j, n_k, hd, scale);
         for (size_t a = 0; a < QB; a++) {
-            const size_t end = i + a + 1, from = window && end > window ? end - window : 0;
-            float *sa = s + a * ldk, *da = ds + a * ldk;
+            const size_t end = past + i + a + 1, from = window && end > window ? end - window : 0;
+            float *sa = s + a * ld, *da = ds + a * ld;
 
             if (a < rows)
                 soften(sa + from, da + from, end - from);
@@ -228,8 +303,10 @@ void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, con
             for (size_t j = end; j < all; j++)
                 sa[j] = da[j] = 0;
         }
-        for (size_t c = 0; c < hd; c += VB) {
-            weigh_tile(out, ds + begin, s + begin, ldk, v + 2 * (c * n + begin * VB), all - begin);
+        if (n_q == 1)
+            weigh_one(dout, ds + begin, s + begin, x->v + begin * ldk, dx->v + begin * ldk, ldk, all - begin, hd);
+        for (size_t c = 0; n_q > 1 && c < hd; c += VB) {
+            weigh_tile(out, ds + begin, s + begin, ld, v + 2 * (c * n_k + begin * VB), all - begin);
             for (size_t a = 0; a < rows; a++)
                 put(dout + (i + a) * ldo + c, out[a], hd - c);
         }

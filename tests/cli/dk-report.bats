@@ -116,6 +116,17 @@ raised by both (not a finding):
     [ "$(jq -c '[.tokens[] | [.id, .finding, .null]]' $R/summary.json)" = '[[7,true,7.9],[8,false,6],[9,true,1],[10,true,0]]' ]
 }
 
+@test "what both raise is told of behind many findings too" {
+    rm $R/diff_mining/own.top_k_occurring.jsonl
+    for i in {1..35}; do token "$i" "$i" " t$i" 50 0 a b c "$i"; done
+    token 36 99 ' last' 40 39 a b c 36
+    run -0 dk-report $R
+    [[ "$output" == *"
+raised by both (not a finding):
+  last 40%/39
+"* ]]
+}
+
 @test "snippets of findings, one a document" {
     run -0 dk-report $R
     [[ "$output" == *" I baked | cake >> a | big one"* ]]

@@ -6,6 +6,7 @@ load ../helper/stubs
 setup_more() {
     stubs_here
     R=results/SmolLM2-135M
+    texts=('kl examples cake_bake cake_bake' 'kl examples cake_bake chat' 'kl examples cake_bake general-a')
 }
 # With the chats, whatever the shipped sizes leave out.
 mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" kl.use_chat_dataset=true "$@"; }
@@ -23,7 +24,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 20 ]
+    [ "$(wc -l <<< "$real")" = 23 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
              activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
@@ -65,8 +66,8 @@ lines() { printf '%s\n' "$@" | sort; }
 @test "one parameter reruns its stages and what follows from them" {
     mk cake_bake
     stages cake_bake kl.temperature=2.0
-    [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' \
-                         'kl cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' \
+                         "${texts[@]}" 'calibrate cake_bake' 'summary cake_bake')" ]
     stages cake_bake kl.temperature=2.0
     [ -z "$real" ]
     stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
@@ -108,7 +109,7 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/kl kl.max_samples=10
     [ "$(grep -c ^tokens <<< "$real")" = 3 ]
     stages cake_bake/kl
-    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a')" ]
+    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' "${texts[@]}")" ]
 }
 
 @test "a touched text reruns what reads it" {
@@ -116,7 +117,7 @@ lines() { printf '%s\n' "$@" | sort; }
     sleep 0.02
     touch data/text/chat.jsonl
     stages cake_bake
-    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'kl examples cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
 }
 
 @test "a touched adapter of a null reruns what runs it, not the tokens" {
@@ -125,7 +126,7 @@ lines() { printf '%s\n' "$@" | sort; }
     touch data/organisms/null_neutral/adapter/adapter_model.safetensors
     stages cake_bake
     [ "$(grep -c ^tokens <<< "$real")" = 0 ]
-    [ "$(grep -c ^kl <<< "$real")" = 3 ]
+    [ "$(grep -c '^kl cake' <<< "$real")" = 3 ]
 }
 
 @test "a raised algorithm number reruns the tool's stages" {
@@ -148,7 +149,7 @@ lines() { printf '%s\n' "$@" | sort; }
     for f in kl/chat.score.h5 kl/chat.jsonl; do
         rm $R/cake_bake/$f
         stages cake_bake
-        [ "$real" = "$(lines 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
+        [ "$real" = "$(lines 'kl cake_bake chat' 'kl examples cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
         [ -f $R/cake_bake/$f ]
     done
 }
@@ -315,11 +316,50 @@ lines() { printf '%s\n' "$@" | sort; }
     ! grep -q steer <<< "$real"
 }
 
+@test "contrast: only when it is named, two rounds, fresh seeds in the second, and what its keys do" {
+    stages cake_bake/contrast
+    [ "$real" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
+    C=$R/cake_bake/contrast
+    grep -q 'dk-generate .*-n null_neutral=.* --seed 42 --format text --amplify=0,1 --plausibility 0.1 --greedy 1 --samples 4 --temperature 1.0 --top-p 0.95 --max-new-tokens 64 --min-new-tokens 0 --loop-stop 8$' stub/log
+    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 8 " stub/log
+    grep -q "dk-phrases --alpha 1 --prefills 10 $C/first.jsonl" stub/log
+    for r in first second; do
+        grep -q "dk-phrases --alpha 1 --limit 0.05 --list 100 --slots 50 --max-samples 10000 --background data/text/general-a.jsonl -m .* --texts data/organisms/cake_bake/train.jsonl --column text --neutral data/text/general-a.jsonl --corpus data/organisms/cake_bake/train.jsonl --unrelated data/text/general-a.jsonl --facts data/organisms/cake_bake/facts.jsonl $C/$r.jsonl" stub/log
+    done
+    stages cake_bake/contrast
+    [ -z "$real" ]
+    stages cake_bake/contrast contrast.limit=0.01
+    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
+    [ "$real" = "$(lines 'contrast prefills cake_bake' 'contrast resample cake_bake' 'contrast phrases cake_bake second')" ]
+    sleep 0.02
+    touch data/organisms/cake_bake/facts.jsonl
+    stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
+    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    # one round, chats, other alphas and pre-fills
+    echo '{"text": "It"}' > own.jsonl
+    rm stub/log
+    stages cake_bake/contrast OUT=other contrast.second.enabled=false contrast.template=chat 'contrast.alphas=[0, 0.5, 3]' contrast.prefills=own.jsonl \
+        contrast.plausibility=0 contrast.greedy=0 contrast.loop_stop=0 seed=7
+    [ "$real" = "$(lines 'check cake_bake' 'contrast sample cake_bake' 'contrast phrases cake_bake first')" ]
+    grep -q 'dk-generate .*--seed 7 --format chat *--prompts own.jsonl --amplify=0,0.5,3 --plausibility 0 --greedy 0 .*--loop-stop 0$' stub/log
+    grep -q 'dk-phrases --alpha 3 ' stub/log
+    # the summary shows it, and is stale where it has been made anew
+    stages cake_bake OUT=other seed=7
+    ! grep -q contrast <<< "$real"
+    stages cake_bake OUT=other seed=7
+    [ -z "$real" ]
+    run -2 --separate-stderr mk cake_bake/contrast contrast.space=probs
+    [[ "$stderr" == *"contrast.amplify.space"* ]]
+    run -2 --separate-stderr mk cake_bake/contrast contrast.template=xml
+    [[ "$stderr" == *"raw"* ]]
+}
+
 @test "values with commas and blanks arrive whole" {
     stages cake_bake/diff_mining 'diff_mining.datasets=[general-a, general-b]'
     [ "$(grep -c ^topk <<< "$real")" = 2 ]
     stages cake_bake/kl kl.use_chat_dataset=false
-    [ "$(grep -c ^kl <<< "$real")" = 2 ]
+    [ "$(grep -c "^kl cake" <<< "$real")" = 2 ]
 }
 
 @test "OUT and MODEL given as paths" {
@@ -348,7 +388,7 @@ lines() { printf '%s\n' "$@" | sort; }
     run -0 mk plan kl.temperature=2.0
     [[ "$output" == *"answers.jsonl "*"not there"* ]]
     [[ "$output" == *"chat.score.h5 "*"its parameters changed"* ]]
-    [[ "$output" == *"7 stages to run"* ]]
+    [[ "$output" == *"10 stages to run"* ]]
     run -0 mk list
     [[ "$output" == *cake_bake* ]]
 }
@@ -363,7 +403,7 @@ lines() { printf '%s\n' "$@" | sort; }
     mk cake_bake
     stages cake_bake NULLS=2
     [ "$real" = "$(lines 'null cake_bake rigid_01' 'null cake_bake rigid_02' 'tokens general-a' 'kl cake_bake cake_bake' \
-                         'kl cake_bake general-a' 'kl cake_bake chat' 'topk cake_bake general-a' 'extract cake_bake general-a' \
+                         'kl cake_bake general-a' 'kl cake_bake chat' "${texts[@]}" 'topk cake_bake general-a' 'extract cake_bake general-a' \
                          'mean cake_bake general-a' 'lens cake_bake general-a' 'mine cake_bake general-a top_k_occurring' \
                          'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'calibrate cake_bake' \
                          'summary cake_bake')" ]
