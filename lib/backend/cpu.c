@@ -242,16 +242,20 @@ static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, con
     }
 }
 
-static void lowrank(float *y, size_t ldy, const float *x, size_t ldx, const dk_lowrank_args *a)
+/* y += side path of x, or of x + plus: those sums stand in whole, and are read while they are near. */
+static void lowrank(float *y, size_t ldy, const float *x, const float *plus, float *whole, const dk_lowrank_args *a)
 {
     enum { ROWS = 16 };
 
     #pragma omp parallel for schedule(static) if (a->m > ROWS)
     for (size_t i = 0; i < a->m; i += ROWS) {
-        const size_t rows = a->m - i < ROWS ? a->m - i : ROWS;
+        const size_t rows = a->m - i < ROWS ? a->m - i : ROWS, at = i * a->k;
+        const float *in = plus ? whole + at : x + at;
         float *t = a->t + i * a->rp;
 
-        dk_lowrank_in(t, a->rp, x + i * ldx, ldx, a->at, rows, a->k, a->rp);
+        if (plus)
+            dk_sum(whole + at, plus + at, x + at, rows * a->k);
+        dk_lowrank_in(t, a->rp, in, a->k, a->at, rows, a->k, a->rp);
         for (size_t p = 0; p < a->n_parts; p++) {
             const dk_lowrank_part *q = &a->part[p];
 
@@ -273,6 +277,7 @@ static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
 {
     int rc;
 
+    (void)dev;
     dk_lhs_set(a->lhs, a->x, a->k, a->m, a->k);
     rc = dk_product(a->y, a->n, a->lhs, a->w, err);
     if (rc < 0)
@@ -282,13 +287,8 @@ static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
         dk_add(a->y + i * a->n, a->bias, a->n);
     for (size_t s = 0; s < a->n_sides; s++) {
         const dk_side_rows *side = &a->side[s];
-        const float *x = a->x + side->row0 * a->k;
 
-        if (side->plus) {
-            cpu_sum(dev, a->whole, side->plus, x, 1, side->low.m * a->k);
-            x = a->whole;
-        }
-        lowrank(a->y + side->row0 * a->n, a->n, x, a->k, &side->low);
+        lowrank(a->y + side->row0 * a->n, a->n, a->x + side->row0 * a->k, side->plus, a->whole, &side->low);
     }
     return 0;
 }

@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "num/panel.h"
 
-enum { ROWS = 96, PIECES = 4 };        /* rows of x that stay in a core's cache; pieces of work for a thread */
+enum { ROWS = DK_PANEL_ROWS, PIECES = 16, FEW_PIECES = 4, FEW = 16 };   /* rows of x that stay in a core's
+                                                * cache; pieces of work for a thread, of few rows fewer */
 
 /* Large pages that the panels of several weights share, kept until the last of
  * them is freed. */
@@ -140,7 +141,7 @@ void dk_panels_part(float *y, size_t ldy, const float *x, size_t m, const dk_pan
                     size_t k, dk_dtype dtype)
 {
     const bool narrow = dtype == DK_BF16;
-    float work[DK_PANEL * DK_PANEL_K] __attribute__((aligned(64)));
+    float work[DK_PANEL_WORK] __attribute__((aligned(64)));
 
     dk_panel_product(y, ldy, x, m, (const char *)w->data + first / DK_PANEL * dk_panel_bytes(k, narrow), n, k,
                      narrow, work);
@@ -160,8 +161,9 @@ void dk_panels_product(float *y, size_t ldy, const float *x, size_t m, const dk_
                        dk_dtype dtype)
 {
     const size_t panels = dk_panel_count(n), blocks = (m + ROWS - 1) / ROWS;
-    const size_t wanted = ((size_t)omp_get_max_threads() * PIECES + blocks - 1) / (blocks ? blocks : 1);
-    const size_t unit = m == 1 ? 4 : m <= 3 ? 2 : 1, share = panels / wanted / unit * unit;
+    const size_t pieces = (size_t)omp_get_max_threads() * (m < FEW ? FEW_PIECES : PIECES);
+    const size_t wanted = (pieces + blocks - 1) / (blocks ? blocks : 1);
+    const size_t unit = m == 1 || m >= FEW ? 4 : m <= 3 ? 2 : 1, share = panels / wanted / unit * unit;
     const size_t each = share ? share : unit, runs = (panels + each - 1) / each;
 
     #pragma omp parallel for schedule(dynamic) collapse(2)

@@ -10,44 +10,63 @@
 #include "num/kernel_turn.h"
 #include "num/simd.h"
 
-static size_t round8(size_t n) { return (n + 7) / 8 * 8; }
+enum { QB = 4, VB = 16 };   /* queries that share a pass over the keys; columns of values */
 
-enum { QB = 4 };    /* queries that share a pass over the keys */
+static size_t up_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-size_t dk_attend_diff_work(size_t n, size_t hd) { return (3 * hd + 2 * QB) * round8(n); }
+size_t dk_attend_diff_work(size_t n, size_t hd)
+{
+    return 2 * hd * up_to(n, 8) + 2 * up_to(hd, VB) * n + 2 * QB * up_to(n, 8);
+}
 
-/* Keys, their differences and their sums, turned eight by eight: [n / 8][hd][8] each. */
-struct turned { float *k, *d, *s; };
+/* Keys and their differences, turned eight by eight: [n / 8][hd][8] each. */
+struct turned { float *k, *d; };
 
-DK_INLINE void turn(const struct turned *to, const float *restrict k, const float *restrict dk, size_t ldk, size_t n,
-                    size_t hd)
+DK_INLINE void turn(float *restrict to, const float *restrict k, size_t ldk, size_t n, size_t hd)
 {
     for (size_t j = 0; j < n; j += 8) {
         size_t at = j * hd, t = 0;
 
         for (; t + 8 <= hd; t += 8) {
-            dk_v8 a[8], b[8];
+            dk_v8 a[8];
 
             #pragma GCC unroll 8
-            for (size_t i = 0; i < 8; i++) {
+            for (size_t i = 0; i < 8; i++)
                 a[i] = j + i < n ? DK_LOAD8(k + (j + i) * ldk + t) : (dk_v8){0};
-                b[i] = j + i < n ? DK_LOAD8(dk + (j + i) * ldk + t) : (dk_v8){0};
-            }
             dk_turn8(a);
-            dk_turn8(b);
             #pragma GCC unroll 8
-            for (size_t i = 0; i < 8; i++, at += 8) {
-                DK_STORE8(to->k + at, a[i]);
-                DK_STORE8(to->d + at, b[i]);
-                DK_STORE8(to->s + at, a[i] + b[i]);
-            }
+            for (size_t i = 0; i < 8; i++, at += 8)
+                DK_STORE8(to + at, a[i]);
         }
         for (; t < hd; t++)
-            for (size_t i = 0; i < 8; i++, at++) {
-                to->k[at] = j + i < n ? k[(j + i) * ldk + t] : 0;
-                to->d[at] = j + i < n ? dk[(j + i) * ldk + t] : 0;
-                to->s[at] = to->k[at] + to->d[at];
-            }
+            for (size_t i = 0; i < 8; i++, at++)
+                to[at] = j + i < n ? k[(j + i) * ldk + t] : 0;
+    }
+}
+
+/* VB values, or the last ones of a row. */
+DK_INLINE void put(float *restrict to, const float *restrict from, size_t width)
+{
+    if (width >= VB)
+        for (size_t i = 0; i < VB; i++)
+            to[i] = from[i];
+    else
+        for (size_t i = 0; i < width; i++)
+            to[i] = from[i];
+}
+
+/* Values and their differences side by side, by columns: [hd / VB][n][2][VB], zeros
+ * in columns that are not there. */
+DK_INLINE void gather(float *restrict to, const float *restrict v, const float *restrict dv, size_t ld, size_t n,
+                      size_t hd)
+{
+    for (size_t c = 0; c < hd; c += VB) {
+        for (size_t j = 0; j < n; j++, to += 2 * VB) {
+            for (size_t i = hd - c; i < VB; i++)
+                to[i] = to[VB + i] = 0;
+            put(to, v + j * ld + c, hd - c);
+            put(to + VB, dv + j * ld + c, hd - c);
+        }
     }
 }
 
@@ -55,16 +74,19 @@ DK_INLINE void turn(const struct turned *to, const float *restrict k, const floa
 DK_INLINE void scores8(float *restrict s, float *restrict ds, size_t lds, const float *const *q,
                        const float *const *dq, const struct turned *x, size_t j, size_t hd, float scale)
 {
-    const float *k = x->k + j * hd, *d = x->d + j * hd, *sum = x->s + j * hd;
+    const float *k = x->k + j * hd, *d = x->d + j * hd;
     dk_v8 a[QB] = {{0}}, b[QB] = {{0}}, c[QB] = {{0}};
 
-    for (size_t t = 0; t < hd; t++)
+    for (size_t t = 0; t < hd; t++) {
+        const dk_v8 key = DK_LOAD8(k + t * 8), diff = DK_LOAD8(d + t * 8), sum = key + diff;
+
         #pragma GCC unroll 4
         for (size_t i = 0; i < QB; i++) {
-            a[i] += DK_LOAD8(k + t * 8) * q[i][t];
-            b[i] += DK_LOAD8(d + t * 8) * q[i][t];
-            c[i] += DK_LOAD8(sum + t * 8) * dq[i][t];
+            a[i] += key * q[i][t];
+            b[i] += diff * q[i][t];
+            c[i] += sum * dq[i][t];
         }
+    }
     for (size_t i = 0; i < QB; i++) {
         DK_STORE8(s + i * lds + j, a[i] * scale);
         DK_STORE8(ds + i * lds + j, (b[i] + c[i]) * scale);
@@ -76,18 +98,20 @@ DK_INLINE void scores_one(float *restrict s, float *restrict ds, const float *re
                           const float *restrict k, const float *restrict dk, size_t ldk, size_t j, size_t n, size_t hd,
                           float scale)
 {
-    float turned[3 * 64];
+    float key[64], diff[64];
     dk_v8 a = {0}, b = {0}, c = {0};
 
     for (size_t t = 0; t < hd; t += 8) {
-        const size_t width = hd - t < 8 ? hd - t : 8;
-        const struct turned to = { turned, turned + 64, turned + 128 };
+        const size_t width = hd - t < 8 ? hd - t : 8, keys = n - j < 8 ? n - j : 8;
 
-        turn(&to, k + j * ldk + t, dk + j * ldk + t, ldk, n - j < 8 ? n - j : 8, width);
+        turn(key, k + j * ldk + t, ldk, keys, width);
+        turn(diff, dk + j * ldk + t, ldk, keys, width);
         for (size_t i = 0; i < width; i++) {
-            a += DK_LOAD8(to.k + i * 8) * q[t + i];
-            b += DK_LOAD8(to.d + i * 8) * q[t + i];
-            c += DK_LOAD8(to.s + i * 8) * dq[t + i];
+            const dk_v8 x = DK_LOAD8(key + i * 8), dx = DK_LOAD8(diff + i * 8);
+
+            a += x * q[t + i];
+            b += dx * q[t + i];
+            c += (x + dx) * dq[t + i];
         }
     }
     DK_STORE8(s + j, a * scale);
@@ -97,7 +121,7 @@ DK_INLINE void scores_one(float *restrict s, float *restrict ds, const float *re
 /* In place: not the weights, but in s their differences, in ds the others; both divided. */
 DK_INLINE void soften_near(float *restrict s, float *restrict ds, size_t n)
 {
-    double z = 0, sum = 0;
+    double z = 0, sum = 0, whole;
 
     #pragma omp simd reduction(+ : z, sum)
     for (size_t j = 0; j < n; j++) {
@@ -105,8 +129,10 @@ DK_INLINE void soften_near(float *restrict s, float *restrict ds, size_t n)
         sum += (double)s[j] * ds[j];
     }
     sum /= z;
+    z = 1.0 / z;
+    whole = 1.0 / (1.0 + sum);
     for (size_t j = 0; j < n; j++) {
-        const float p = (float)(s[j] / z), e = (float)((ds[j] - sum) / (1.0 + sum));
+        const float p = (float)(s[j] * z), e = (float)((ds[j] - sum) * whole);
 
         s[j] = p * e;
         ds[j] = p + p * e;
@@ -131,6 +157,21 @@ DK_INLINE void soften_far(float *restrict s, float *restrict ds, size_t n, float
     }
 }
 
+/* dk_expm11 in two loops: in one of them the compiler branches round the far form. */
+DK_INLINE void expm1_row(float *restrict x, size_t n)
+{
+    float far[64];
+
+    for (size_t j = 0; j < n; j += 64) {
+        const size_t end = n - j < 64 ? n - j : 64;
+
+        for (size_t i = 0; i < end; i++)
+            far[i] = dk_exp1(x[j + i]) - 1.0f;
+        for (size_t i = 0; i < end; i++)
+            x[j + i] = dk_expm1_near(x[j + i], far[i]);
+    }
+}
+
 DK_INLINE void soften(float *restrict s, float *restrict ds, size_t n)
 {
     const float most = dk_max_of(s, n);
@@ -150,14 +191,37 @@ DK_INLINE void soften(float *restrict s, float *restrict ds, size_t n)
     }
     for (size_t j = 0; j < n; j++)
         s[j] = dk_exp1(s[j] - most);
-    for (size_t j = 0; j < n; j++)
-        ds[j] = dk_expm11(ds[j]);
+    expm1_row(ds, n);
     soften_near(s, ds, n);
 }
 
-/* width columns, a constant. */
-DK_INLINE void weigh_tile(float *restrict out, const float *restrict p, const float *restrict dp,
-                          const float *restrict v, const float *restrict dv, size_t ld, size_t n, const size_t width)
+/* VB columns of QB outputs: v of gather(), over n keys. */
+DK_INLINE void weigh_tile(float out[QB][VB], const float *restrict p, const float *restrict dp, size_t ldp,
+                          const float *restrict v, size_t n)
+{
+    dk_v8 a[QB][2] = {{{0}}};
+
+    for (size_t j = 0; j < n; j++, v += 2 * VB) {
+        const dk_v8 x = DK_LOAD8(v), y = DK_LOAD8(v + 8), dx = DK_LOAD8(v + VB), dy = DK_LOAD8(v + VB + 8);
+
+        #pragma GCC unroll 4
+        for (size_t i = 0; i < QB; i++) {
+            a[i][0] += x * dp[i * ldp + j];
+            a[i][1] += y * dp[i * ldp + j];
+            a[i][0] += dx * p[i * ldp + j];
+            a[i][1] += dy * p[i * ldp + j];
+        }
+    }
+    #pragma GCC unroll 4
+    for (size_t i = 0; i < QB; i++) {
+        DK_STORE8(out[i], a[i][0]);
+        DK_STORE8(out[i] + 8, a[i][1]);
+    }
+}
+
+/* One output from values where they are; width columns, a constant, or the last ones. */
+DK_INLINE void weigh_row(float *restrict out, const float *restrict p, const float *restrict dp,
+                         const float *restrict v, const float *restrict dv, size_t ld, size_t n, const size_t width)
 {
     dk_v8 a[8];
 
@@ -175,21 +239,28 @@ DK_INLINE void weigh_tile(float *restrict out, const float *restrict p, const fl
         DK_STORE8(out + 8 * u, a[u]);
 }
 
-DK_INLINE void weigh(float *restrict out, const float *restrict p, const float *restrict dp, const float *restrict v,
-                     const float *restrict dv, size_t ld, size_t n, size_t hd)
+DK_INLINE void weigh_one(float *restrict out, const float *restrict p, const float *restrict dp,
+                         const float *restrict v, const float *restrict dv, size_t ld, size_t n, size_t hd)
 {
     size_t c = 0;
 
     for (; c + 64 <= hd; c += 64)
-        weigh_tile(out + c, p, dp, v + c, dv + c, ld, n, 64);
+        weigh_row(out + c, p, dp, v + c, dv + c, ld, n, 64);
     for (; c + 8 <= hd; c += 8)
-        weigh_tile(out + c, p, dp, v + c, dv + c, ld, n, 8);
-    for (; c < hd; c++) {
-        float a = 0;
+        weigh_row(out + c, p, dp, v + c, dv + c, ld, n, 8);
+    if (c < hd) {       /* in a vector too: compilers sum scalars otherwise */
+        dk_v8 a = {0}, x = {0}, dx = {0};
 
-        for (size_t j = 0; j < n; j++)
-            a += v[j * ld + c] * dp[j] + dv[j * ld + c] * p[j];
-        out[c] = a;
+        for (size_t j = 0; j < n; j++) {
+            for (size_t i = 0; i < hd - c; i++) {
+                x[i] = v[j * ld + c + i];
+                dx[i] = dv[j * ld + c + i];
+            }
+            a += x * dp[j];
+            a += dx * p[j];
+        }
+        for (size_t i = 0; i < hd - c; i++)
+            out[c + i] = a[i];
     }
 }
 
@@ -197,31 +268,47 @@ DK_CLONES
 void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq,
                     size_t ldk, size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *restrict work)
 {
-    const size_t ld = round8(n_k), past = n_k - n_q;
-    const struct turned keys = { work, work + hd * ld, work + 2 * hd * ld };
-    float *s = work + 3 * hd * ld, *ds = s + QB * ld;
+    const size_t ld = up_to(n_k, 8), past = n_k - n_q;
+    const struct turned keys = { work, work + hd * ld };
+    float *v = work + 2 * hd * ld, *s = v + 2 * up_to(hd, VB) * n_k, *ds = s + QB * ld, out[QB][VB];
 
-    if (n_q > 1)
-        turn(&keys, x->k, dx->k, ldk, n_k, hd);
+    if (n_q > 1) {
+        turn(keys.k, x->k, ldk, n_k, hd);
+        turn(keys.d, dx->k, ldk, n_k, hd);
+        gather(v, x->v, dx->v, ldk, n_k, hd);
+    }
     for (size_t i = 0; i < n_q; i += QB) {
         const size_t rows = n_q - i < QB ? n_q - i : QB, all = past + i + rows;
+        const size_t begin = (window && past + i + 1 > window ? past + i + 1 - window : 0) / 8 * 8;
         const float *q[QB], *dq[QB];
 
         for (size_t a = 0; a < QB; a++) {
             q[a] = x->q + (i + (a < rows ? a : 0)) * ldq;
             dq[a] = dx->q + (i + (a < rows ? a : 0)) * ldq;
         }
-        for (size_t j = (window && past + i + 1 > window ? past + i + 1 - window : 0) / 8 * 8; j < all; j += 8)
+        for (size_t j = begin; j < all; j += 8)
             if (n_q > 1)
                 scores8(s, ds, ld, q, dq, &keys, j, hd, scale);
             else
                 scores_one(s, ds, x->q, dx->q, x->k, dx->k, ldk, j, n_k, hd, scale);
-        for (size_t a = 0; a < rows; a++) {
+        for (size_t a = 0; a < QB; a++) {
             const size_t end = past + i + a + 1, from = window && end > window ? end - window : 0;
-            float *sa = s + a * ld + from, *da = ds + a * ld + from;
+            float *sa = s + a * ld, *da = ds + a * ld;
 
-            soften(sa, da, end - from);
-            weigh(dout + (i + a) * ldo, da, sa, x->v + from * ldk, dx->v + from * ldk, ldk, end - from, hd);
+            if (a < rows)
+                soften(sa + from, da + from, end - from);
+            /* Zeros add nothing: all queries of these run over the same keys. */
+            for (size_t j = begin; j < (a < rows ? from : all); j++)
+                sa[j] = da[j] = 0;
+            for (size_t j = end; j < all; j++)
+                sa[j] = da[j] = 0;
+        }
+        if (n_q == 1)
+            weigh_one(dout, ds + begin, s + begin, x->v + begin * ldk, dx->v + begin * ldk, ldk, all - begin, hd);
+        for (size_t c = 0; n_q > 1 && c < hd; c += VB) {
+            weigh_tile(out, ds + begin, s + begin, ld, v + 2 * (c * n_k + begin * VB), all - begin);
+            for (size_t a = 0; a < rows; a++)
+                put(dout + (i + a) * ldo + c, out[a], hd - c);
         }
     }
 }

@@ -109,6 +109,13 @@ void dk_add(float *restrict x, const float *restrict y, size_t n)
 }
 
 DK_CLONES
+void dk_sum(float *restrict y, const float *restrict a, const float *restrict b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+DK_CLONES
 void dk_expf_row(float *restrict y, const float *restrict x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -30,6 +30,16 @@ void dk_rmsnorm_diff(float *restrict dy, const float *restrict x, const float *r
         dy[i] = (dx[i] * inv + x[i] * dinv) * w[i];
 }
 
+/* sigma(x) and sigma(-x) from one exponential whose exponent is not positive. */
+struct sigmas { float up, down; };
+
+DK_INLINE struct sigmas sigmas(float x)
+{
+    const float e = dk_exp1(x > 0 ? -x : x), more = 1.0f / (1.0f + e), less = e * more;
+
+    return (struct sigmas){ dk_pick1(x > 0, more, less), dk_pick1(x > 0, less, more) };
+}
+
 /* sigma(x + d) - sigma(x) = (e^d - 1) sigma(x) sigma(-x - d) = (1 - e^-d) sigma(-x) sigma(x + d);
  * the one whose exponent is not positive. */
 DK_CLONES
@@ -37,12 +47,11 @@ void dk_silu_mul_diff(float *restrict dy, const float *restrict gate, const floa
                       const float *restrict up, const float *restrict dup, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const float g = gate[i], d = dgate[i], h = g + d;
-        const float low = 1.0f / (1.0f + dk_exp1(-g)), low_not = 1.0f / (1.0f + dk_exp1(g));
-        const float high = 1.0f / (1.0f + dk_exp1(-h)), high_not = 1.0f / (1.0f + dk_exp1(h));
+        const float g = gate[i], d = dgate[i];
+        const struct sigmas base = sigmas(g), other = sigmas(g + d);
         const float e = dk_expm11(d > 0 ? -d : d);
-        const float ds = d > 0 ? -e * low_not * high : e * low * high_not;
+        const float ds = e * dk_pick1(d > 0, -base.down * other.up, base.up * other.down);
 
-        dy[i] = (high * d + g * ds) * (up[i] + dup[i]) + g * low * dup[i];
+        dy[i] = (other.up * d + g * ds) * (up[i] + dup[i]) + g * base.up * dup[i];
     }
 }

@@ -34,10 +34,22 @@ DK_INLINE float dk_exp1(float x)
     return x < low ? 0.0f : p * scale;
 }
 
-/* exp(x) - 1 without cancellation: near 0 the same polynomial without its 1. */
-DK_INLINE float dk_expm11(float x)
+/* a where first, else b: as bits, not as a branch, which would keep loops from becoming vector code. */
+DK_INLINE float dk_pick1(int first, float a, float b)
 {
-    const float far = dk_exp1(x) - 1.0f;
+    const uint32_t mask = 0u - (uint32_t)first;
+    uint32_t x, y;
+
+    memcpy(&x, &a, 4);
+    memcpy(&y, &b, 4);
+    x = (x & mask) | (y & ~mask);
+    memcpy(&a, &x, 4);
+    return a;
+}
+
+/* exp(x) - 1 without cancellation: near 0 the same polynomial without its 1; far: the plain form. */
+DK_INLINE float dk_expm1_near(float x, float far)
+{
     float p = 1.9875691500e-4f;
 
     p = p * x + 1.3981999507e-3f;
@@ -47,6 +59,8 @@ DK_INLINE float dk_expm11(float x)
     p = p * x + 5.0000001201e-1f;
     return (x < 0.34f) & (x > -0.34f) ? x + x * x * p : far;
 }
+
+DK_INLINE float dk_expm11(float x) { return dk_expm1_near(x, dk_exp1(x) - 1.0f); }
 
 /* Near 0 an odd polynomial (Cephes tanhf), else 1 - 2 / (e^2|x| + 1) with x's
  * sign.  Relative error below 4e-7. */

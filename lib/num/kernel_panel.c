@@ -43,75 +43,92 @@ DK_INLINE void store_w(void *w, size_t j, const dk_v8 *a, const dk_v8 *b, bool n
     }
 }
 
-/* rows x panels of y; rows and panels are constants to the compiler.  x [k][rows];
- * stride: bytes from panel to panel; n: columns of y that exist. */
-DK_INLINE void tile(float *restrict y, size_t ldy, const float *restrict x, const char *restrict w, size_t stride,
-                    size_t k, bool first, bool narrow, const size_t rows, const size_t panels, size_t n)
-{
-    dk_v8 s[TILE][8];
-    const bool whole = n >= panels * DK_PANEL;
-    float edge[TILE][DK_PANEL] = {{0}}, *to = whole ? y : edge[0];
-    const size_t ld = whole ? ldy : DK_PANEL;
+/* All rows of a product over the columns from w on and a run of k that begins at k0.
+ * Sums wait in sum [m][columns of a tile] until the last run adds them up in y: there
+ * rows lie side by side, while those of y may share their places in the cache. */
+struct piece {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t m, k;
+    const char *w;
+    size_t stride, n, k0, kn;       /* stride: bytes from panel to panel; n: columns of y that exist */
+    float *sum;
+    const char *ahead;              /* what is read next of the weights, each of its lines */
+    size_t ahead_lines;
+};
 
-    for (size_t i = 0; !whole && !first && i < rows; i++)
-        memcpy(edge[i], y + i * ldy, n * sizeof(float));
-    for (size_t j = 0; j < k;) {
-        const size_t end = k - j < DK_PANEL_RUN ? k : j + DK_PANEL_RUN;
+/* Rows i .. i + rows - 1, panels of them; rows and panels are constants to the
+ * compiler.  x lies [k][rows]. */
+DK_INLINE void tile(const struct piece *p, size_t i0, bool narrow, const size_t rows, const size_t panels)
+{
+    const float *restrict x = p->x + i0 * p->k + rows * p->k0;
+    const char *restrict w = p->w;
+    float *restrict sum = p->sum + i0 * panels * DK_PANEL;
+    float *y = p->y + i0 * p->ldy;
+    const bool last = p->k0 + p->kn == p->k;
+    dk_v8 s[TILE][8];
+
+    for (size_t i = 0; last && i < rows; i++)
+        __builtin_prefetch(y + i * p->ldy, 1);
+    for (size_t j = 0; j < p->kn;) {
+        const size_t end = p->kn - j < DK_PANEL_RUN ? p->kn : j + DK_PANEL_RUN;
+        const bool first = p->k0 + j == 0, to_y = last && end == p->kn && p->n >= panels * DK_PANEL;
+        float *to = to_y ? y : sum;
+        const size_t ld = to_y ? p->ldy : panels * DK_PANEL;
 
         #pragma GCC unroll 8
         for (size_t i = 0; i < rows; i++)
             #pragma GCC unroll 8
             for (size_t c = 0; c < 2 * panels; c++)
                 s[i][c] = (dk_v8){0};
-        for (; j < end; j++)
+        for (; j < end; j++) {
             #pragma GCC unroll 8
-            for (size_t p = 0; p < panels; p++) {
+            for (size_t q = 0; q < panels; q++) {
                 dk_v8 a, b;
 
-                load_w(&a, &b, w + p * stride, j, narrow);
+                load_w(&a, &b, w + q * p->stride, j, narrow);
                 if (panels > 1)
-                    __builtin_prefetch(w + p * stride + (j + AHEAD) * DK_PANEL * (narrow ? 2 : 4));
+                    __builtin_prefetch(w + q * p->stride + (j + AHEAD) * DK_PANEL * (narrow ? 2 : 4));
                 #pragma GCC unroll 8
                 for (size_t i = 0; i < rows; i++) {
                     const float v = x[j * rows + i];
 
-                    s[i][2 * p] += a * v;
-                    s[i][2 * p + 1] += b * v;
+                    s[i][2 * q] += a * v;
+                    s[i][2 * q + 1] += b * v;
                 }
             }
+        }
         #pragma GCC unroll 8
         for (size_t i = 0; i < rows; i++)
             #pragma GCC unroll 8
             for (size_t c = 0; c < 2 * panels; c++) {
-                float *at = to + i * ld + 8 * c;
+                const dk_v8 all = first ? s[i][c] : DK_LOAD8(sum + (i * 2 * panels + c) * 8) + s[i][c];
 
-                DK_STORE8(at, first ? s[i][c] : DK_LOAD8(at) + s[i][c]);
+                DK_STORE8(to + i * ld + 8 * c, all);
             }
-        first = false;
     }
-    for (size_t i = 0; !whole && i < rows; i++)
-        memcpy(y + i * ldy, edge[i], n * sizeof(float));
+    for (size_t i = 0; last && p->n < panels * DK_PANEL && i < rows; i++)
+        memcpy(y + i * p->ldy, sum + i * panels * DK_PANEL, p->n * sizeof *y);
 }
-
-/* All rows of a product, over the columns from w on and a run of k that begins at k0. */
-struct piece { float *y; size_t ldy; const float *x; size_t m, k; const char *w; size_t stride, n, k0, kn; };
-
-#define TILE_OF(rows, panels) \
-    tile(p->y + i * p->ldy, p->ldy, p->x + i * p->k + (rows) * p->k0, p->w, p->stride, p->kn, p->k0 == 0, narrow, \
-         (rows), (panels), p->n)
 
 DK_INLINE void one_panel(const struct piece *p, bool narrow, const size_t most)
 {
+    const size_t tiles = (p->m + most - 1) / most, lines = (p->ahead_lines + tiles - 1) / tiles;
+    const char *ahead = p->ahead;
     size_t i = 0;
 
-    for (; p->m - i >= most; i += most)
-        TILE_OF(most, 1);
+    for (; p->m - i >= most; i += most) {
+        for (size_t l = 0; l < lines; l++, ahead += 64)
+            __builtin_prefetch(ahead, 0, 2);
+        tile(p, i, narrow, most, 1);
+    }
     switch (p->m - i) {
-    case 5: TILE_OF(5, 1); break;
-    case 4: TILE_OF(4, 1); break;
-    case 3: TILE_OF(3, 1); break;
-    case 2: TILE_OF(2, 1); break;
-    case 1: TILE_OF(1, 1); break;
+    case 5: tile(p, i, narrow, 5, 1); break;
+    case 4: tile(p, i, narrow, 4, 1); break;
+    case 3: tile(p, i, narrow, 3, 1); break;
+    case 2: tile(p, i, narrow, 2, 1); break;
+    case 1: tile(p, i, narrow, 1, 1); break;
     default: break;
     }
 }
@@ -119,47 +136,58 @@ DK_INLINE void one_panel(const struct piece *p, bool narrow, const size_t most)
 /* Few rows: several panels at a time.  How many, 0: not so. */
 DK_INLINE size_t several(const struct piece *p, bool narrow)
 {
-    const size_t i = 0;
-
     if (p->m == 1 && p->n >= 4 * DK_PANEL)
-        return TILE_OF(1, 4), 4;
+        return tile(p, 0, narrow, 1, 4), 4;
     if (p->m == 2 && p->n >= 2 * DK_PANEL)
-        return TILE_OF(2, 2), 2;
+        return tile(p, 0, narrow, 2, 2), 2;
     if (p->m == 3 && p->n >= 2 * DK_PANEL)
-        return TILE_OF(3, 2), 2;
+        return tile(p, 0, narrow, 3, 2), 2;
     return 0;
 }
 
+/* The rows of one piece of one panel; a piece that many rows use is widened first. */
+DK_INLINE void multiply(struct piece *p, bool narrow, float *wide, const size_t most)
+{
+    if (narrow && p->m >= WIDE_FROM) {
+        for (size_t j = 0; j < p->kn; j++) {
+            dk_v8 a, b;
+
+            load_w(&a, &b, p->w, j, true);
+            store_w(wide, j, &a, &b, false);
+        }
+        p->w = (const char *)wide;
+        one_panel(p, false, most);
+    } else if (narrow)
+        one_panel(p, true, most);
+    else
+        one_panel(p, false, most);
+}
+
+/* Panels outside: all of k for one of them, piece by piece, then the next. */
 DK_INLINE void product(float *y, size_t ldy, const float *x, size_t m, const void *w, size_t n, size_t k, bool narrow,
                        float *work, const size_t most)
 {
-    const size_t stride = dk_panel_bytes(k, narrow), pieces = m < WIDE_FROM ? 1 : (k + DK_PANEL_K - 1) / DK_PANEL_K;
+    const size_t stride = dk_panel_bytes(k, narrow), pieces = m < 3 * most ? 1 : (k + DK_PANEL_K - 1) / DK_PANEL_K;
     const size_t each = ((k + pieces - 1) / pieces + DK_PANEL_RUN - 1) / DK_PANEL_RUN * DK_PANEL_RUN;
     const size_t elem = narrow ? 2 : 4;
 
-    for (size_t k0 = 0; k0 < k; k0 += each)
-        for (size_t c = 0, done; c < n; c += done * DK_PANEL) {
-            const char *from = (const char *)w + c / DK_PANEL * stride + k0 * DK_PANEL * elem;
-            struct piece p = { y + c, ldy, x, m, k, from, stride, n - c, k0, k - k0 < each ? k - k0 : each };
+    for (size_t c = 0, done; c < n; c += done * DK_PANEL) {
+        const char *panel = (const char *)w + c / DK_PANEL * stride;
+        struct piece p = { y + c, ldy, x, m, k, panel, stride, n - c, 0, k, work + DK_PANEL * DK_PANEL_K, NULL, 0 };
 
-            done = most < TILE ? 0 : narrow ? several(&p, true) : several(&p, false);
-            if (done)
-                continue;
-            done = 1;
-            if (narrow && m >= WIDE_FROM) {
-                for (size_t j = 0; j < p.kn; j++) {
-                    dk_v8 a, b;
-
-                    load_w(&a, &b, from, j, true);
-                    store_w(work, j, &a, &b, false);
-                }
-                p.w = (const char *)work;
-                one_panel(&p, false, most);
-            } else if (narrow)
-                one_panel(&p, true, most);
-            else
-                one_panel(&p, false, most);
+        done = most < TILE ? 0 : narrow ? several(&p, true) : several(&p, false);
+        if (done)
+            continue;
+        done = 1;
+        for (size_t k0 = 0; k0 < k; k0 += each) {
+            p.k0 = k0;
+            p.kn = k - k0 < each ? k - k0 : each;
+            p.w = panel + k0 * DK_PANEL * elem;
+            p.ahead = p.w + p.kn * DK_PANEL * elem;
+            p.ahead_lines = m >= 3 * most ? p.kn * DK_PANEL * elem / 64 : 0;
+            multiply(&p, narrow, work, most);
         }
+    }
 }
 
 typedef void product_fn(float *, size_t, const float *, size_t, const void *, size_t, size_t, bool, float *);

@@ -27,6 +27,8 @@ void dk_silu(float *y, const float *x, size_t n);
 
 /* x[i] += y[i] */
 void dk_add(float *x, const float *y, size_t n);
+/* y = a + b */
+void dk_sum(float *y, const float *a, const float *b, size_t n);
 
 /* exp for any finite x; relative error below 2e-7; underflows to 0. */
 void dk_expf_row(float *y, const float *x, size_t n);

@@ -14,6 +14,8 @@
 /* Columns of a panel; steps of k that are summed by themselves; steps for which a
  * panel stays in the nearest cache. */
 enum { DK_PANEL = 16, DK_PANEL_RUN = 96, DK_PANEL_K = 3 * DK_PANEL_RUN };
+/* Rows of one product, and what it wants of room for them. */
+enum { DK_PANEL_ROWS = 96, DK_PANEL_WORK = DK_PANEL * (DK_PANEL_K + DK_PANEL_ROWS) };
 
 /* The instructions in use: avx2 where asked for and there, else those that every
  * CPU has.  The name of what was chosen. */
@@ -34,7 +36,7 @@ size_t dk_panel_tile(void);
 void dk_panel_rows(float *out, const float *x, size_t ldx, size_t m, size_t k, bool round);
 
 /* y [m, n columns, ldy] = x (so laid out) times the panels from w on.
- * work: DK_PANEL * DK_PANEL_K floats. */
+ * m: at most DK_PANEL_ROWS; work: DK_PANEL_WORK floats. */
 void dk_panel_product(float *y, size_t ldy, const float *x, size_t m, const void *w, size_t n, size_t k, bool narrow,
                       float *work);
 
