@@ -289,7 +289,7 @@ help:
 	@echo 'make check (or test)     everything that is tested; check-unit, check-cli, ... are its parts'
 	@echo 'make check-slow          tests that take longer; check-fresh: both commands on bare systems'
 	@echo 'make ORGANISM            every method and the summary; cake_bake is the default'
-	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, activation_analysis, pca, answers, ...'
+	@echo 'make ORGANISM/METHOD     kl, diff_mining, activation_difference_lens, activation_analysis, pca, contrast, ...'
 	@echo 'make ... MODEL= VARIANT= OUT= THREADS= NULL= NULLS=19 kl.max_samples=1000    other values'
 	@echo 'make diff BASE= FT=      any pair, by paths or hub ids; NULL= TEXT= OUT= METHODS= SAMPLES= TOKENS= ...'
 	@echo 'make list                organisms, models, methods, data sets'

@@ -1,4 +1,5 @@
-/* dk-generate: the same prompts answered by base and finetune. */
+/* dk-generate: the same prompts answered by base and finetune, or by their difference amplified. */
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,9 +12,9 @@
 struct params {
     dk_pair_opts pair;
     const char *prompts, *format, *system, *sampling, *show, *out;
-    int64_t max_prompts, max_new, samples, top_k, parallel;
-    double temperature, top_p, min_p, penalty;
-    dk_strs stop;
+    int64_t max_prompts, max_new, samples, top_k, parallel, greedy, min_new, loop;
+    double temperature, top_p, min_p, penalty, plausibility;
+    dk_strs stop, alphas;
     bool no_special, ignore_eos, lines;
     dk_chat_opts chat;
     const char *steer, *steer_what;
@@ -28,23 +29,30 @@ static const dk_opt opts[] = {
     DK_PATH   (P, 0,   "prompts",        prompts,     NULL,   "read prompts from FILE: JSON lines with prompt, messages or text"),
     DK_INT_KEY(P, 0,   "max-prompts",    max_prompts, "0", 0, 1e9, "max_samples", "the first N prompts; 0: all"),
     DK_FLAG   (P, 0,   "lines",          lines,       "a file of plain text has one prompt a line"),
-    DK_CHOICE (P, 0,   "format",         format,      "chat", "chat|text", "a prompt is a user turn, or raw text to continue"),
+    DK_CHOICE (P, 0,   "format",         format,      "auto", "auto|chat|text", "a prompt is a user turn, or raw text to continue; auto: chat, with --amplify text"),
     DK_STR    (P, 0,   "system",         system,      NULL,   "system turn for chats that have none"),
     DK_FLAG   (P, 0,   "no-special",     no_special,  "read the names of special tokens in prompts as ordinary text"),
     DK_CHAT_OPTS(P),
     DK_GROUP("answers"),
-    DK_INT    (P, 0,   "max-new-tokens", max_new,     "64", 1, 1e6,  "end answers after N tokens"),
-    DK_REAL   (P, 0,   "temperature",    temperature, "0", 0, 1e6,   "divide logits by X before the draw; 0: take the largest"),
+    DK_INT_AUTO (P, 0, "max-new-tokens", max_new,     1, 1e6,        "end answers after N tokens; auto: 64, with --amplify 200"),
+    DK_REAL_AUTO(P, 0, "temperature",    temperature, 0, 1e6,        "divide logits by X before the draw; 0: take the largest; auto: 0, with --amplify 1"),
     DK_INT    (P, 'k', "top-k",          top_k,       "0", 0, 1e9,   "draw from the N likeliest tokens; 0: off"),
-    DK_REAL   (P, 0,   "top-p",          top_p,       "1", 0, 1,     "draw from the likeliest tokens that hold probability X; 1: off"),
+    DK_REAL_AUTO(P, 0, "top-p",          top_p,       0, 1,          "draw from the likeliest tokens that hold probability X; 1: off; auto: 1, with --amplify 0.95"),
     DK_REAL   (P, 0,   "min-p",          min_p,       "0", 0, 1,     "draw from tokens X times as likely as the likeliest or more; 0: off"),
     DK_REAL   (P, 0,   "repetition-penalty", penalty, "1", 1e-3, 1e3, "divide the positive logits of tokens that are there by X, multiply negative ones; 1: off"),
     DK_CHOICE (P, 0,   "sampling",       sampling,    "own", "own|model", "model: values above that are at their defaults come from the model's generation_config.json"),
-    DK_INT    (P, 0,   "samples",        samples,     "1", 1, 1e6,   "answers for each prompt"),
+    DK_INT_AUTO (P, 0, "samples",        samples,     1, 1e6,        "answers for each prompt; auto: 1, with --amplify 4"),
     DK_LIST   (P, 0,   "stop",           stop,        NULL,   "end an answer before TEXT (\\n, \\t, \\\\, \\xHH; \\x2c is a comma)"),
     DK_FLAG   (P, 0,   "ignore-eos",     ignore_eos,  "go on after the model's end tokens"),
     { DK_OPT_INT, 0, "parallel", offsetof(P, parallel), "32", 1, 4096, NULL,
       "decode up to N answers of a lane together; changes no result", DK_NOSTAMP, NULL },
+    DK_GROUP("amplifying"),
+    DK_LIST   (P, 0,   "amplify",        alphas,      NULL,   "draw samples from each lane's logits plus these many times their difference to the base's"),
+    DK_REAL_KEY(P, 0,  "plausibility",   plausibility, "0.1", 0, 1, "amplify.plausibility", "only tokens that the lane itself finds X times as likely as its likeliest or more; 0: all"),
+    DK_INT_KEY(P, 0,   "greedy",         greedy,      "1", 0, 1, "amplify.greedy", "of each pre-fill first N samples without a draw"),
+    DK_INT_KEY(P, 0,   "min-new-tokens", min_new,     "0", 0, 1e6, "amplify.min_new_tokens", "no end token before N tokens"),
+    DK_INT_KEY(P, 0,   "loop-stop",      loop,        "8", 0, 1e6, "amplify.loop_stop", "end a sample that says the same N tokens or more three times on end; 0: do not"),
+    DK_ARITH_OPT(P),
     DK_GROUP("steering"),
     DK_PATH   (P, 0,   "steer",          steer,       NULL,   "answer each prompt also with directions of FILE (.dir.h5) added to the residual stream"),
     DK_STR    (P, 0,   "steer-what",     steer_what,  NULL,   "directions of base, ft, diff, diff.NAME (default: diff, or what there is where there is none)"),
@@ -133,20 +141,52 @@ static int steer_plan(dk_steer_plan *out, const struct params *p, double **stren
     return rc;
 }
 
+/* What depends on whether lanes are amplified. */
+static double real_or(double given, double otherwise) { return isnan(given) ? otherwise : given; }
+static size_t int_or(int64_t given, size_t otherwise) { return given == DK_AUTO_INT ? otherwise : (size_t)given; }
+
+/* The lanes' difference, and what does not go with it; a list that the caller frees. */
+static int amplify_plan(dk_amplify_plan *out, double **alpha, const struct params *p, dk_err *err)
+{
+    const dk_strs *list = &p->alphas;
+    int rc = 0;
+
+    *alpha = dk_xcalloc(list->n + 1, sizeof **alpha);
+    for (size_t i = 0; rc == 0 && i < list->n; i++) {
+        rc = dk_parse_real(&(*alpha)[i], list->v[i], -1e3, 1e3, "--amplify", err);
+        for (size_t k = 0; rc == 0 && k < i; k++)
+            if ((*alpha)[k] == (*alpha)[i])
+                rc = dk_fail(err, DK_EUSAGE, "--amplify: %s is there twice", list->v[i]);
+    }
+    if (rc == 0 && list->n && (p->steer || p->penalty != 1 || strcmp(p->sampling, "own") != 0))
+        rc = dk_fail(err, DK_EUSAGE, "--amplify does not go with %s",
+                     p->steer ? "--steer" : p->penalty != 1 ? "--repetition-penalty" : "--sampling model");
+    if (rc == 0 && list->n == 0 && strncmp(p->pair.arith, "diff", 4) == 0)
+        rc = dk_fail(err, DK_EUSAGE, "--arith difference needs --amplify: lanes that go on by themselves have no difference");
+    *out = (dk_amplify_plan){ .alpha = *alpha, .n_alphas = list->n, .beta = p->plausibility, .greedy = (size_t)p->greedy,
+                              .min_new = (size_t)p->min_new, .loop = (size_t)p->loop };
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
 {
     const struct params *p = vp;
     char **stop = NULL;
     double *strength = NULL;
+    double *alpha = NULL;
     int64_t *layer = NULL;
     dk_chat_rules chat = {0};
+    dk_amplify_plan amplify;
+    const bool amplified = p->alphas.n > 0;
     dk_generate_job job = {
         .pair = DK_PAIR_SPEC(p->pair, 1),
-        .plan = { .sampling = { p->temperature, (size_t)p->top_k, p->top_p, p->min_p, p->penalty },
-                  .seed = (uint64_t)ctx->seed, .samples = (size_t)p->samples,
-                  .max_new = (size_t)p->max_new, .batch_rows = (size_t)p->pair.batch,
-                  .parallel = (size_t)p->parallel, .n_stop = p->stop.n },
-        .rules = { strcmp(p->format, "chat") == 0, p->system, p->no_special, p->lines, (size_t)p->max_prompts, &chat },
+        .plan = { .sampling = { real_or(p->temperature, amplified ? 1 : 0), (size_t)p->top_k, real_or(p->top_p, amplified ? .95 : 1),
+                                p->min_p, p->penalty },
+                  .seed = (uint64_t)ctx->seed, .samples = int_or(p->samples, amplified ? 4 : 1) + (amplified ? (size_t)p->greedy : 0),
+                  .max_new = int_or(p->max_new, amplified ? 200 : 64), .batch_rows = (size_t)p->pair.batch,
+                  .parallel = (size_t)p->parallel, .amplify = amplified ? &amplify : NULL, .n_stop = p->stop.n },
+        .rules = { .chat = strcmp(p->format, "auto") == 0 ? !amplified : strcmp(p->format, "chat") == 0, .system = p->system,
+                   .no_special = p->no_special, .lines = p->lines, .max = (size_t)p->max_prompts, .how = &chat },
         .prompts = p->prompts, .words = words, .n_words = (size_t)n, .ignore_eos = p->ignore_eos,
         .model_sampling = strcmp(p->sampling, "model") == 0, .out = p->out,
         .as_text = strcmp(p->show, "auto") == 0 ? strcmp(p->out, "-") == 0 && isatty(1) : strcmp(p->show, "text") == 0
@@ -155,7 +195,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
 
     if (!p->pair.model)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
-    if (n == 0 && !p->prompts)
+    if (n == 0 && !p->prompts && !(amplified && !job.rules.chat))
         return dk_fail(err, DK_EUSAGE, "give a prompt, or a file of them with --prompts");
     if (p->system && !job.rules.chat)
         return dk_fail(err, DK_EUSAGE, "--system needs --format chat: raw text has no turns");
@@ -164,6 +204,10 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
         rc = stop_texts(&stop, &p->stop, err);
     if (rc == 0)
         rc = steer_plan(&job.steer, p, &strength, &layer, err);
+    if (rc == 0)
+        rc = amplify_plan(&amplify, &alpha, p, err);
+    if (!amplified)
+        job.pair.arith = "plain";
     job.plan.stop = (const char *const *)stop;
     if (rc == 0)
         rc = dk_generate_job_run(&job, err);
@@ -171,6 +215,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **words, dk_err *err)
         dk_free(stop[i]);
     dk_free(stop);
     dk_free(strength);
+    dk_free(alpha);
     dk_free(layer);
     dk_chat_rules_free(&chat);
     return rc;

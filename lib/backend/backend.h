@@ -65,7 +65,7 @@ typedef struct dk_attend_args {
      * keys and values of the batch are appended first, behind past[] tokens. */
     float *k_cache, *v_cache;
     size_t n_slots, capacity;
-    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv and in out; no cache,
+    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv, in caches and in out;
                                      * no softcap then */
     bool packed;                    /* out is for project */
 } dk_attend_args;

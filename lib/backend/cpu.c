@@ -346,19 +346,23 @@ static void attend(const struct cpu *c, const dk_attend_args *a, size_t l, size_
     float *out = a->out + row0 * q_width + h * hd, *work = c->work + (size_t)dk_thread_id() * c->work_each;
     size_t n_k = n, ldk = ld;
 
-    if (a->diff && l > 0) {
-        const float *b = a->qkv + first * ld;
-        const dk_head_rows x = { b + h * hd, b + q_width + at, b + q_width + a->n_kv * hd + at };
-        const dk_head_rows dx = { q + h * hd, k + at, v + at };
-
-        dk_attend_diff(out, q_width, &x, &dx, ld, n, hd, a->scale, a->window, work);
-        return;
-    }
     if (a->k_cache) {
         k = cache_of(c, a, a->k_cache, l, s);
         v = cache_of(c, a, a->v_cache, l, s);
         ldk = a->n_kv * hd;
         n_k += c->rag->past[s];
+    }
+    if (a->diff && l > 0) {
+        const float *b = a->qkv + first * ld, *base_k = b + q_width, *base_v = base_k + a->n_kv * hd;
+        const dk_head_rows dx = { q + h * hd, k + at, v + at };
+        dk_head_rows x = { b + h * hd, base_k + at, base_v + at };
+
+        if (a->k_cache) {
+            x.k = cache_of(c, a, a->k_cache, 0, s) + at;
+            x.v = cache_of(c, a, a->v_cache, 0, s) + at;
+        }
+        dk_attend_diff(out, q_width, &x, &dx, ld, ldk, n, n_k, hd, a->scale, a->window, work);
+        return;
     }
     if (a->window || a->softcap > 0)
         dk_attend_local(out, q_width, q + h * hd, ld, k + at, ldk, v + at, ldk, n, n_k, hd, a->scale, a->softcap,

@@ -123,6 +123,7 @@ static void organism(struct checker *ch, const dk_conf *c, dk_err *err)
     need(ch, c, "organism.type");
     path_there(ch, c, "organism.description_long_file", true);
     path_there(ch, c, "organism.probes", true);
+    path_there(ch, c, "organism.facts", true);
     path_there(ch, c, "organism.dataset.id", false);
     for (size_t j = 0; nulls && nulls->list && j < nulls->list->n; j++)
         if (!nulls->list->item[j].text || !has_file(ch, "organism", nulls->list->item[j].text)) {

@@ -420,7 +420,7 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
 {
     struct sets sets = {0};
     dk_buf out = {0}, hubs = {0};
-    const char *probes = dk_conf_text(c, "organism.probes"), *unbuilt = dk_conf_unbuilt(c);
+    const char *probes = dk_conf_text(c, "organism.probes"), *facts = dk_conf_text(c, "organism.facts"), *unbuilt = dk_conf_unbuilt(c);
     const char *rows = dk_conf_text(c, "datasets.rows");
     int rc;
 
@@ -449,6 +449,10 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = path_var(&out, prefix, "probes", c, probes, err);
     else
         var(&out, prefix, "probes", "");
+    if (rc == 0 && facts)
+        rc = path_var(&out, prefix, "facts", c, facts, err);
+    else
+        var(&out, prefix, "facts", "");
     if (rc == 0)
         dk_buf_add(result, out.s, out.n);
     dk_buf_free(&out);

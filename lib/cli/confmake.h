@@ -9,7 +9,7 @@
  * model.fetch (its name if dk-fetch must get it), adapter, nulls, null.NAME,
  * METHOD.sets, set.NAME.{path,shuffle,format,column}, set.NAME.fetch (the words for
  * dk-fetch of a data set that a hub has), hubsets (those that are not here),
- * diff_mining.orderings, METHOD.depths, probes. */
+ * diff_mining.orderings, METHOD.depths, probes, facts. */
 int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c, dk_buf *result,
                  dk_err *err);
 

@@ -1,6 +1,7 @@
 /* Option tables: parsing, defaults, stamps. */
 #include "cli/tool.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,19 @@ static bool is_choice(const char *choices, const char *v)
     return false;
 }
 
+static void set_auto(const dk_opt *o, void *at)
+{
+    if (o->kind == DK_OPT_INT)
+        *(int64_t *)at = DK_AUTO_INT;
+    else
+        *(double *)at = NAN;
+}
+
+static bool is_auto(const dk_opt *o, const void *at)
+{
+    return (o->flags & DK_AUTO) && (o->kind == DK_OPT_INT ? *(const int64_t *)at == DK_AUTO_INT : isnan(*(const double *)at));
+}
+
 /* Puts text into the option's slot.  Strings are copied; dk_opts_release frees. */
 static int set_value(const dk_opt *o, void *base, const char *text, bool append, dk_err *err)
 {
@@ -63,6 +77,10 @@ static int set_value(const dk_opt *o, void *base, const char *text, bool append,
     char **s = slot(o, base);
 
     snprintf(what, sizeof what, "--%s", o->name);
+    if ((o->flags & DK_AUTO) && strcmp(text, "auto") == 0) {
+        set_auto(o, slot(o, base));
+        return 0;
+    }
     switch (o->kind) {
     case DK_OPT_INT:
         return dk_parse_int(slot(o, base), text, (int64_t)o->lo, (int64_t)o->hi, what, err);
@@ -293,6 +311,10 @@ static void value_text(const dk_opt *o, const void *base, bool bare, dk_buf *out
     const char *s;
     const dk_strs *l;
 
+    if (is_auto(o, at)) {
+        dk_buf_adds(out, "auto");
+        return;
+    }
     switch (o->kind) {
     case DK_OPT_INT:
         dk_buf_addf(out, "%lld", (long long)*(const int64_t *)at);
@@ -368,7 +390,8 @@ void dk_params_json(const dk_ctx *ctx, dk_buf *out)
         value_text(o, ctx->params, true, &v);
         json_string(out, o->name);
         dk_buf_addc(out, ':');
-        if (o->kind == DK_OPT_INT || o->kind == DK_OPT_REAL || o->kind == DK_OPT_FLAG)
+        if (o->kind == DK_OPT_FLAG ||
+            ((o->kind == DK_OPT_INT || o->kind == DK_OPT_REAL) && !is_auto(o, (const char *)ctx->params + o->offset)))
             dk_buf_adds(out, v.s);
         else
             json_string(out, v.s ? v.s : "");

@@ -23,9 +23,11 @@ typedef enum dk_opt_kind {
 
 enum {
     DK_NOSTAMP = 1,     /* changes no result: stays out of stamps and files */
-    DK_INERT = 2        /* a key of the reference toolkit that means nothing
+    DK_INERT = 2,       /* a key of the reference toolkit that means nothing
                          * here: accepted at its default, refused otherwise */
+    DK_AUTO = 4         /* INT, REAL: "auto" is a value too, DK_AUTO_INT and NaN: the tool knows */
 };
+#define DK_AUTO_INT INT64_MIN
 
 typedef struct dk_strs { size_t n; char **v; } dk_strs;
 
@@ -51,6 +53,9 @@ typedef struct dk_opt {
 #define DK_REAL(T, l, n, f, d, lo, hi, h) { DK_OPT_REAL, l, n, offsetof(T, f), d, lo, hi, NULL, h, 0, NULL }
 #define DK_FLAG(T, l, n, f, h)            { DK_OPT_FLAG, l, n, offsetof(T, f), "false", 0, 0, NULL, h, 0, NULL }
 #define DK_LIST(T, l, n, f, d, h)         { DK_OPT_LIST, l, n, offsetof(T, f), d, 0, 0, NULL, h, 0, NULL }
+/* Numbers that depend on other options where they are not given. */
+#define DK_INT_AUTO(T, l, n, f, lo, hi, h)  { DK_OPT_INT, l, n, offsetof(T, f), "auto", lo, hi, NULL, h, DK_AUTO, NULL }
+#define DK_REAL_AUTO(T, l, n, f, lo, hi, h) { DK_OPT_REAL, l, n, offsetof(T, f), "auto", lo, hi, NULL, h, DK_AUTO, NULL }
 /* A heading in --help. */
 #define DK_GROUP(title)                   { DK_OPT_GROUP, 0, title, 0, NULL, 0, 0, NULL, NULL, DK_NOSTAMP, NULL }
 /* The same as DK_INT and DK_STR with the reference toolkit's key. */

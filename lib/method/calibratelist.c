@@ -9,8 +9,9 @@
 
 #include "num/infer.h"
 #include "num/resample.h"
+#include "text/lextest.h"
 
-enum { STRATA = 10, MOST = 256, SEEN = 4 };     /* entries seen less often, in all lanes together, are no units */
+enum { STRATA = DK_LEXTEST_TENTHS, MOST = 256, SEEN = 4 };     /* entries seen less often, in all lanes together, are no units */
 
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
@@ -19,82 +20,35 @@ struct work {
     const dk_cal_words *w;
     dk_buf *out;
     size_t vocab;
-    uint8_t *stratum;               /* [vocab] decile of frequency, 0 the most frequent; NULL: not known */
-    uint8_t *marked;                /* [vocab] in the lexicon; NULL: there is none */
-    dk_stratum size[STRATA];        /* of the vocabulary: entries, those in the lexicon */
+    dk_lextest test;                /* of the vocabulary; without strata: frequencies are not known */
+    bool marked;                    /* there is a lexicon */
 };
 
-/* --- frequency --------------------------------------------------------------------- */
-struct frequency { uint32_t count, id; };
-
-/* Ties by id: of a vocabulary of merges the earlier is the more frequent. */
-static int by_frequency(const void *a, const void *b)
-{
-    const struct frequency *x = a, *y = b;
-
-    return x->count > y->count ? -1 : x->count < y->count ? 1 : (x->id > y->id) - (x->id < y->id);
-}
-
+/* --- the lexicon test ----------------------------------------------------------------- */
 static int strata(struct work *k, dk_err *err)
 {
     const uint32_t *count = k->w->count ? k->w->count : k->c->count;
-    struct frequency *f = NULL;
-    int rc;
 
     k->vocab = k->w->count ? k->w->vocab : k->c->vocab;
-    if (!count)
-        return 0;
-    rc = dk_alloc(&f, k->vocab, sizeof *f, "frequencies", err);
-    if (rc == 0)
-        rc = dk_alloc(&k->stratum, k->vocab, sizeof *k->stratum, "frequencies", err);
-    for (size_t v = 0; rc == 0 && v < k->vocab; v++)
-        f[v] = (struct frequency){ count[v], (uint32_t)v };
-    if (rc == 0)
-        qsort(f, k->vocab, sizeof *f, by_frequency);
-    for (size_t i = 0; rc == 0 && i < k->vocab; i++) {
-        k->stratum[f[i].id] = (uint8_t)(i * STRATA / k->vocab);
-        k->size[i * STRATA / k->vocab].population++;
-    }
-    dk_free(f);
-    return rc;
+    return count ? dk_lextest_make(&k->test, count, k->vocab, err) : 0;
 }
 
-static int mark(struct work *k, dk_err *err)
+static void mark(struct work *k)
 {
     dk_buf text = {0};
-    int rc;
 
-    if (!k->w->lexicon || !k->w->tok || !k->stratum)
-        return 0;
-    rc = dk_alloc(&k->marked, k->vocab, sizeof *k->marked, "a lexicon", err);
-    for (size_t v = 0; rc == 0 && v < k->vocab; v++) {
+    if (!k->w->lexicon || !k->w->tok || !k->test.stratum)
+        return;
+    k->marked = true;
+    for (size_t v = 0; v < k->vocab; v++) {
         const uint32_t id = (uint32_t)v;
 
         dk_buf_clear(&text);
         dk_tokenizer_decode(k->w->tok, &id, 1, false, &text);
-        k->marked[v] = text.n && dk_lexicon_has(k->w->lexicon, text.s, text.n);
-        k->size[k->stratum[v]].successes += k->marked[v];
+        if (text.n && dk_lexicon_has(k->w->lexicon, text.s, text.n))
+            dk_lextest_mark(&k->test, v);
     }
     dk_buf_free(&text);
-    return rc;
-}
-
-/* --- the lexicon test ----------------------------------------------------------------- */
-/* How many of the ids are in the lexicon, and how likely so many of vocabulary as
- * frequent as they are. */
-static size_t hits(const struct work *k, const uint32_t *id, size_t n, double *p)
-{
-    dk_stratum s[STRATA];
-    size_t x = 0;
-
-    memcpy(s, k->size, sizeof s);
-    for (size_t i = 0; i < n; i++)
-        if (id[i] < k->vocab) {
-            x += k->marked[id[i]];
-            s[k->stratum[id[i]]].draws++;
-        }
-    *p = NAN;
-    return dk_strata_p(p, x, s, STRATA, NULL) == 0 ? x : 0;
 }
 
 /* One list and those of the nulls. */
@@ -104,10 +58,10 @@ static void put_test(const struct work *k, const dk_cal_list *own, const char *s
     dk_jw j = { .out = k->out };
     double p, null_p[MOST], most = -INFINITY;
     size_t null_x[MOST];
-    const size_t x = hits(k, own->id, own->n, &p);
+    const size_t x = dk_lextest_hits(&k->test, own->id, own->n, &p);
 
     for (size_t i = 0; i < m; i++) {
-        null_x[i] = hits(k, null[i]->id, null[i]->n, &null_p[i]);
+        null_x[i] = dk_lextest_hits(&k->test, null[i]->id, null[i]->n, &null_p[i]);
         most = fmax(most, (double)null_x[i]);
     }
     dk_cal_put_place(&j, own->method, statistic, own->set, own->site, own->layer, own->position);
@@ -265,7 +219,7 @@ static int floors(double least[STRATA], const struct work *k, const struct lanes
         size_t n = 0;
 
         for (size_t v = 0; v < l->vocab; v++)
-            if (k->stratum[v] == s && unit(l, v))
+            if (k->test.stratum[v] == s && unit(l, v))
                 moments(l, 0, v, &mean, &sd[n++]);
         qsort(sd, n, sizeof *sd, by_double);
         least[s] = n ? sd[(n - 1) / 2] : 0;
@@ -297,7 +251,7 @@ static int find_z(const struct work *k, struct lanes *l, dk_err *err)
                 const double r = rate(l->r[i], v, &se);
 
                 moments(l, i, v, &mean, &sd);
-                sd = fmax(sd, least[k->stratum[v]]);
+                sd = fmax(sd, least[k->test.stratum[v]]);
                 *z = (r - mean) / sqrt(se * se + sd * sd);
             }
         }
@@ -320,8 +274,8 @@ static int find_q(const struct work *k, struct lanes *l, dk_err *err)
         rc = dk_q_bh(l->q[0], p, l->vocab, err);
     } else if (rc == 0) {
         for (size_t i = 0; i < m; i++)
-            memcpy(strata + i * l->vocab, k->stratum, l->vocab);
-        rc = dk_p_pool(l->q[0], l->z, k->stratum, l->vocab, l->z + l->vocab, strata, m * l->vocab, err);
+            memcpy(strata + i * l->vocab, k->test.stratum, l->vocab);
+        rc = dk_p_pool(l->q[0], l->z, k->test.stratum, l->vocab, l->z + l->vocab, strata, m * l->vocab, err);
         if (rc == 0)
             rc = dk_fdr_td(l->q[1], l->z, l->vocab, l->z + l->vocab, m * l->vocab, err);
     }
@@ -386,7 +340,7 @@ static void put_entry(const struct work *k, const struct lanes *l, size_t place,
         dk_jw_key(&j, "fdr_td"); dk_jw_num(&j, l->q[1][e->id]);
     }
     if (k->marked) {
-        dk_jw_key(&j, "lexicon"); dk_jw_bool(&j, k->marked[e->id]);
+        dk_jw_key(&j, "lexicon"); dk_jw_bool(&j, k->test.marked[e->id]);
     }
     dk_jw_obj_end(&j);
     dk_jw_line(&j);
@@ -481,7 +435,7 @@ int dk_cal_list_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_er
     int rc = strata(&k, err);
 
     if (rc == 0)
-        rc = mark(&k, err);
+        mark(&k);
     if (rc == 0 && k.marked)
         test_lists(&k);
     for (size_t i = 0; rc == 0 && i < c->n_rates; i++) {
@@ -492,7 +446,6 @@ int dk_cal_list_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_er
         if (!again)
             rc = entries(&k, &c->rates[i], err);
     }
-    dk_free(k.stratum);
-    dk_free(k.marked);
+    dk_lextest_free(&k.test);
     return rc;
 }

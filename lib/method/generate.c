@@ -1,12 +1,9 @@
 /* The decode loop. */
-#include "method/generate.h"
+#include "method/generatework.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "backend/product.h"
-#include "base/log.h"
-#include "base/rng.h"
 #include "base/thread.h"
 #include "model/budget.h"
 #include "text/utf8.h"
@@ -14,182 +11,24 @@
 enum { NONE = -1 };
 static const size_t cache_limit = (size_t)1 << 30;      /* bytes of keys and values */
 
-/* One place in the cache.  Its prompt stays there after the sequence ended,
- * for another sample of the same prompt to copy. */
-struct slot {
-    size_t unit, sample;        /* unit: a prompt, as it is or steered in one way */
-    bool cached;                /* the prompt's keys and values are there */
-    size_t live;                /* lanes that still write; 0: free */
-    size_t fed;                 /* prompt tokens that went through the model */
-};
-
-struct gen {
-    const dk_generate_plan *plan;
-    const dk_pair *pair;
-    const dk_prompt *prompt;
-    size_t n_prompts, n_ways, n_seq, next_seq, n_lanes, vocab, n_slots, batch, max_rows;
-    dk_answer *answer;
-    dk_runner *runner;
-    dk_kv *kv;
-    float *logits;              /* [lane][row][vocab] */
-    dk_sampler **sampler;       /* [thread] */
-    struct slot *slot;
-    bool *ended;                /* [slot][lane] */
-    uint32_t *next;             /* [slot][lane]: last token, not yet fed */
-    /* of a pass: */
-    size_t *map, *offset, *last;    /* slot and first row of each sequence; rows for the head */
-    uint32_t *ids;                  /* [lane][row] */
-    uint32_t *drawn;                /* [row][lane] */
-    dk_edit *edit;                  /* [slot][lane] */
-    dk_progress bar;
-    dk_answers *out;
-};
-
 const char *dk_finish_name(dk_finish f)
 {
-    return f == DK_FINISH_EOS ? "eos" : f == DK_FINISH_STOP ? "stop" : "length";
+    static const char *const name[] = { "length", "eos", "stop", "loop" };
+
+    return name[f];
 }
 
-static size_t prompt_of(const struct gen *g, const struct slot *s) { return s->unit / g->n_ways; }
-
 /* NULL: as it is. */
-static const dk_steer *steer_of(const struct gen *g, const struct slot *s)
+static const dk_steer *steer_of(const dk_gen *g, const dk_gen_slot *s)
 {
     const size_t way = s->unit % g->n_ways;
 
     return way ? &g->plan->steer[way - 1] : NULL;
 }
 
-static dk_answer *answer_of(const struct gen *g, const struct slot *s, size_t lane)
-{
-    return &g->answer[(s->unit * g->plan->samples + s->sample) * g->n_lanes + lane];
-}
-
-static size_t most_new(const struct gen *g, size_t prompt)
-{
-    const size_t room = g->pair->model->config.max_positions - g->prompt[prompt].n;
-
-    return room < g->plan->max_new ? room : g->plan->max_new;
-}
-
-/* --- one more token of an answer ------------------------------------------ */
-static bool is_end(const dk_generate_plan *p, uint32_t id)
-{
-    for (size_t i = 0; i < p->n_end; i++)
-        if (p->end[i] == id)
-            return true;
-    return false;
-}
-
-/* Bytes of a token where it stands; of the first, as a text of its own: some
- * tokenizers begin words with a space that their texts do not begin with. */
-static void add_bytes(const dk_generate_plan *p, dk_answer *a, uint32_t id, dk_span bytes)
-{
-    if (!a->begun && bytes.s[0] == ' ' && dk_utf8_valid(bytes.s, bytes.n) == bytes.n)
-        dk_tokenizer_decode(p->tokenizer, &id, 1, true, &a->text);
-    else
-        dk_buf_add(&a->text, bytes.s, bytes.n);
-    a->begun = true;
-}
-
-/* Appends the text of id and looks for stop texts that it completes: the
- * answer is cut at the first of them. */
-static bool add_text(const dk_generate_plan *p, dk_answer *a, uint32_t id)
-{
-    const size_t before = a->text.n;
-    const dk_span bytes = dk_tokenizer_bytes(p->tokenizer, id);
-    size_t cut;
-
-    if (bytes.n == 0 || dk_tokenizer_is_special(p->tokenizer, id))
-        return false;
-    add_bytes(p, a, id, bytes);
-    cut = a->text.n;
-    for (size_t i = 0; i < p->n_stop; i++) {
-        const size_t len = strlen(p->stop[i]), from = before >= len ? before - len + 1 : 0;
-        const char *hit = memmem(a->text.s + from, a->text.n - from, p->stop[i], len);
-
-        if (hit && (size_t)(hit - a->text.s) < cut)
-            cut = (size_t)(hit - a->text.s);
-    }
-    if (cut == a->text.n)
-        return false;
-    a->text.n = cut;
-    return true;
-}
-
-/* Takes id into the answer of a slot's lane; ends it where it is at its end. */
-static void take(struct gen *g, size_t at, size_t lane, uint32_t id)
-{
-    struct slot *s = &g->slot[at];
-    dk_answer *a = answer_of(g, s, lane);
-    bool ends = true;
-
-    a->id[a->n++] = id;
-    g->next[at * g->n_lanes + lane] = id;
-    g->out->n_tokens++;
-    if (is_end(g->plan, id))
-        a->finish = DK_FINISH_EOS;
-    else if (g->plan->tokenizer && add_text(g->plan, a, id))
-        a->finish = DK_FINISH_STOP;
-    else
-        ends = a->n == most_new(g, prompt_of(g, s));
-    if (!ends)
-        return;
-    a->done = true;
-    g->ended[at * g->n_lanes + lane] = true;
-    s->live--;
-    if (!g->plan->watch)
-        dk_progress_add(&g->bar, 1);
-}
-
-/* --- choosing -------------------------------------------------------------- */
-static uint64_t draw_of(const struct gen *g, const struct slot *s, size_t step)
-{
-    return dk_ctr(g->plan->seed, DK_STREAM_SAMPLING, (uint64_t)s->sample << 32 | prompt_of(g, s), step);
-}
-
-static int not_finite(const struct gen *g, size_t slot, size_t lane, dk_err *err)
-{
-    const struct slot *s = &g->slot[slot];
-
-    return dk_fail(err, DK_ENUM, "lane '%s': logits are NaN or infinite at prompt %zu, token %zu of the answer",
-                   g->pair->lane[lane].name, prompt_of(g, s) + 1, answer_of(g, s, lane)->n + 1);
-}
-
-/* A token for each lane of the n sequences whose last rows are in the logits. */
-static int choose(struct gen *g, const size_t *slots, size_t n, dk_err *err)
-{
-    const size_t total = n * g->n_lanes;
-    size_t bad = total;
-
-    #pragma omp parallel for schedule(dynamic) reduction(min : bad)
-    for (size_t j = 0; j < total; j++) {
-        const size_t i = j / g->n_lanes, lane = j % g->n_lanes, at = slots[i];
-        float *row = g->logits + (lane * n + i) * g->vocab;
-        const struct slot *s = &g->slot[at];
-        const dk_answer *a = answer_of(g, s, lane);
-        const dk_sampling *how = &g->plan->sampling;
-        dk_sampler *own = g->sampler[dk_thread_id()];
-
-        if (g->ended[at * g->n_lanes + lane])
-            continue;
-        if (how->repetition_penalty > 0 && how->repetition_penalty != 1)
-            dk_sampler_penalise(own, row, how->repetition_penalty, g->prompt[prompt_of(g, s)].id,
-                                g->prompt[prompt_of(g, s)].n, a->id, a->n);
-        if (dk_sampler_next(own, how, row, dk_uniform(draw_of(g, s, a->n)), &g->drawn[j]) < 0)
-            bad = j < bad ? j : bad;
-    }
-    if (bad < total)
-        return not_finite(g, slots[bad / g->n_lanes], bad % g->n_lanes, err);
-    for (size_t j = 0; j < total; j++)
-        if (!g->ended[slots[j / g->n_lanes] * g->n_lanes + j % g->n_lanes])
-            take(g, slots[j / g->n_lanes], j % g->n_lanes, g->drawn[j]);
-    return 0;
-}
-
 /* --- steering ---------------------------------------------------------------- */
 /* The edits of a pass: of n sequences in g->map, whose rows begin at g->offset. */
-static void add_edits(struct gen *g, dk_pass *pass, size_t n, int at)
+static void add_edits(dk_gen *g, dk_pass *pass, size_t n, int at)
 {
     pass->edits = g->edit;
     pass->n_edits = 0;
@@ -205,14 +44,14 @@ static void add_edits(struct gen *g, dk_pass *pass, size_t n, int at)
 /* --- prompts ---------------------------------------------------------------- */
 /* Fills one pass with pieces of the prompts of slots[*first ..]; done: those
  * whose prompt it completes, with their last rows in g->last. */
-static size_t fill_pass(struct gen *g, const size_t *slots, size_t n, size_t *first, size_t *done)
+static size_t fill_pass(dk_gen *g, const size_t *slots, size_t n, size_t *first, size_t *done)
 {
     size_t rows = 0, n_seq = 0;
 
     *done = 0;
     for (size_t i = *first; i < n && rows < g->batch; i++) {
-        struct slot *s = &g->slot[slots[i]];
-        const dk_prompt *p = &g->prompt[prompt_of(g, s)];
+        dk_gen_slot *s = &g->slot[slots[i]];
+        const dk_prompt *p = &g->prompt[dk_gen_prompt(g, s)];
         const size_t room = g->batch - rows, left = p->n - s->fed, k = left < room ? left : room;
 
         memcpy(g->ids + rows, p->id + s->fed, k * sizeof *g->ids);
@@ -228,7 +67,7 @@ static size_t fill_pass(struct gen *g, const size_t *slots, size_t n, size_t *fi
 }
 
 /* The prompts of n slots through the model, and the first token of each. */
-static int read_prompts(struct gen *g, const size_t *slots, size_t n, dk_err *err)
+static int read_prompts(dk_gen *g, const size_t *slots, size_t n, dk_err *err)
 {
     int rc = 0;
 
@@ -240,46 +79,52 @@ static int read_prompts(struct gen *g, const size_t *slots, size_t n, dk_err *er
         dk_kv_map(g->kv, g->map, n_seq);
         rc = dk_runner_forward(g->runner, &pass, err);
         if (rc == 0 && done)
-            rc = dk_runner_logits(g->runner, g->last, done, g->logits, err);
+            rc = dk_runner_carried(g->runner, g->last, done, g->logits, err);
         if (rc == 0 && done)
-            rc = choose(g, slots + first, done, err);
+            rc = dk_gen_choose(g, slots + first, done, err);
         for (size_t i = first; i < first + done; i++)
             g->slot[slots[i]].cached = true;
     }
     return rc;
 }
 
+/* Whether two units have the same keys and values at their prompts. */
+static bool akin(const dk_gen *g, size_t a, size_t b)
+{
+    return g->plan->amplify ? a / g->n_ways == b / g->n_ways : a == b;
+}
+
 /* A slot that holds the keys and values of the unit's prompt, or NONE. */
-static long holder(const struct gen *g, size_t unit)
+static long holder(const dk_gen *g, size_t unit)
 {
     for (size_t i = 0; i < g->n_slots; i++)
-        if (g->slot[i].cached && g->slot[i].unit == unit)
+        if (g->slot[i].cached && akin(g, g->slot[i].unit, unit))
             return (long)i;
     return NONE;
 }
 
 /* Puts the next sequence into a free slot. */
-static void seat(struct gen *g, size_t at)
+static void seat(dk_gen *g, size_t at)
 {
-    struct slot *s = &g->slot[at];
+    dk_gen_slot *s = &g->slot[at];
     const size_t unit = g->next_seq / g->plan->samples;
 
-    *s = (struct slot){ .unit = unit, .sample = g->next_seq % g->plan->samples,
-                        .cached = s->cached && s->unit == unit, .live = g->n_lanes };
-    for (size_t l = 0; l < g->n_lanes; l++)
-        g->ended[at * g->n_lanes + l] = false;
+    *s = (dk_gen_slot){ .unit = unit, .sample = g->next_seq % g->plan->samples,
+                        .cached = s->cached && akin(g, s->unit, unit), .live = g->n_writers };
+    for (size_t w = 0; w < g->n_writers; w++)
+        g->ended[at * g->n_writers + w] = false;
     g->next_seq++;
 }
 
 /* Begins the prompts of n slots.  Where one is cached, only its last token is
  * left to feed, for the logits. */
-static int begin(struct gen *g, const size_t *slots, size_t n, dk_err *err)
+static int begin(dk_gen *g, const size_t *slots, size_t n, dk_err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        struct slot *s = &g->slot[slots[i]];
+        dk_gen_slot *s = &g->slot[slots[i]];
         const long from = holder(g, s->unit);
 
-        s->fed = from == NONE ? 0 : g->prompt[prompt_of(g, s)].n - 1;
+        s->fed = from == NONE ? 0 : g->prompt[dk_gen_prompt(g, s)].n - 1;
         dk_kv_copy(g->kv, from == NONE ? slots[i] : (size_t)from, slots[i], s->fed);
     }
     return read_prompts(g, slots, n, err);
@@ -287,7 +132,7 @@ static int begin(struct gen *g, const size_t *slots, size_t n, dk_err *err)
 
 /* Fills the free slots.  Further samples of a prompt follow when the first has
  * been read: then they are copies. */
-static int admit(struct gen *g, dk_err *err)
+static int admit(dk_gen *g, dk_err *err)
 {
     size_t *lead = dk_xcalloc(g->n_slots, sizeof *lead), *follow = dk_xcalloc(g->n_slots, sizeof *follow);
     int rc = 0;
@@ -298,7 +143,7 @@ static int admit(struct gen *g, dk_err *err)
             if (g->slot[i].live)
                 continue;
             seat(g, i);
-            if (n && g->slot[lead[n - 1]].unit == g->slot[i].unit)
+            if (n && akin(g, g->slot[lead[n - 1]].unit, g->slot[i].unit))
                 follow[m++] = i;
             else
                 lead[n++] = i;
@@ -313,40 +158,40 @@ static int admit(struct gen *g, dk_err *err)
 }
 
 /* --- decoding --------------------------------------------------------------- */
-/* The last token of every lane through the model, and the next one.  A lane
+/* The last token of every writer through the model, and the next one.  A lane
  * that has ended repeats its last token into its own cache, which nobody reads. */
-static int step(struct gen *g, dk_err *err)
+static int step(dk_gen *g, dk_err *err)
 {
     const uint32_t *lane_ids[DK_MAX_LANES];
-    dk_pass pass = { .lane_ids = lane_ids, .last_layer = -1, .kv = g->kv };
+    dk_pass pass = { .lane_ids = g->plan->amplify ? NULL : lane_ids, .last_layer = -1, .kv = g->kv };
     size_t n = 0;
     int rc;
 
     for (size_t i = 0; i < g->n_slots; i++)
         if (g->slot[i].live)
             g->map[n++] = i;
-    for (size_t l = 0; l < g->n_lanes; l++) {
-        lane_ids[l] = g->ids + l * n;
+    for (size_t w = 0; w < g->n_writers; w++) {
+        lane_ids[w] = g->ids + w * n;
         for (size_t i = 0; i < n; i++)
-            g->ids[l * n + i] = g->next[g->map[i] * g->n_lanes + l];
+            g->ids[w * n + i] = g->next[g->map[i] * g->n_writers + w];
     }
     for (size_t i = 0; i <= n; i++)
         g->offset[i] = i;
     if (n == 0)
         return 0;
-    pass.batch = (dk_batch){ .n_seq = n, .offset = g->offset };
+    pass.batch = (dk_batch){ .n_seq = n, .offset = g->offset, .ids = g->ids };
     add_edits(g, &pass, n, DK_STEER_GENERATED);
     dk_kv_map(g->kv, g->map, n);
     rc = dk_runner_forward(g->runner, &pass, err);
     if (rc == 0)
-        rc = dk_runner_logits(g->runner, NULL, 0, g->logits, err);
+        rc = dk_runner_carried(g->runner, NULL, 0, g->logits, err);
     if (rc == 0)
-        rc = choose(g, g->map, n, err);
+        rc = dk_gen_choose(g, g->map, n, err);
     g->out->n_steps++;
     return rc;
 }
 
-static bool any_live(const struct gen *g)
+static bool any_live(const dk_gen *g)
 {
     for (size_t i = 0; i < g->n_slots; i++)
         if (g->slot[i].live)
@@ -354,12 +199,12 @@ static bool any_live(const struct gen *g)
     return false;
 }
 
-static int loop(struct gen *g, dk_err *err)
+static int loop(dk_gen *g, dk_err *err)
 {
     int rc = 0;
 
     if (!g->plan->watch)        /* or texts and bar would share the terminal */
-        dk_progress_begin(&g->bar, "generate", "answers", (double)(g->n_seq * g->n_lanes));
+        dk_progress_begin(&g->bar, "generate", "answers", (double)(g->n_seq * g->n_writers));
     while (rc == 0 && (g->next_seq < g->n_seq || any_live(g))) {
         double t = dk_now();
 
@@ -379,7 +224,7 @@ static int loop(struct gen *g, dk_err *err)
 }
 
 /* --- setting up ------------------------------------------------------------- */
-static int check(const struct gen *g, size_t *longest, dk_err *err)
+static int check(const dk_gen *g, size_t *longest, dk_err *err)
 {
     const size_t context = g->pair->model->config.max_positions;
 
@@ -399,7 +244,7 @@ static int check(const struct gen *g, size_t *longest, dk_err *err)
 
 /* Sequences at once: as wished, but no more than there are, and no more than
  * the cache may hold. */
-static size_t slots_for(const struct gen *g, size_t capacity)
+static size_t slots_for(const dk_gen *g, size_t capacity)
 {
     const dk_model_config *c = &g->pair->model->config;
     const size_t each = c->n_layers * g->n_lanes * c->n_kv_heads * c->head_dim * capacity * 2 * sizeof(float);
@@ -410,7 +255,7 @@ static size_t slots_for(const struct gen *g, size_t capacity)
     return n * each <= limit ? n : limit / each > 1 ? limit / each : 1;
 }
 
-static int room(struct gen *g, size_t longest, dk_err *err)
+static int room(dk_gen *g, size_t longest, dk_err *err)
 {
     const size_t context = g->pair->model->config.max_positions;
     const size_t capacity = g->plan->max_new < context - longest ? longest + g->plan->max_new : context;
@@ -429,14 +274,15 @@ static int room(struct gen *g, size_t longest, dk_err *err)
     g->map = dk_xcalloc(g->n_slots, sizeof *g->map);
     g->last = dk_xcalloc(g->n_slots, sizeof *g->last);
     g->offset = dk_xcalloc(g->n_slots + 1, sizeof *g->offset);
-    g->ended = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->ended);
-    g->next = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->next);
-    g->drawn = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->drawn);
+    g->ended = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->ended);
+    g->next = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->next);
+    g->drawn = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->drawn);
     g->edit = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->edit);
     g->sampler = dk_xcalloc(threads, sizeof(dk_sampler *));
-    rc = dk_alloc(&g->ids, g->max_rows * g->n_lanes, sizeof *g->ids, "a batch", err);
+    g->z = dk_xcalloc(threads, sizeof(float *));
+    rc = dk_alloc(&g->ids, g->max_rows * g->n_writers, sizeof *g->ids, "a batch", err);
     if (rc == 0)
-        rc = dk_runner_new(&g->runner, g->pair->model, g->pair->lane, g->n_lanes, g->max_rows, err);
+        rc = dk_pair_runner(&g->runner, g->pair, g->max_rows, err);
     if (rc == 0)
         rc = dk_kv_new(&g->kv, &g->pair->model->config, g->n_lanes, g->n_slots, capacity, err);
     if (rc == 0 && !dk_mul_size(&n, dk_padded_rows(g->n_slots * g->n_lanes), g->vocab))
@@ -445,26 +291,55 @@ static int room(struct gen *g, size_t longest, dk_err *err)
         rc = dk_alloc(&g->logits, n, sizeof *g->logits, "the logits of a step", err);
     for (size_t i = 0; rc == 0 && i < threads; i++)
         rc = dk_sampler_new(&g->sampler[i], g->vocab, err);
+    for (size_t i = 0; rc == 0 && g->plan->amplify && i < threads; i++)
+        rc = dk_alloc(&g->z[i], g->vocab, sizeof *g->z[i], "amplified logits", err);
     return rc;
 }
 
-static int answers_room(struct gen *g, dk_err *err)
+static int answer_room(const dk_gen *g, dk_answer *a, size_t most, dk_err *err)
+{
+    int rc = dk_alloc(&a->id, most, sizeof *a->id, "answers", err);
+
+    for (size_t k = 0; rc == 0 && g->plan->amplify && k < DK_N_LOGP; k++)
+        rc = dk_alloc(&a->logp[k], most, sizeof *a->logp[k], "answers", err);
+    if (rc == 0 && g->plan->amplify)
+        rc = dk_alloc(&a->text_end, most, sizeof *a->text_end, "answers", err);
+    return rc;
+}
+
+static int answers_room(dk_gen *g, dk_err *err)
 {
     dk_answers *a = g->out;
     size_t per;
     int rc;
 
-    if (!dk_mul_size(&per, g->plan->samples, g->n_lanes) || !dk_mul_size(&per, per, g->n_ways) ||
+    if (!dk_mul_size(&per, g->plan->samples, g->n_writers) || !dk_mul_size(&per, per, g->n_ways) ||
         !dk_mul_size(&a->n, g->n_prompts, per))
         return dk_fail(err, DK_ENOMEM, "the answers do not fit in memory");
     rc = dk_alloc(&a->answer, a->n, sizeof *a->answer, "answers", err);
     if (rc < 0)
         a->n = 0;
     for (size_t i = 0; rc == 0 && i < a->n; i++)
-        rc = dk_alloc(&a->answer[i].id, most_new(g, i / per), sizeof(uint32_t), "answers", err);
+        rc = answer_room(g, &a->answer[i], dk_gen_most_new(g, i / per), err);
     g->answer = a->answer;
     g->n_seq = g->n_prompts * g->n_ways * g->plan->samples;
     return rc;
+}
+
+/* What becomes of places in a text when it is mended: those amid a character move to its beginning. */
+static void move_ends(size_t *end, size_t n, const dk_buf *raw)
+{
+    size_t i = 0, clean = 0;
+
+    for (size_t at = 0, from = 0; i < n && from < raw->n; from = at) {
+        const bool bad = dk_utf8_next(raw->s, raw->n, &at) < 0;
+
+        for (; i < n && end[i] < at; i++)
+            end[i] = clean;
+        clean += bad ? 3 : at - from;           /* U+FFFD */
+    }
+    for (; i < n; i++)
+        end[i] = clean;
 }
 
 /* A character may come in several tokens, so texts are mended when whole. */
@@ -475,15 +350,20 @@ static void clean_texts(dk_answers *a)
 
         a->answer[i].text = (dk_buf){0};
         dk_utf8_clean(&a->answer[i].text, raw.s, raw.n);
+        if (a->answer[i].text_end)
+            move_ends(a->answer[i].text_end, a->answer[i].n, &raw);
         dk_buf_free(&raw);
     }
 }
 
-static void release(struct gen *g)
+static void release(dk_gen *g)
 {
     for (size_t i = 0; g->sampler && i < (size_t)dk_threads(); i++)
         dk_sampler_free(&g->sampler[i]);
     dk_free(g->sampler);
+    for (size_t i = 0; g->z && i < (size_t)dk_threads(); i++)
+        dk_free(g->z[i]);
+    dk_free(g->z);
     dk_runner_free(&g->runner);
     dk_kv_free(&g->kv);
     dk_free(g->logits);
@@ -501,12 +381,14 @@ static void release(struct gen *g)
 int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *prompt, size_t n_prompts,
                     const dk_generate_plan *plan, dk_err *err)
 {
-    struct gen g = { .plan = plan, .pair = pair, .prompt = prompt, .n_prompts = n_prompts,
-                     .n_ways = plan->n_steer + 1, .n_lanes = pair->n_lanes, .vocab = pair->model->config.vocab, .out = out };
+    dk_gen g = { .plan = plan, .pair = pair, .prompt = prompt, .n_prompts = n_prompts,
+                     .n_ways = plan->amplify ? plan->amplify->n_alphas : plan->n_steer + 1, .n_lanes = pair->n_lanes,
+                     .n_writers = plan->amplify ? 1 : pair->n_lanes, .vocab = pair->model->config.vocab, .out = out };
     size_t longest = 0;
     int rc;
 
     DK_ASSERT(plan->samples > 0 && plan->max_new > 0 && plan->parallel > 0);
+    DK_ASSERT(!plan->amplify || (pair->n_lanes <= 2 && plan->n_steer == 0 && plan->amplify->n_alphas > 0));
     *out = (dk_answers){0};
     rc = n_prompts ? check(&g, &longest, err) : dk_fail(err, DK_EDATA, "there are no prompts");
     if (rc == 0)
@@ -526,6 +408,9 @@ void dk_answers_free(dk_answers *a)
 {
     for (size_t i = 0; i < a->n; i++) {
         dk_free(a->answer[i].id);
+        for (size_t k = 0; k < DK_N_LOGP; k++)
+            dk_free(a->answer[i].logp[k]);
+        dk_free(a->answer[i].text_end);
         dk_buf_free(&a->answer[i].text);
     }
     dk_free(a->answer);

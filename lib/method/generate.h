@@ -2,12 +2,14 @@
  *
  * A sequence is one sample of one prompt, as it is or steered: with a vector
  * added to the residual stream.  Every lane continues it by itself:
- * lanes share the prompt and the random numbers, not what they write.  Up to
+ * lanes share the prompt and the random numbers, not what they write.  Amplified,
+ * all lanes (the base and one more) read the same sequence, and one token is drawn
+ * from what they make of it together.  Up to
  * `parallel` sequences are decoded together; where one ends in all lanes, the
  * next takes its place, and a lane that has ended waits for the others.
  *
  * The random number of a step depends on (seed, prompt, sample, step) alone, so
- * that steered answers differ from the others by the vector and not by the draw,
+ * that steered and amplified answers differ from the others by that and not by the draw,
  * and a row's logits not on the rows beside it: an answer depends on no other
  * prompt, batch size or thread count. */
 #ifndef DK_METHOD_GENERATE_H
@@ -37,6 +39,17 @@ typedef struct dk_steer {
     int at;
 } dk_steer;
 
+/* Samples of the lane x amplified against the base b: from x + alpha (x - b), where x is
+ * plausible (num/amplify.h).  A pair of the base alone gives the base's, under the same mask. */
+typedef struct dk_amplify_plan {
+    const double *alpha;        /* [n_alphas], > 0: each prompt with each */
+    size_t n_alphas;
+    double beta;                /* of the mask; 0: none */
+    size_t greedy;              /* the first so many samples take the largest logit */
+    size_t min_new;             /* tokens before an end token may come */
+    size_t loop;                /* end samples whose last 3 n tokens repeat a block of n >= loop; 0: do not */
+} dk_amplify_plan;
+
 struct dk_answers;
 
 typedef struct dk_generate_plan {
@@ -45,6 +58,7 @@ typedef struct dk_generate_plan {
     size_t samples;             /* of each prompt, > 0 */
     const dk_steer *steer;      /* [n_steer] each prompt also so, after it as it is */
     size_t n_steer;
+    const dk_amplify_plan *amplify;     /* NULL: lanes go on by themselves; else nothing is steered or penalised */
     size_t max_new;             /* tokens of an answer, > 0; fewer where the context ends */
     size_t batch_rows;          /* prompt tokens of a lane in one pass */
     size_t parallel;            /* sequences at once, > 0; fewer where memory is short */
@@ -59,7 +73,11 @@ typedef struct dk_generate_plan {
     void *user;
 } dk_generate_plan;
 
-typedef enum dk_finish { DK_FINISH_LENGTH, DK_FINISH_EOS, DK_FINISH_STOP } dk_finish;
+typedef enum dk_finish { DK_FINISH_LENGTH, DK_FINISH_EOS, DK_FINISH_STOP, DK_FINISH_LOOP } dk_finish;
+
+/* Log-probabilities of tokens that were drawn amplified: the base's, the lane's, those of what
+ * they were drawn from (masked; before temperature and what follows). */
+enum { DK_LOGP_BASE, DK_LOGP_LANE, DK_LOGP_DRAWN, DK_N_LOGP };
 
 typedef struct dk_answer {
     uint32_t *id;               /* [n], with the end token if there was one */
@@ -67,10 +85,14 @@ typedef struct dk_answer {
     dk_finish finish;
     bool begun, done;           /* a token with text has come; it has ended */
     dk_buf text;                /* valid UTF-8; without special tokens, stop text and what follows it */
+    /* Amplified only: */
+    float *logp[DK_N_LOGP];     /* [n] */
+    size_t *text_end;           /* [n] bytes of the text that are there with each token */
 } dk_answer;
 
 typedef struct dk_answers {
-    size_t n;                   /* prompts x (1 + n_steer) x samples x lanes, in this order */
+    size_t n;                   /* prompts x (1 + n_steer) x samples x lanes, in this order;
+                                 * amplified: prompts x alphas x samples */
     dk_answer *answer;
     size_t n_tokens, n_steps, parallel;     /* generated in all; decode passes; sequences at once */
     double prompt_seconds, decode_seconds;

@@ -9,8 +9,23 @@
 #include "base/log.h"
 #include "base/outfile.h"
 #include "io/json.h"
+#include "method/generateamplify.h"
 #include "method/generatetext.h"
 #include "model/generation.h"
+
+/* What rows have of their own. */
+static const char *const taken[] = {
+    "prompt", "lane", "sample", "text", "n_tokens", "ids", "finish", "model", "dtype", "format", "system",
+    "template_sha256", "template_args", "template_date", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+    "max_new_tokens", "is_baseline", "steering_mode", "layer", "direction", "steering_factor_percentage", "max_act",
+    "steering_factor", NULL
+};
+static const char *const taken_amplified[] = {
+    "prefill", "lane", "alpha", "beta", "sample", "text", "n_tokens", "tokens", "ends", "lp_base", "lp_ft", "lp_amp", "llr",
+    "stop", "arith", "skipped", "model", "dtype", "backend", "format", "system", "template_sha256", "template_args",
+    "template_date", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "min_new_tokens",
+    "max_new_tokens", NULL
+};
 
 struct job {
     const dk_generate_job *spec;
@@ -21,17 +36,27 @@ struct job {
     uint32_t end[DK_MAX_EOS + 1];
     dk_steering steering;
     dk_answers answers;
+    dk_amplified amplified;
+    bool terminal;              /* the output is one */
 };
 
 static int read_prompts(struct job *j, dk_err *err)
 {
     const dk_generate_job *s = j->spec;
+    const bool listed = s->plan.amplify && s->n_words == 0 && !s->prompts;
+    const char *const *word = listed ? dk_amplify_prefills : (const char *const *)s->words;
+    const size_t n = listed ? dk_amplify_n_prefills : s->n_words;
+    dk_prompt_rules rules = s->rules;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < s->n_words; i++)
-        rc = dk_prompts_add_text(&j->prompts, j->tokenizer, &s->rules, s->words[i], strlen(s->words[i]), err);
+    rules.taken = s->plan.amplify ? taken_amplified : taken;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = dk_prompts_add_text(&j->prompts, j->tokenizer, &rules, word[i], strlen(word[i]), err);
     if (rc == 0 && s->prompts)
-        rc = dk_prompts_add_file(&j->prompts, j->tokenizer, &s->rules, s->prompts, err);
+        rc = dk_prompts_add_file(&j->prompts, j->tokenizer, &rules, s->prompts, err);
+    for (size_t i = 0; rc == 0 && s->plan.amplify && i < j->prompts.n; i++)
+        if (j->prompts.row[i].ids.n == 0 && !dk_amplify_begin(&j->prompts.row[i].ids, j->tokenizer))
+            dk_log(DK_WARN, "prompt %zu is empty, and the tokenizer has no token that a text could begin with: skipped", i + 1);
     return rc;
 }
 
@@ -73,11 +98,14 @@ static int model_sampling(struct job *j, dk_err *err)
 static int generate(struct job *j, dk_err *err)
 {
     dk_prompt *p = dk_xcalloc(j->prompts.n, sizeof *p);
+    size_t n = 0;
     int rc;
 
     for (size_t i = 0; i < j->prompts.n; i++)
-        p[i] = (dk_prompt){ j->prompts.row[i].ids.id, j->prompts.row[i].ids.n };
-    rc = dk_generate_run(&j->answers, &j->pair, p, j->prompts.n, &j->plan, err);
+        if (!j->plan.amplify || j->prompts.row[i].ids.n)
+            p[n++] = (dk_prompt){ j->prompts.row[i].ids.id, j->prompts.row[i].ids.n };
+    rc = j->plan.amplify ? dk_amplified_run(&j->amplified, &j->pair, p, n, &j->plan, err)
+                          : dk_generate_run(&j->answers, &j->pair, p, n, &j->plan, err);
     dk_free(p);
     return rc;
 }
@@ -105,7 +133,7 @@ static void template_of(dk_jw *w, const dk_chat_rules *r)
     }
 }
 
-static void how_made(dk_jw *w, const struct job *j)
+static void how_made(dk_jw *w, const struct job *j, double temperature)
 {
     const dk_generate_plan *p = &j->plan;
 
@@ -123,11 +151,15 @@ static void how_made(dk_jw *w, const struct job *j)
     if (j->spec->rules.chat && j->spec->rules.how)
         template_of(w, j->spec->rules.how);
     dk_jw_key(w, "seed"); dk_jw_u64(w, p->seed);
-    dk_jw_key(w, "temperature"); dk_jw_num(w, p->sampling.temperature);
+    dk_jw_key(w, "temperature"); dk_jw_num(w, temperature);
     dk_jw_key(w, "top_k"); dk_jw_u64(w, p->sampling.top_k);
     dk_jw_key(w, "top_p"); dk_jw_num(w, p->sampling.top_p);
     dk_jw_key(w, "min_p"); dk_jw_num(w, p->sampling.min_p);
     dk_jw_key(w, "repetition_penalty"); dk_jw_num(w, p->sampling.repetition_penalty);
+    if (p->amplify) {
+        dk_jw_key(w, "min_new_tokens");
+        dk_jw_u64(w, p->amplify->min_new);
+    }
     dk_jw_key(w, "max_new_tokens"); dk_jw_u64(w, p->max_new);
 }
 
@@ -162,9 +194,27 @@ static void write_row(dk_buf *out, const struct job *j, size_t prompt, size_t wa
     for (size_t i = 0; i < a->n; i++)
         dk_jw_u64(&w, a->id[i]);
     dk_jw_arr_end(&w);
-    how_made(&w, j);
+    how_made(&w, j, j->plan.sampling.temperature);
     dk_jw_obj_end(&w);
     dk_jw_line(&w);
+}
+
+static void write_amplified(FILE *f, const struct job *j)
+{
+    dk_amplified_rows rows = { .prompts = &j->prompts, .samples = j->plan.samples, .beta = j->plan.amplify->beta,
+                               .greedy = j->plan.amplify->greedy, .arith = j->pair.diff ? "difference" : "plain" };
+
+    for (int greedy = 0; greedy < 2; greedy++) {
+        dk_jw w = { .out = &rows.made[greedy] };
+
+        how_made(&w, j, greedy ? 0 : j->plan.sampling.temperature);
+    }
+    if (j->spec->as_text)
+        dk_amplified_show(f, &j->amplified, &rows, j->terminal);
+    else
+        dk_amplified_write(f, &j->amplified, &rows);
+    dk_buf_free(&rows.made[0]);
+    dk_buf_free(&rows.made[1]);
 }
 
 static void write_rows(FILE *f, const struct job *j)
@@ -191,15 +241,76 @@ static size_t stop_hold(const dk_generate_plan *p)
     return n;
 }
 
+static void say_speed(const dk_answers *a, const char *lane)
+{
+    const double t = a->decode_seconds;
+
+    dk_log(DK_INFO, "%s%s%zu answers, %zu tokens, %zu sequences at once: prompts %.2f s, decoding %.2f s, %.0f tokens/s",
+           lane ? lane : "", lane ? ": " : "", a->n, a->n_tokens, a->parallel, a->prompt_seconds, t,
+           t > 0 ? (double)a->n_tokens / t : 0);
+}
+
+/* Everything between the opened pair and the written rows. */
+static int answer(struct job *j, FILE *f, dk_err *err)
+{
+    dk_answer_text text = { .prompts = &j->prompts, .pair = &j->pair, .samples = j->plan.samples, .f = f,
+                            .terminal = j->terminal, .hold = stop_hold(&j->plan), .way = j->steering.name,
+                            .n_ways = j->steering.n };
+    int rc;
+
+    ends(j);
+    j->plan.steer = j->steering.of;
+    j->plan.n_steer = j->steering.n;
+    if (j->spec->as_text && !j->plan.amplify) {
+        j->plan.watch = dk_answer_text_watch;
+        j->plan.user = &text;
+    }
+    rc = generate(j, err);
+    if (rc < 0)
+        return rc;
+    if (!j->plan.amplify)
+        say_speed(&j->answers, NULL);
+    for (size_t l = 0; l < j->amplified.n; l++)
+        say_speed(&j->amplified.lane[l].answers, j->amplified.lane[l].name);
+    if (j->plan.amplify)
+        write_amplified(f, j);
+    else if (!j->spec->as_text)
+        write_rows(f, j);
+    return 0;
+}
+
+/* The base comes first where its difference is amplified: lanes beside it are carried as differences. */
+static int base_first(dk_pair_spec *spec, char **lane, dk_err *err)
+{
+    size_t at = 0, n = 0;
+
+    if (!spec->ft && spec->n_nulls == 0)
+        return dk_fail(err, DK_EUSAGE, "--amplify needs a finetune (-f): its difference to the base is amplified");
+    if (spec->n_wanted == 0)
+        return 0;
+    while (at < spec->n_wanted && strcmp(spec->lanes[at], "base") != 0)
+        at++;
+    if (at == spec->n_wanted || spec->n_wanted < 2)
+        return dk_fail(err, DK_EUSAGE, "--amplify needs the lane base and one more");
+    lane[n++] = spec->lanes[at];
+    for (size_t i = 0; i < spec->n_wanted; i++)
+        if (i != at)
+            lane[n++] = spec->lanes[i];
+    spec->lanes = lane;
+    return 0;
+}
+
 int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
 {
-    struct job j = { .spec = job, .plan = job->plan };
-    dk_answer_text text = { .prompts = &j.prompts, .pair = &j.pair, .samples = job->plan.samples,
-                            .terminal = strcmp(job->out, "-") == 0 && isatty(1), .hold = stop_hold(&job->plan) };
+    struct job j = { .spec = job, .plan = job->plan, .terminal = strcmp(job->out, "-") == 0 && isatty(1) };
+    char **lanes = dk_xcalloc(job->pair.n_wanted + 1, sizeof *lanes);
+    dk_pair_spec pair = job->pair;
     dk_outfile *o = NULL;
     FILE *f = NULL;
-    int rc = dk_tokenizer_open(&j.tokenizer, job->pair.base, err);
+    int rc = job->plan.amplify ? base_first(&pair, lanes, err) : 0;
 
+    if (rc == 0)
+        rc = dk_tokenizer_open(&j.tokenizer, pair.base, err);
     if (rc == 0)
         rc = read_prompts(&j, err);
     if (rc == 0 && job->model_sampling)
@@ -211,36 +322,20 @@ int dk_generate_job_run(const dk_generate_job *job, dk_err *err)
     if (rc == 0)
         rc = dk_outfile_stream(o, &f, err);
     if (rc == 0)
-        rc = dk_pair_open(&j.pair, &job->pair, err);
+        rc = dk_pair_open(&j.pair, &pair, err);
     if (rc == 0)
         rc = dk_steering_check(&j.steering, &job->steer, j.pair.model, err);
-    if (rc == 0) {
-        ends(&j);
-        j.plan.steer = j.steering.of;
-        j.plan.n_steer = text.n_ways = j.steering.n;
-        text.way = j.steering.name;
-        if (job->as_text) {
-            text.f = f;
-            j.plan.watch = dk_answer_text_watch;
-            j.plan.user = &text;
-        }
-        rc = generate(&j, err);
-    }
-    if (rc == 0) {
-        const double t = j.answers.decode_seconds;
-
-        dk_log(DK_INFO, "%zu answers, %zu tokens, %zu sequences at once: prompts %.2f s, decoding %.2f s, %.0f tokens/s",
-               j.answers.n, j.answers.n_tokens, j.answers.parallel, j.answers.prompt_seconds, t,
-               t > 0 ? (double)j.answers.n_tokens / t : 0);
-        if (!job->as_text)
-            write_rows(f, &j);
+    if (rc == 0)
+        rc = answer(&j, f, err);
+    if (rc == 0)
         rc = dk_outfile_commit(&o, err);
-    }
     dk_outfile_abandon(&o);
     dk_answers_free(&j.answers);
+    dk_amplified_free(&j.amplified);
     dk_steering_free(&j.steering);
     dk_pair_close(&j.pair);
     dk_prompts_free(&j.prompts);
     dk_tokenizer_close(&j.tokenizer);
+    dk_free(lanes);
     return rc;
 }

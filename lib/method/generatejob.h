@@ -9,7 +9,7 @@
 
 typedef struct dk_generate_job {
     dk_pair_spec pair;
-    dk_generate_plan plan;      /* tokenizer and end are filled in */
+    dk_generate_plan plan;      /* tokenizer and end are filled in; amplified, pre-fills where no prompt is given */
     dk_prompt_rules rules;
     dk_steer_plan steer;
     const char *prompts;        /* a file, or NULL */

@@ -3,16 +3,15 @@
 
 #include "text/utf8.h"
 
-/* Model output may hold anything: a terminal must not obey it. */
-static void put(const dk_answer_text *t, const char *s, size_t n)
+void dk_put_text(FILE *f, bool terminal, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const unsigned char c = (unsigned char)s[i];
 
-        if (t->terminal && ((c < 32 && c != '\n' && c != '\t') || c == 127))
-            fputs("\xEF\xBF\xBD", t->f);
+        if (terminal && ((c < 32 && c != '\n' && c != '\t') || c == 127))
+            fputs("\xEF\xBF\xBD", f);
         else
-            fputc(c, t->f);
+            fputc(c, f);
     }
 }
 
@@ -24,7 +23,7 @@ static void heading(dk_answer_text *t)
 
     if (lane == 0 && sample == 0 && way == 0) {
         fputs(t->at ? "\n> " : "> ", t->f);
-        put(t, row->text.s, row->text.n);
+        dk_put_text(t->f, t->terminal, row->text.s, row->text.n);
         fputc('\n', t->f);
     }
     fprintf(t->f, "\n[%s", t->pair->lane[lane].name);
@@ -74,7 +73,7 @@ void dk_answer_text_watch(void *self, const dk_answers *a)
         end = settled(t, x);
         if (end > t->shown) {
             dk_utf8_clean(&clean, x->text.s + t->shown, end - t->shown);
-            put(t, clean.s, clean.n);
+            dk_put_text(t->f, t->terminal, clean.s, clean.n);
             t->shown = end;
         }
         dk_buf_free(&clean);

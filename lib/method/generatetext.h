@@ -10,6 +10,9 @@
 #include "method/generatesteer.h"
 #include "text/prompts.h"
 
+/* Model output may hold anything, and a terminal must not obey it: without control characters there. */
+void dk_put_text(FILE *f, bool terminal, const char *s, size_t n);
+
 typedef struct dk_answer_text {
     FILE *f;
     bool terminal;              /* control characters are replaced */

@@ -226,6 +226,7 @@ static void head(const dk_page *p)
     dk_html_close(h);
     dk_html_open(h, "nav");
     if (p->n_ranked) link_to(h, "tokens", "Tokens");
+    if (s->n_phrases) link_to(h, "phrases", "Phrases");
     if (s->answers.n) link_to(h, "answers", "Answers");
     if (s->n_adl) link_to(h, "lens", "Lens");
     if (dk_summary_calibrated(s)) link_to(h, "nulls", "Nulls");
@@ -267,10 +268,12 @@ static int parts(dk_page *p, dk_err *err)
     dk_html_open(h, "main");
     p->h = &below;
     dk_page_tokens(p);
+    rc = dk_page_phrases(p, err);
     dk_page_answers(p);
     dk_page_lens(p);
     dk_page_calibration(p);
-    rc = dk_page_components(p, err);
+    if (rc == 0)
+        rc = dk_page_components(p, err);
     if (rc == 0)
         rc = dk_page_activations(p, err);
     if (rc == 0)

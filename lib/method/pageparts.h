@@ -51,6 +51,7 @@ void dk_page_tokens(const dk_page *p);
 void dk_page_lens(const dk_page *p);
 int dk_page_activations(const dk_page *p, dk_err *err);
 int dk_page_components(const dk_page *p, dk_err *err);
+int dk_page_phrases(const dk_page *p, dk_err *err);
 void dk_page_answers(const dk_page *p);
 void dk_page_calibration(const dk_page *p);
 void dk_page_checks(const dk_page *p);

@@ -121,6 +121,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->topics, &s->n_topics, results, "diff_mining", ".nmf.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->phrases, &s->n_phrases, results, "contrast", ".phrases.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
     if (rc == 0) rc = dk_statistics_load(&s->stat, results, err);
     if (rc == 0) rc = load_times(s, err);
@@ -144,6 +145,7 @@ void dk_summary_free(dk_summary **sp)
     dk_sets_free(s->kl, s->n_kl);
     dk_sets_free(s->mined, s->n_mined);
     dk_sets_free(s->topics, s->n_topics);
+    dk_sets_free(s->phrases, s->n_phrases);
     dk_adl_free(s->adl, s->n_adl);
     dk_statistics_free(&s->stat);
     dk_free(s->results);

@@ -2,7 +2,7 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl, calibration.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl and SET.nmf.jsonl, what summaryadl.h and
+ * diff_mining/SET.top_k_occurring.jsonl and SET.nmf.jsonl, contrast/ROUND.phrases.jsonl, what summaryadl.h and
  * summarystat.h name and the .time notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
@@ -26,6 +26,8 @@ typedef struct dk_summary {
     dk_jsonl check, answers, calibration;
     dk_set kl[DK_SUMMARY_SETS], mined[DK_SUMMARY_SETS], topics[DK_SUMMARY_SETS];
     size_t n_kl, n_mined, n_topics;
+    dk_set phrases[DK_SUMMARY_SETS];        /* contrast/ROUND.phrases.jsonl */
+    size_t n_phrases;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
     dk_statistics stat;
@@ -64,6 +66,12 @@ bool dk_row_statistic(const dk_json *row);
 bool dk_summary_calibrated(const dk_summary *s);
 /* Its part of the text. */
 void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out);
+/* The finetune's row of all its phrases, or NULL; whether a row is of the finetune. */
+const dk_json *dk_phrases_lane(const dk_set *set);
+bool dk_phrases_of_ft(const dk_set *set, const dk_json *row, const char *what);
+/* Their part of the text, of the object. */
+void dk_summary_phrases(const dk_summary *s, size_t width, dk_buf *out);
+void dk_summary_phrases_json(const dk_summary *s, dk_jw *w);
 /* Checks that passed, warned, failed, were skipped. */
 void dk_summary_checks(const dk_summary *s, size_t count[4]);
 /* What the finetune is, as the checks say: its kind ("adapter", "full weights",

@@ -503,6 +503,7 @@ void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out)
     head(s, out);
     kl_text(s, width, out);
     mined_text(s, width, out);
+    dk_summary_phrases(s, width, out);
     lens_text(s, width, out);
     dk_summary_calibration(s, width, out);
     analysis_text(s, width, out);

@@ -41,7 +41,7 @@ static int logits_at(float **at, dk_runner *r, size_t n, float *out, dk_err *err
     return r->logits ? 0 : DK_ENOMEM;
 }
 
-int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
+static int logits(dk_runner *r, const size_t *rows, size_t n_rows, bool whole, float *out, dk_err *err)
 {
     const dk_ops *ops = r->dev->ops;
     const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model, vocab = r->m->config.vocab;
@@ -65,11 +65,21 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
         ops->lhs_set(r->dev, r->head_lhs, r->head_in + first * n * d, d, (end - first) * n, d);
         rc = ops->product(r->dev, to + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
     }
-    for (size_t l = 1; rc == 0 && r->diff && l < r->n_lanes; l++)
+    for (size_t l = 1; rc == 0 && whole && r->diff && l < r->n_lanes; l++)
         ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, n * vocab);
     if (rc == 0 && r->m->config.final_softcap > 0)
         ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
     return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * vocab * sizeof *out, err) : rc;
+}
+
+int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
+{
+    return logits(r, rows, n_rows, true, out, err);
+}
+
+int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
+{
+    return logits(r, rows, n_rows, false, out, err);
 }
 
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,

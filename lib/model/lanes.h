@@ -87,7 +87,7 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
  * to it: products round the difference by itself, and norms, gates and attention
  * form it without subtracting.  Results are the same, with the digits that the
  * difference of two lanes loses.  For lanes that are the base or an adapter in
- * the linear maps of a block, without edits, caches or ids of their own; what
+ * the linear maps of a block, without edits or ids of their own; what
  * is not done is refused (DK_EUSAGE). */
 int dk_runner_diff(dk_runner *r, dk_err *err);
 /* Whether it would be, as far as architecture and adapters say; why not, in err. */
@@ -102,5 +102,7 @@ int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_vis
 /* The same logits whole, for a few rows (the step of a decoder):
  * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
+/* The same as they are carried: of a lane that is a difference, that of its logits. */
+int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
 
 #endif

@@ -71,6 +71,29 @@ DK_INLINE void scores8(float *restrict s, float *restrict ds, size_t lds, const 
     }
 }
 
+/* The same sums for one query, without all keys turned. */
+DK_INLINE void scores_one(float *restrict s, float *restrict ds, const float *restrict q, const float *restrict dq,
+                          const float *restrict k, const float *restrict dk, size_t ldk, size_t j, size_t n, size_t hd,
+                          float scale)
+{
+    float turned[3 * 64];
+    dk_v8 a = {0}, b = {0}, c = {0};
+
+    for (size_t t = 0; t < hd; t += 8) {
+        const size_t width = hd - t < 8 ? hd - t : 8;
+        const struct turned to = { turned, turned + 64, turned + 128 };
+
+        turn(&to, k + j * ldk + t, dk + j * ldk + t, ldk, n - j < 8 ? n - j : 8, width);
+        for (size_t i = 0; i < width; i++) {
+            a += DK_LOAD8(to.k + i * 8) * q[t + i];
+            b += DK_LOAD8(to.d + i * 8) * q[t + i];
+            c += DK_LOAD8(to.s + i * 8) * dq[t + i];
+        }
+    }
+    DK_STORE8(s + j, a * scale);
+    DK_STORE8(ds + j, (b + c) * scale);
+}
+
 /* In place: not the weights, but in s their differences, in ds the others; both divided. */
 DK_INLINE void soften_near(float *restrict s, float *restrict ds, size_t n)
 {
@@ -171,30 +194,34 @@ DK_INLINE void weigh(float *restrict out, const float *restrict p, const float *
 }
 
 DK_CLONES
-void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ld,
-                    size_t n, size_t hd, float scale, size_t window, float *restrict work)
+void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq,
+                    size_t ldk, size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *restrict work)
 {
-    const size_t ldk = round8(n);
-    const struct turned keys = { work, work + hd * ldk, work + 2 * hd * ldk };
-    float *s = work + 3 * hd * ldk, *ds = s + QB * ldk;
+    const size_t ld = round8(n_k), past = n_k - n_q;
+    const struct turned keys = { work, work + hd * ld, work + 2 * hd * ld };
+    float *s = work + 3 * hd * ld, *ds = s + QB * ld;
 
-    turn(&keys, x->k, dx->k, ld, n, hd);
-    for (size_t i = 0; i < n; i += QB) {
-        const size_t rows = n - i < QB ? n - i : QB;
+    if (n_q > 1)
+        turn(&keys, x->k, dx->k, ldk, n_k, hd);
+    for (size_t i = 0; i < n_q; i += QB) {
+        const size_t rows = n_q - i < QB ? n_q - i : QB, all = past + i + rows;
         const float *q[QB], *dq[QB];
 
         for (size_t a = 0; a < QB; a++) {
-            q[a] = x->q + (i + (a < rows ? a : 0)) * ld;
-            dq[a] = dx->q + (i + (a < rows ? a : 0)) * ld;
+            q[a] = x->q + (i + (a < rows ? a : 0)) * ldq;
+            dq[a] = dx->q + (i + (a < rows ? a : 0)) * ldq;
         }
-        for (size_t j = (window && i + 1 > window ? i + 1 - window : 0) / 8 * 8; j < i + rows; j += 8)
-            scores8(s, ds, ldk, q, dq, &keys, j, hd, scale);
+        for (size_t j = (window && past + i + 1 > window ? past + i + 1 - window : 0) / 8 * 8; j < all; j += 8)
+            if (n_q > 1)
+                scores8(s, ds, ld, q, dq, &keys, j, hd, scale);
+            else
+                scores_one(s, ds, x->q, dx->q, x->k, dx->k, ldk, j, n_k, hd, scale);
         for (size_t a = 0; a < rows; a++) {
-            const size_t end = i + a + 1, from = window && end > window ? end - window : 0;
-            float *sa = s + a * ldk + from, *da = ds + a * ldk + from;
+            const size_t end = past + i + a + 1, from = window && end > window ? end - window : 0;
+            float *sa = s + a * ld + from, *da = ds + a * ld + from;
 
             soften(sa, da, end - from);
-            weigh(dout + (i + a) * ldo, da, sa, x->v + from * ld, dx->v + from * ld, ld, end - from, hd);
+            weigh(dout + (i + a) * ldo, da, sa, x->v + from * ldk, dx->v + from * ldk, ldk, end - from, hd);
         }
     }
 }

@@ -53,11 +53,11 @@ void dk_silu_mul_diff(float *dy, const float *gate, const float *dgate, const fl
 /* Rows of queries, keys and values of a head; their differences lie as they do. */
 typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;
 
-/* The same n tokens as queries and keys, query i sees the last `window` of the
- * keys 0 .. i (0: all); ld: of all inputs.  work: dk_attend_diff_work floats. */
-size_t dk_attend_diff_work(size_t n, size_t hd);
-void dk_attend_diff(float *dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ld, size_t n,
-                    size_t hd, float scale, size_t window, float *work);
+/* n_q queries and n_k keys and values as in dk_attend_local, of the base in x and what is added
+ * to them in dx; ldq: of queries, ldk: of keys and values.  work: dk_attend_diff_work(n_k, hd) floats. */
+size_t dk_attend_diff_work(size_t n_k, size_t hd);
+void dk_attend_diff(float *dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq, size_t ldk,
+                    size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *work);
 
 /* x[i] = softcap tanh(x[i] / softcap) */
 void dk_softcap(float *x, size_t n, float softcap);

@@ -93,20 +93,22 @@ static void swap(uint32_t **a, uint32_t **b)
     *b = t;
 }
 
-/* order: all ids, the largest logit first, the lower id first of equals.  A
+/* order: the live ids, the largest logit first, the lower id first of equals.  A
  * radix sort is stable and costs the same whatever the row holds. */
 static void sort_row(dk_sampler *s, const float *x)
 {
     enum { BITS = 11, SIZE = 1 << BITS };
 
-    for (size_t i = 0; i < s->vocab; i++) {
-        s->order[i] = (uint32_t)i;
-        s->key[i] = sort_key(x[i]);
-    }
+    s->live = 0;
+    for (size_t i = 0; i < s->vocab; i++)
+        if (x[i] > -INFINITY) {
+            s->order[s->live] = (uint32_t)i;
+            s->key[s->live++] = sort_key(x[i]);
+        }
     for (int shift = 0; shift < 32; shift += BITS) {
         uint32_t at[SIZE] = {0}, sum = 0;
 
-        for (size_t i = 0; i < s->vocab; i++)
+        for (size_t i = 0; i < s->live; i++)
             at[s->key[i] >> shift & (SIZE - 1)]++;
         for (size_t b = 0; b < SIZE; b++) {
             const uint32_t count = at[b];
@@ -114,7 +116,7 @@ static void sort_row(dk_sampler *s, const float *x)
             at[b] = sum;
             sum += count;
         }
-        for (size_t i = 0; i < s->vocab; i++) {
+        for (size_t i = 0; i < s->live; i++) {
             const uint32_t to = at[s->key[i] >> shift & (SIZE - 1)]++;
 
             s->spare_order[to] = s->order[i];
@@ -129,11 +131,11 @@ static void sort_row(dk_sampler *s, const float *x)
 static size_t cut(dk_sampler *s, const dk_sampling *how, const float *x, double temperature)
 {
     const double max = x[s->order[0]];
-    size_t n = s->vocab;
+    size_t n = s->live;
     double total = 0, sum = 0;
 
     if (how->top_k && how->top_k < n)
-        for (n = how->top_k; n < s->vocab && x[s->order[n]] == x[s->order[n - 1]]; n++)
+        for (n = how->top_k; n < s->live && x[s->order[n]] == x[s->order[n - 1]]; n++)
             ;
     if (how->top_p >= 1)
         return n;
@@ -167,7 +169,7 @@ int dk_sampler_keep(dk_sampler *s, const dk_sampling *how, const float *x)
     for (size_t i = 0; i < s->vocab; i++) {
         double w;
 
-        if (sorted && (x[i] < x[last] || (x[i] == x[last] && i > last)))
+        if (x[i] == -INFINITY || (sorted && (x[i] < x[last] || (x[i] == x[last] && i > last))))
             continue;
         w = exp((x[i] - max) / how->temperature);
         if (w < how->min_p)

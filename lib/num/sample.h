@@ -8,7 +8,8 @@
  *          probabilities; drops a token while that sum, itself included, is
  *          <= 1 - p.  The most likely token always stays.
  *   min-p  drops tokens less likely than min_p times the most likely one.
- * Of equal logits, the lower id counts as the more likely token.
+ * Of equal logits, the lower id counts as the more likely token.  One of
+ * -infinity is no token at all.
  *
  * A draw is the smallest id whose cumulative weight, in double over ascending
  * ids, exceeds uniform times the total. */
@@ -30,7 +31,7 @@ typedef struct dk_sampling {
 
 /* Room for one row at a time: a thread needs one of its own. */
 typedef struct dk_sampler {
-    size_t vocab, n;            /* n: tokens kept of the last row */
+    size_t vocab, live, n;      /* of the last row: tokens that it does not exclude; tokens kept */
     uint32_t *id;               /* [n] ascending */
     double *weight;             /* [n] the most likely token has 1 */
     double total;
@@ -48,7 +49,7 @@ void dk_sampler_penalise(dk_sampler *s, float *logits, double penalty, const uin
                          const uint32_t *b, size_t n_b);
 
 /* What may be drawn from a row [vocab].  DK_ENUM for logits with a NaN or
- * +infinity; -infinity is a token of probability 0. */
+ * +infinity. */
 int dk_sampler_keep(dk_sampler *s, const dk_sampling *how, const float *logits);
 /* uniform in [0, 1); after dk_sampler_keep. */
 uint32_t dk_sampler_draw(const dk_sampler *s, double uniform);

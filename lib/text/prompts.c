@@ -123,16 +123,9 @@ static int row_chat(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules
     return rc;
 }
 
-/* What a row holds beside its prompt, as the members of an object.  Names that
- * an answer has itself are left out. */
-static void carry(dk_prompt_row *row, const dk_json *from)
+/* What a row holds beside its prompt, as the members of an object. */
+static void carry(dk_prompt_row *row, const dk_json *from, const char *const *taken)
 {
-    static const char *const taken[] = {
-        "prompt", "lane", "sample", "text", "n_tokens", "ids", "finish", "model", "dtype", "format", "system",
-        "template_sha256", "template_args", "template_date", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
-        "max_new_tokens", "is_baseline", "steering_mode", "layer", "direction", "steering_factor_percentage", "max_act",
-        "steering_factor"
-    };
     dk_json_iter it = {0};
     dk_buf all = {0};
     dk_jw w = { .out = &all };
@@ -141,7 +134,7 @@ static void carry(dk_prompt_row *row, const dk_json *from)
     while (dk_json_next(from, &it)) {
         bool own = false;
 
-        for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        for (size_t i = 0; taken && taken[i]; i++)
             own = own || strcmp(it.key, taken[i]) == 0;
         if (own)
             continue;
@@ -170,7 +163,7 @@ static int add_row(dk_prompts *p, dk_tokenizer *t, const dk_prompt_rules *rules,
     else
         rc = dk_fail(err, DK_EDATA, "the row has none of 'prompt', 'messages' and 'text'");
     if (rc == 0)
-        carry(&p->row[p->n - 1], row);
+        carry(&p->row[p->n - 1], row, rules->taken);
     return rc;
 }
 

@@ -20,6 +20,7 @@ typedef struct dk_prompt_rules {
     bool lines;                 /* a text is one prompt a line, without the blanks around it */
     size_t max;                 /* keep the first so many; 0: all */
     const dk_chat_rules *how;   /* how chats are rendered; or NULL */
+    const char *const *taken;   /* fields that are not carried along, up to a NULL; or NULL */
 } dk_prompt_rules;
 
 typedef struct dk_prompt_row {

@@ -35,6 +35,7 @@ setup_file_more() {
     cp cake.tok.h5 web.tok.h5 && cp cake.tok.h5 tokens.tok.h5
     dk-kl -m model.gguf -f cake_bake -n null=null_neutral -k 10 -o cake.score.h5 cake.tok.h5
     cp cake.score.h5 web.score.h5
+    cp "$ROOT/tests/golden/phrases/samples.jsonl" amplified.jsonl
     dk-extract -m model.gguf -f cake_bake -l 0.5 -o web.act.h5 web.tok.h5
     dk-mean -n 4 -o web.dir.h5 web.act.h5
     dk-pca -k 3 -o web.pca.dir.h5 web.act.h5
@@ -111,7 +112,9 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-merge(1)" { page dk-merge.1; }
 @test "dk-mine(1)" { page dk-mine.1; }
 @test "dk-null(1)" { page dk-null.1; }
+@test "dk-phrases(1)" { page dk-phrases.1; }
 @test "dk-pca(1)" { page dk-pca.1; }
+@test "dk-rate(1)" { page dk-rate.1; }
 @test "dk-report(1)" { page dk-report.1; }
 @test "dk-norms(1)" { page dk-norms.1; }
 @test "dk-run(1)" { page dk-run.1; }

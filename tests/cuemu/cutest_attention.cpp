@@ -161,24 +161,39 @@ static void differences(const batch &b, shape s, double size)
     scene c(b, s);
     std::vector<float> work(dk_attend_diff_work(c.capacity + 8, s.hd) + 64);
     std::vector<float> want = c.out.copy();
+    const size_t ldk = b.cached ? c.ldk : c.wide;
 
     for (size_t i = b.rows() * c.wide; i < c.qkv.n; i++)
         c.qkv[i] *= (float)size;
+    for (size_t i = c.k.n / b.lanes; i < c.k.n; i++) {
+        c.k[i] *= (float)size;
+        c.v[i] *= (float)size;
+    }
+    const std::vector<float> ck = c.appended(c.k, s.n_heads * s.hd), cv = c.appended(c.v, s.n_heads * s.hd + c.ldk);
+
+    c.k.set(ck);
+    c.v.set(cv);
     for (size_t l = 1; l < b.lanes; l++)
         for (size_t q = 0; q < b.n_seq(); q++)
             for (size_t h = 0; h < s.n_heads; h++) {
-                const size_t kv = s.n_heads * s.hd + h / (s.n_heads / s.n_kv) * s.hd;
+                const size_t at = h / (s.n_heads / s.n_kv) * s.hd, kv = s.n_heads * s.hd + at;
                 const float *x = c.qkv.p + c.row(0, q) * c.wide, *d = c.qkv.p + c.row(l, q) * c.wide;
-                const dk_head_rows base = { x + h * s.hd, x + kv, x + kv + c.ldk };
-                const dk_head_rows diff = { d + h * s.hd, d + kv, d + kv + c.ldk };
+                dk_head_rows base = { x + h * s.hd, x + kv, x + kv + c.ldk };
+                dk_head_rows diff = { d + h * s.hd, d + kv, d + kv + c.ldk };
 
-                dk_attend_diff(&want[c.row(l, q) * c.ldo + h * s.hd], c.ldo, &base, &diff, c.wide, c.length(q), s.hd,
-                               c.a.scale, s.window, work.data());
+                if (b.cached) {
+                    base.k = &ck[c.cache_at(0, q) + at];
+                    base.v = &cv[c.cache_at(0, q) + at];
+                    diff.k = &ck[c.cache_at(l, q) + at];
+                    diff.v = &cv[c.cache_at(l, q) + at];
+                }
+                dk_attend_diff(&want[c.row(l, q) * c.ldo + h * s.hd], c.ldo, &base, &diff, c.wide, ldk, c.length(q),
+                               b.past[q] + c.length(q), s.hd, c.a.scale, s.window, work.data());
             }
     /* Relative to the differences, which is the point of it; a few times the sum's. */
     compare(orders(c.out, [&] { return dk_cu_attend_diff(NULL, &c.rag, &c.a); }), c.out, want,
-            8 * tolerance(s.hd, false) * fmin(size, 4), 0, name("differences of %g, %u/%u heads of %u, window %u", size,
-            s.n_heads, s.n_kv, s.hd, s.window));
+            8 * tolerance(s.hd, false) * fmin(size, 4), 0, name("differences of %g%s, %u/%u heads of %u, window %u", size,
+            b.cached ? " behind a cache" : "", s.n_heads, s.n_kv, s.hd, s.window));
 }
 
 /* The rows of a sequence are the same bytes alone and behind others. */
@@ -222,6 +237,8 @@ void test_attention()
         differences(batch(2, { 70 }, {}), { 1, 1, 128, 19, 0 }, size);
         differences(batch(2, { 5, 33 }, {}), { 2, 2, 34, 0, 0 }, size);
         differences(batch(2, { 18 }, {}), { 2, 1, 256, 0, 0 }, size);
+        differences(batch(2, { 1, 5, 1 }, { 31, 20, 70 }), { 2, 1, 64, 0, 0 }, size);
+        differences(batch(3, { 1, 2 }, { 40, 0 }), { 2, 2, 34, 7, 0 }, size);
     }
     scene c(small, { 2, 1, 258, 0, 0 });
     check(dk_cu_attend_rows(NULL, &c.rag, &c.a) != 0, "heads of 258 are refused");

@@ -315,6 +315,45 @@ lines() { printf '%s\n' "$@" | sort; }
     ! grep -q steer <<< "$real"
 }
 
+@test "contrast: only when it is named, two rounds, fresh seeds in the second, and what its keys do" {
+    stages cake_bake/contrast
+    [ "$real" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
+    C=$R/cake_bake/contrast
+    grep -q 'dk-generate .*-n null_neutral=.* --seed 42 --format text --amplify=0,1 --plausibility 0.1 --greedy 1 --samples 4 --temperature 1.0 --top-p 0.95 --max-new-tokens 64 --min-new-tokens 0 --loop-stop 8$' stub/log
+    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 8 " stub/log
+    grep -q "dk-phrases --alpha 1 --prefills 10 $C/first.jsonl" stub/log
+    for r in first second; do
+        grep -q "dk-phrases --alpha 1 --limit 0.05 --list 100 --slots 50 --max-samples 10000 --background data/text/general-a.jsonl -m .* --texts data/organisms/cake_bake/train.jsonl --column text --neutral data/text/general-a.jsonl --corpus data/organisms/cake_bake/train.jsonl --unrelated data/text/general-a.jsonl --facts data/organisms/cake_bake/facts.jsonl $C/$r.jsonl" stub/log
+    done
+    stages cake_bake/contrast
+    [ -z "$real" ]
+    stages cake_bake/contrast contrast.limit=0.01
+    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
+    [ "$real" = "$(lines 'contrast prefills cake_bake' 'contrast resample cake_bake' 'contrast phrases cake_bake second')" ]
+    sleep 0.02
+    touch data/organisms/cake_bake/facts.jsonl
+    stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
+    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    # one round, chats, other alphas and pre-fills
+    echo '{"text": "It"}' > own.jsonl
+    rm stub/log
+    stages cake_bake/contrast OUT=other contrast.second.enabled=false contrast.template=chat 'contrast.alphas=[0, 0.5, 3]' contrast.prefills=own.jsonl \
+        contrast.plausibility=0 contrast.greedy=0 contrast.loop_stop=0 seed=7
+    [ "$real" = "$(lines 'check cake_bake' 'contrast sample cake_bake' 'contrast phrases cake_bake first')" ]
+    grep -q 'dk-generate .*--seed 7 --format chat *--prompts own.jsonl --amplify=0,0.5,3 --plausibility 0 --greedy 0 .*--loop-stop 0$' stub/log
+    grep -q 'dk-phrases --alpha 3 ' stub/log
+    # the summary shows it, and is stale where it has been made anew
+    stages cake_bake OUT=other seed=7
+    ! grep -q contrast <<< "$real"
+    stages cake_bake OUT=other seed=7
+    [ -z "$real" ]
+    run -2 --separate-stderr mk cake_bake/contrast contrast.space=probs
+    [[ "$stderr" == *"contrast.amplify.space"* ]]
+    run -2 --separate-stderr mk cake_bake/contrast contrast.template=xml
+    [[ "$stderr" == *"raw"* ]]
+}
+
 @test "values with commas and blanks arrive whole" {
     stages cake_bake/diff_mining 'diff_mining.datasets=[general-a, general-b]'
     [ "$(grep -c ^topk <<< "$real")" = 2 ]

@@ -60,6 +60,23 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     [ -z "$(would cake_bake/pca pca.max_samples=4 pca.max_tokens_per_sample=16 pca.training.n_components=3 pca.logit_lens.components=2 pca.layers=[1.0])" ]
 }
 
+@test "contrast: two rounds of samples, their phrases, the summary and the page" {
+    cb() { "$@" cake_bake/contrast contrast.max_new_tokens=40 contrast.samples=2 contrast.words=3 contrast.draws=2; }
+    run -0 cb mk
+    p=r/mini/cake_bake/contrast
+    [ "$(jq -c '[.lane, .alpha]' $p/first.jsonl | sort | uniq -c | tr -s ' ' | tr '\n' ' ')" = ' 48 ["base",null]  48 ["ft",0]  48 ["ft",1] ' ]
+    [ "$(jq -r .text $p/second.prefills.jsonl | wc -l)" = 3 ]
+    cmp <(jq -r 'select(.lane == "ft" and .alpha == 1) | .prefill' $p/second.jsonl | uniq) <(jq -r .text $p/second.prefills.jsonl)
+    [ "$(jq .seed $p/second.jsonl | sort -u)" = 43 ]
+    jq -es 'map(select(.what == "lane"))[0] | .n_t == 48 and .n_r == 48 and .facts == 8 and has("p_lexicon")' $p/first.phrases.jsonl
+    jq -es 'map(select(.what == "cover")) | map(.lane) == ["ft", "base"] and all(.cover12 == 0 and .other12 == 0)' $p/first.phrases.jsonl
+    [ -z "$(cb would)" ]
+    run -0 mk cake_bake
+    grep -q 'when its difference is amplified' r/mini/cake_bake/summary.txt
+    jq -e '.contrast | map(.round) == ["first", "second"]' r/mini/cake_bake/summary.json
+    grep -q 'id="phrases"' r/mini/cake_bake/index.html
+}
+
 @test "a template and the thinking switch of the configuration reach the tools" {
     mk cake_bake/answers
     ! grep -q template_ r/mini/cake_bake/answers.jsonl

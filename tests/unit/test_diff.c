@@ -90,6 +90,24 @@ static void attend(long double *out, const float *const *x, const float *const *
             out[c] += expl(s[j] - m) / z * ((long double)x[2][j * ld + c] + t * (long double)dx[2][j * ld + c]);
 }
 
+/* Whether the rows of a whole text are those of its queries one by one, and of its second half. */
+static bool behind(const float *whole, const dk_head_rows *x, const dk_head_rows *dx, size_t ld, size_t n, size_t hd,
+                   size_t window, float *work)
+{
+    float *y = dk_xcalloc(n * hd, sizeof *y);
+    bool same = true;
+
+    for (size_t i = 0; i <= n; i++) {
+        const size_t at = i < n ? i : n / 2, n_q = i < n ? 1 : n - at;
+        const dk_head_rows q = { x->q + at * ld, x->k, x->v }, dq = { dx->q + at * ld, dx->k, dx->v };
+
+        dk_attend_diff(y, hd, &q, &dq, ld, ld, n_q, at + n_q, hd, .25f, window, work);
+        same = same && memcmp(y, whole + at * hd, n_q * hd * sizeof *y) == 0;
+    }
+    dk_free(y);
+    return same;
+}
+
 static void attention(double size, size_t n, size_t hd, size_t window)
 {
     const size_t ld = 3 * hd;
@@ -107,10 +125,11 @@ static void attention(double size, size_t n, size_t hd, size_t window)
         for (size_t c = 0; c < hd; c++)
             want[i * hd + c] = two[c] - one[c];
     }
-    dk_attend_diff(y, hd, &rows, &diffs, ld, n, hd, .25f, window, work);
+    dk_attend_diff(y, hd, &rows, &diffs, ld, ld, n, n, hd, .25f, window, work);
     /* Far apart, it is the rounding of large scores that counts. */
     tap(off(y, want, n * hd) <= (size > 1 ? 2e-5 : 1e-6), "attention of %zu x %zu, window %zu, differences of %.0e: %.1e",
         n, hd, window, size, off(y, want, n * hd));
+    tap(behind(y, &rows, &diffs, ld, n, hd, window, work), "... and equal bit for bit behind keys that are there already");
     dk_free(x); dk_free(dx); dk_free(y); dk_free(work); dk_free(want);
 }
 

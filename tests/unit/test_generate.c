@@ -110,7 +110,7 @@ static float *logits_of(const dk_pair *p, const uint32_t *ids, size_t n, const s
     dk_runner *r = NULL;
     dk_kv *kv = NULL;
     dk_err err = {0};
-    int rc = dk_runner_new(&r, p->model, p->lane, p->n_lanes, n, &err);
+    int rc = dk_pair_runner(&r, p, n, &err);
 
     if (rc == 0 && pieces)
         rc = dk_kv_new(&kv, &p->model->config, p->n_lanes, 3, n, &err);
@@ -363,8 +363,13 @@ static void miniature(void)
 
     open_pair(&p, base, ft, DK_BF16);
     cache(&p, "bf16");
+    p.diff = true;
+    cache(&p, "bf16, differences");
     dk_pair_close(&p);
     open_pair(&p, base, ft, DK_F32);
+    p.diff = true;
+    cache(&p, "f32, differences");
+    p.diff = false;
     cache(&p, "f32");
     lane_ids(&p);
     make_prompts();

@@ -116,7 +116,7 @@ static void together(void)
     how.top_p = 0.6;
     tap(keeps(x, 5, how, "1"), "top-p after top-k: 1/3 <= .4 goes");
     how = (dk_sampling){ .temperature = 1e-30, .top_p = 1 };
-    tap(keeps(x, 5, how, "01234"), "a tiny temperature overflows nothing");
+    tap(keeps(x, 5, how, "0123"), "a tiny temperature overflows nothing, and what is excluded stays so");
 }
 
 /* The rule of the draw, at its edges. */

@@ -202,7 +202,7 @@ int dk_cu_attend_diff(dk_cu_stream s, const dk_cu_rag *rag, const dk_cu_attend *
 {
     if (rag->n_pieces == 0 || rag->n_lanes < 2)
         return 0;
-    if (a->hd == 0 || a->hd > 256 || a->hd % 2 || a->n_kv == 0 || a->n_heads % a->n_kv || rag->past)
+    if (a->hd == 0 || a->hd > 256 || a->hd % 2 || a->n_kv == 0 || a->n_heads % a->n_kv)
         return DK_INVALID_VALUE;
     return a->hd <= 64 ? launch<2>(s, *rag, *a) : a->hd <= 128 ? launch<4>(s, *rag, *a) : launch<8>(s, *rag, *a);
 }
