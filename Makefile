@@ -141,8 +141,8 @@ $B/helper/%: $B/tests/helper/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# A hub on this machine.
-$B/helper/hub-server: LIBS += -lmicrohttpd
+# A hub, and a judge, on this machine.
+$B/helper/hub-server $B/helper/chat-server: LIBS += -lmicrohttpd
 
 # It makes files that the layer would not, with the library itself; -fPIC: or the
 # library's variables would be copied into the program, where the layer does not look.
