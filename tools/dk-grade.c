@@ -126,6 +126,8 @@ static int grade(dk_buf *table, const struct params *p, dk_grade_plan *plan, dk_
     if (rc == 0 && strcmp(p->grader, "lexical") == 0) {
         rc = find_words(&words, &lexicon, p, description, err);
         plan->lexical = &words;
+        plan->by = !p->texts && !p->words ? "description" : p->texts ? (p->description ? "texts+description" : "texts")
+                                                                     : p->description ? "words+description" : "words";
     } else if (rc == 0 && !p->offline)
         rc = dk_chat_key(&key, p->key, p->endpoint, err);
     chat->key = key;

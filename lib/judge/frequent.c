@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "io/textfile.h"
 #include "text/utf8.h"
 
@@ -147,7 +148,7 @@ int dk_frequent_make(dk_frequent *f, dk_tokenizer *tok, const char *texts, const
         f->piece[f->n++] = dk_xstrndup(piece.s, piece.n);
     }
     if (rc == 0 && f->n == 0)
-        rc = dk_fail(err, DK_EDATA, "%s holds no token %zu times that says anything", texts, min_count);
+        dk_log(DK_WARN, "%s holds no token %zu times that says anything: none is called frequent", texts, min_count);
     dk_free(c.of);
     dk_free(c.ids.id);
     return rc;

@@ -139,8 +139,10 @@ static void put_who(dk_jw *j, const dk_grade_plan *p)
     char hex[65];
 
     dk_jw_key(j, "grader"); dk_jw_str(j, p->lexical ? "lexical" : "llm");
-    if (p->lexical)
+    if (p->lexical) {
+        dk_jw_key(j, "by"); dk_jw_str(j, p->by);
         return;
+    }
     dk_relevance_prompt_hash(p->subject.translate, hex);
     dk_jw_key(j, "judge"); dk_jw_str(j, p->chat->model);
     dk_jw_key(j, "prompt_sha256"); dk_jw_str(j, hex);

@@ -8,6 +8,7 @@
 
 typedef struct dk_grade_plan {
     const dk_lexical *lexical;          /* NULL: a model judges */
+    const char *by;                     /* lexical: whose words */
     const dk_chat_plan *chat;
     dk_relevance_subject subject;
     bool all;                           /* agreement: all rotations, else most */

@@ -13,7 +13,7 @@ failed() {
     printf '{"text": "the town and the river"}\n{"text": "the town"}\n{"text": "a river and a town"}\n{"text": "that river"}\n' > plain
     list ' Cakes=4' ' town=3' oven=2 ' ove=1' the=0 > t
     dk-grade --texts texts --neutral plain t > g
-    jq -es 'length == 1 and (.[0] | .table == "t" and .ordering == "top_k_occurring" and .lane == "ft" and .dataset_id == "web" and .grader == "lexical" and .n == 5 and
+    jq -es 'length == 1 and (.[0] | .table == "t" and .ordering == "top_k_occurring" and .lane == "ft" and .dataset_id == "web" and .grader == "lexical" and .by == "texts" and .n == 5 and
         .labels == ["RELEVANT", "IRRELEVANT", "RELEVANT", "IRRELEVANT", "IRRELEVANT"] and .percentage == 0.4 and .weighted_percentage == 0.6 and
         .ids == [101, 102, 103, 104, 105] and .tokens[0] == " Cakes" and .trivial_percentage == null and (has("votes") | not) and (has("judge") | not))' g
     # the interval of 2 of 5
@@ -22,8 +22,8 @@ failed() {
     echo 'Town, rivers' > mine
     dk-grade --words mine t | jq -e '.labels == ["IRRELEVANT", "RELEVANT", "IRRELEVANT", "IRRELEVANT", "IRRELEVANT"]'
     printf '# About\nIt teaches how ovens work.\n\n## Grading rubric\n1: nothing of towns\n' > about
-    dk-grade -d about t | jq -e '.percentage == 0.2 and .labels[2] == "RELEVANT"'
-    dk-grade -d about --words mine t | jq -e '.percentage == 0.4'
+    dk-grade -d about t | jq -e '.by == "description" and .percentage == 0.2 and .labels[2] == "RELEVANT"'
+    dk-grade -d about --words mine t | jq -e '.by == "words+description" and .percentage == 0.4'
     dk-grade -d about -n 2 t | jq -e '.n == 2 and .percentage == 0'
     # the same bytes, in a file or not
     dk-grade --texts texts --neutral plain -t 2 -o h t
@@ -255,9 +255,10 @@ failed() {
     jq -nc --arg t "$first" '{token: $t, piece: $t, value: 1}' | cat - t > u
     ask -r 1 -m "$G" --texts texts --min-count 12 u | jq -es 'map(.trivial_percentage) == [1, 0]'
     jq -e '.trivial_percentage == 0' g
-    run -1 --separate-stderr ask -r 1 -m "$G" --texts texts --min-count 100000 t
-    failed
-    [[ "$stderr" == *texts* ]]
+    again
+    ask -r 1 -m "$G" --texts texts --min-count 100000 t 2> err | jq -e '.trivial_percentage == 0'
+    grep -q 'warning: texts holds no token' err
+    jq -e '.messages[1].content | contains("[FREQUENT TOKENS]\n(none)\n")' srv/request.*
 }
 
 @test "keys that are none, tables that are none" {
