@@ -14,7 +14,7 @@ diff.null.name := $(patsubst ft,null,$(patsubst base,null,$(call bare,$(NULL))))
 diff.trained := -m $(diff.base) -f $(diff.ft) $(if $(diff.null),-n $(diff.null.name)=$(diff.null)) --dtype $(DTYPE)
 diff.pair  := $(diff.trained) $(foreach n,$(RIGID),-n $n=$D/nulls/$n)
 diff.given := $(foreach p,$(diff.base) $(diff.ft) $(diff.null),$(call files,$p))
-diff.parts := $(diff.given) $(foreach n,$(RIGID),$(call rigid_file,$D,$n))
+diff.parts := $(diff.given) $(foreach n,$(RIGID),$(call rigid_file,$D,$n,$(diff.ft)))
 diff.set   := $(if $(filter $D/text/stdin-%,$(TEXT)),stdin,$(firstword $(subst ., ,$(notdir $(TEXT)))))
 diff.json  := {"organism.name":"$(diff.name)","model.name":"$(call bare,$(BASE))","dtype":"$(DTYPE)","model.path":"$(abspath $(diff.base))"}
 diff.tok   := $D/tokens/$(diff.set).tok.h5
@@ -51,7 +51,7 @@ diff.other := $(if $(diff.identical),$(wildcard $(addsuffix .*,$(diff.kl) $(diff
 $(call printed,pair $(diff.name),$D/pair.json,$(diff.json),printf '%s\n' $(call quote,$(diff.json)),)
 $(call stage,check $(diff.name),$D/check.jsonl,dk-check $(diff.trained) --allow-identical,,$(diff.given))
 $(call stage,tokens $(diff.set),$(diff.tok),dk-tokenize -m $(diff.base) --format $(FORMAT) $(if $(COLUMN),--column $(COLUMN)) --max-samples $(SAMPLES) --max-tokens $(TOKENS),$(TEXT),$(call files,$(diff.base)))
-$(call rigid,$(diff.name),$D,-m $(diff.base) -f $(diff.ft),--dtype $(DTYPE),$(diff.tok),$(diff.given),$D/check.jsonl)
+$(call rigid,$(diff.name),$D,$(diff.base),$(diff.ft),--dtype $(DTYPE),$(diff.tok),$(diff.given),$D/check.jsonl)
 $(call stage,kl $(diff.set),$(diff.kl).score.h5 $(diff.kl).jsonl,dk-kl $(diff.pair) --arith $(ARITH) --top-tokens 5 $(if $(diff.one),-k $(TOP)) --max-samples 0 --max-tokens 0 --table $(diff.kl).jsonl,$(diff.tok),$(diff.parts),$D/check.jsonl)
 $(if $(diff.one),,$(call stage,topk $(diff.set),$(diff.mined).topk.score.h5,dk-topk $(diff.pair) --arith $(ARITH) --chat whole --max-samples 0 --max-tokens 0 -k $(TOP),$(diff.tok),$(diff.parts),$D/check.jsonl))
 $(call stage,mine $(diff.set),$(diff.mined).top_k_occurring.jsonl,dk-mine -m $(diff.base),$(diff.lists))

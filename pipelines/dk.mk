@@ -96,11 +96,12 @@ from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $(call quote,$1))
 data_from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $1)
 
 # --- nulls ---------------------------------------------------------------------
-# NULLS=N: so many nulls are made of the adapter (rigid_01, ...) and run beside it.
+# NULLS=N: so many nulls are made of the finetune (rigid_01, ...) and run beside it.
 RIGID := $(if $(filter-out 0,$(NULLS)),$(addprefix rigid_,$(call ask,LC_ALL=C seq -f %02g 1 $(call quote,$(NULLS)))))
-rigid_file = $1/nulls/$2/adapter_model.safetensors
-# $(call rigid,NAME,FOLDER,MODEL AND ADAPTER,OPTIONS,TOKENS,PREREQUISITES): matched to the effect on TOKENS.
-rigid = $(foreach n,$(RIGID),$(call stage,null $1 $n,$(call rigid_file,$2,$n),dk-null $3 -i $(patsubst 0%,%,$(n:rigid_%=%)) --match effect $4,$5,$6))
+# $(call rigid_file,FOLDER,NULL,FINETUNE): what is made of an adapter is one, of full weights such.
+rigid_file = $1/nulls/$2/$(if $(wildcard $3/adapter_config.json),adapter_model,$(if $(wildcard $3/config.json),model,adapter_model)).safetensors
+# $(call rigid,NAME,FOLDER,BASE,FINETUNE,OPTIONS,TOKENS,PREREQUISITES): matched to the effect on TOKENS.
+rigid = $(foreach n,$(RIGID),$(call stage,null $1 $n,$(call rigid_file,$2,$n,$4),dk-null -m $3 -f $4 -i $(patsubst 0%,%,$(n:rigid_%=%)) --match effect $5,$6,$7))
 
 # --- one organism ----------------------------------------------------------------
 # Sets the variables C.* to its resolved configuration and defines its stages.
@@ -115,7 +116,7 @@ $(if $(NULL),$$(eval C.nulls += $(call bare,$(NULL)))$$(eval C.null.$(call bare,
 FINETUNES := -f $$(C.finetune) $$(foreach n,$$(C.nulls),-n $$n=$$(C.null.$$n))
 TRAINED := $$(call files,$$(C.model.path)) $$(foreach a,$$(C.finetune) $$(foreach n,$$(C.nulls),$$(C.null.$$n)),$$(call files,$$a))
 PAIR   := -m $$(C.model.path) $$(FINETUNES) $(foreach n,$(RIGID),-n $n=$$R/nulls/$n) --dtype $$(C.dtype) --arith $$(C.arith) --seed $$(C.seed)
-PARTS  := $$(TRAINED) $(foreach n,$(RIGID),$$(call rigid_file,$$R,$n))
+PARTS  := $$(TRAINED) $(foreach n,$(RIGID),$$(call rigid_file,$$R,$n,$$(C.finetune)))
 C.nulls := $$(strip $$(C.nulls) $(RIGID))
 C.neutral := $$(firstword $$(filter-out $1,$$(C.kl.sets) $$(C.diff_mining.sets)) $$(C.kl.sets))
 endef
@@ -143,7 +144,7 @@ define organism_goals
 $1: $R/summary.txt
 $1/summary: $R/summary.txt
 $1/check: $R/check.jsonl
-$1/nulls: $(foreach n,$(RIGID),$(call rigid_file,$R,$n))
+$1/nulls: $(foreach n,$(RIGID),$(call rigid_file,$R,$n,$(C.finetune)))
 $1/calibration: $R/calibration.jsonl
 $1/answers: $(if $(C.probes),$R/answers.jsonl)
 $(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
@@ -154,7 +155,7 @@ endef
 organism_answers = $(call stage,answers $1,$R/answers.jsonl,dk-generate -m $(C.model.path) -f $(C.finetune) --lanes base$(comma)ft $(TEMPLATE) $(if $(filter true,$(C.model.has_enable_thinking)),--no-thinking) --dtype $(C.dtype) --seed $(C.seed) --prompts $(C.probes) --max-prompts $(C.answers.max_samples) --max-new-tokens $(C.answers.max_new_tokens) --temperature $(C.answers.temperature),,$(C.probes) $(TRAINED) $(CHAT),$R/check.jsonl)
 organism_check = $(call stage,check $1,$R/check.jsonl,dk-check -m $(C.model.path) $(FINETUNES) --dtype $(C.dtype) --seed $(C.seed),,$(TRAINED))
 null_length = --max-tokens 64
-organism_nulls = $(if $(RIGID),$(call tokens_rule,$(C.neutral),32,$(null_length))$(call rigid,$1,$R,-m $(C.model.path) -f $(C.finetune),--dtype $(C.dtype) --seed $(C.seed),$(call tokens_file,$(C.neutral),32,$(null_length)),$(TRAINED)))
+organism_nulls = $(if $(RIGID),$(call tokens_rule,$(C.neutral),32,$(null_length))$(call rigid,$1,$R,$(C.model.path),$(C.finetune),--dtype $(C.dtype) --seed $(C.seed),$(call tokens_file,$(C.neutral),32,$(null_length)),$(TRAINED)))
 # What the methods measured beside the nulls; with the finetuning texts the lexicon test.  The
 # statistics of means come with a direction file, which stands for them.
 cal_lens  = $(if $(filter true,$(C.activation_difference_lens.logit_lens.cache)),$(foreach s,$(C.activation_difference_lens.sets),$R/activation_difference_lens/$s.lens.jsonl))

@@ -10,7 +10,7 @@ struct params {
     dk_pair_opts pair;
     const char *out, *store, *kind, *rule, *shard;
     dk_strs layers, site, what, gram, only, drop;
-    int64_t max_samples, max_tokens, positions, skip, budget, limit_batch, shards;
+    int64_t max_samples, max_tokens, positions, replicates, skip, budget, limit_batch, shards;
     bool kl;
 };
 
@@ -46,6 +46,8 @@ static const dk_opt opts[] = {
     DK_CHOICE(struct params, 0, "kind", kind, "rows", "rows|stats", "every row, or only sums over them (.stats.h5)"),
     DK_INT(struct params, 0, "positions", positions, "128", 0, 1 << 20, "sums of their own for the first N positions"),
     DK_LIST(struct params, 0, "gram", gram, "diff", "products of values, for dk-pca, of: base, ft, diff, none"),
+    DK_INT(struct params, 0, "replicates", replicates, "-1", -1, 4096,
+           "also sums for intervals of mean differences: of all rows, and at each of the first N positions; -1: none"),
     DK_FLAG(struct params, 0, "kl", kl, "run all blocks and the head: KL to the base, log-probabilities"),
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the activations to FILE (.act.h5); -: a stream on standard output"),
@@ -106,6 +108,11 @@ static int check(const dk_extract_job *job, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "--kind stats: ft has no deltas there");
     if (job->kl && !job->stats)
         return dk_fail(err, DK_EUSAGE, "--kl needs --kind stats; dk-kl writes a value a token");
+    if (job->replicates && (!job->stats || !job->diff))
+        return dk_fail(err, DK_EUSAGE, "--replicates needs %s", job->stats ? "diff among --what" : "--kind stats");
+    if (job->rep_positions > job->positions)
+        return dk_fail(err, DK_EUSAGE, "--replicates at %zu positions, but --positions keeps sums at %zu", job->rep_positions,
+                       job->positions);
     if (job->shards && (job->shard.count || strcmp(job->out, "-") == 0))
         return dk_fail(err, DK_EUSAGE, "--shards needs a file, and no --shard beside it");
     return 0;
@@ -122,7 +129,9 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .kl = p->kl, .seed = (uint64_t)ctx->seed,
-        .shards = (uint32_t)p->shards, .budget = (uint64_t)p->budget, .budget_batch = strcmp(p->rule, "toolkit") == 0 ? (size_t)p->limit_batch : 0, .out = p->out,
+        .shards = (uint32_t)p->shards, .budget = (uint64_t)p->budget,
+        .budget_batch = strcmp(p->rule, "toolkit") == 0 ? (size_t)p->limit_batch : 0, .out = p->out,
+        .replicates = p->replicates >= 0, .rep_positions = p->replicates > 0 ? (size_t)p->replicates : 0,
         .inputs = &record.inputs, .provenance = provenance, .arg = &record
     };
     int rc;

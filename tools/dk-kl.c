@@ -1,7 +1,12 @@
 /* dk-kl: per-token KL divergence of a finetune's next-token distributions. */
+#include <string.h>
+
+#include "base/outfile.h"
 #include "cli/pairopts.h"
 #include "cli/record.h"
 #include "cli/tool.h"
+#include "io/actinput.h"
+#include "method/kltable.h"
 #include "method/scorejob.h"
 
 struct params {
@@ -38,6 +43,42 @@ static const dk_opt opts[] = {
 
 static dk_provenance provenance(void *record) { return dk_record_end(record); }
 
+/* Without a model: is there a file of statistics to read instead? */
+static bool is_statistics(const char *path)
+{
+    dk_err none = {0};
+    dk_h5 *f = NULL;
+    bool yes;
+
+    if (strcmp(path, "-") == 0 || dk_h5_open(&f, path, NULL, &none) < 0)
+        return false;
+    yes = strcmp(dk_h5_root_of(f)->encoding, "dk-statistics") == 0;
+    dk_h5_close(&f);
+    return yes;
+}
+
+/* Sums do not tell more than this. */
+static int table_of_stats(const struct params *p, const char *path, dk_err *err)
+{
+    const char *wants = p->out ? "-o" : p->shard ? "--shard" : p->reverse ? "--reverse" : p->top_k ? "--top-k"
+                      : p->top_tokens ? "--top-tokens" : p->pair.ft ? "--ft" : p->pair.nulls.n ? "--null"
+                      : p->pair.lanes.n ? "--lanes" : NULL;
+    const char *const table = p->table ? p->table : "-";
+    dk_act_input in = {0};
+    dk_buf rows = {0};
+    int rc = wants ? dk_fail(err, DK_EUSAGE, "%s has sums, and %s needs the model", path, wants) : dk_outfile_check(table, err);
+
+    if (rc == 0 && (rc = dk_act_input_open(&in, path, err)) == 0) {
+        dk_h5_warn_shard(in.f);
+        rc = dk_kl_stats_table(&rows, &in, err);
+    }
+    if (rc == 0)
+        rc = dk_outfile_write(table, rows.s, rows.n, err);
+    dk_buf_free(&rows);
+    dk_act_input_close(&in);
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
@@ -53,6 +94,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     };
     int rc;
 
+    if (!p->pair.model && n && is_statistics(args[0]))
+        return table_of_stats(p, args[0], err);
     if (!p->pair.model)
         return dk_fail(err, DK_EUSAGE, "name the base model with --model");
     if ((rc = dk_shard_parse(&job.shard, p->shard, err)) < 0)

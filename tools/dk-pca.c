@@ -12,7 +12,7 @@ struct params {
     const char *out, *table, *what;
     int64_t k, skip, max_rows, batch;
     dk_strs layers;
-    bool negate, incremental, drop_last;
+    bool negate, whiten, incremental, drop_last;
 };
 
 static const dk_opt opts[] = {
@@ -21,6 +21,8 @@ static const dk_opt opts[] = {
     DK_STR(struct params, 0, "what", what, "diff", "of which rows: base, ft, diff, diff.NAME"),
     DK_FLAG(struct params, 0, "negate", negate,
             "rows times -1, so of diff base minus finetune: other means, the same components"),
+    DK_FLAG(struct params, 0, "whiten", whiten,
+            "in the base's measure: directions along which rows vary most against the base's own variation; of statistics alone"),
     DK_LIST(struct params, 0, "layers", layers, NULL, "only these blocks (default: all that the first file has)"),
     DK_INT_KEY(struct params, 0, "skip-first", skip, "0", 0, 1 << 24,
                "datasets.ignore_first_n_tokens_per_sample_during_training", "leave out the first N tokens of each document"),
@@ -120,6 +122,9 @@ static int components(dk_pca_place **x, size_t *places, const dk_act_input *in, 
         if (!in[i].a != !in[0].a)
             rc = dk_fail(err, DK_EUSAGE, "%s and %s are rows and statistics; name files of one kind", in[0].path, in[i].path);
     }
+    if (rc == 0 && a[0] && job->whiten)
+        rc = dk_fail(err, DK_EUSAGE, "%s has rows, and --whiten needs their products: dk-extract --kind stats --gram base,%s",
+                     in[0].path, job->what);
     if (rc == 0)
         rc = a[0] ? dk_pca_of(x, places, a, n, job, err) : of_stats(x, places, in, n, job, err);
     dk_free(a);
@@ -133,7 +138,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     int64_t *layer = dk_xcalloc(p->layers.n + 1, sizeof *layer);
     dk_act_input *in = dk_xcalloc((size_t)n, sizeof *in);
     const dk_pca_job job = {
-        .what = p->what, .negate = p->negate, .skip = (size_t)p->skip, .max_rows = (uint64_t)p->max_rows, .layer = layer,
+        .what = p->what, .negate = p->negate, .whiten = p->whiten, .skip = (size_t)p->skip, .max_rows = (uint64_t)p->max_rows, .layer = layer,
         .n_layers = p->layers.n,
         .plan = { .k = (size_t)p->k, .batch = p->incremental ? (size_t)p->batch : 0, .drop_last = p->drop_last }
     };

@@ -35,3 +35,14 @@ void dk_blas_products(double *c, const double *x, size_t n, size_t d, dk_triangl
                             c + row * d + col, (int)d);
     }
 }
+
+void dk_blas_times(double *c, const double *a, const double *b, size_t m, size_t n, size_t k, dk_turn b_is)
+{
+    enum { PIECE = 64 };
+
+#pragma omp parallel for schedule(dynamic)
+    for (size_t row = 0; row < m; row += PIECE)
+        dk_blas.cblas_dgemm(DK_BLAS_ROWS, DK_BLAS_PLAIN, b_is == DK_TURNED ? DK_BLAS_TURNED : DK_BLAS_PLAIN,
+                            (int)(m - row < PIECE ? m - row : PIECE), (int)n, (int)k, 1, a + row * k, (int)k, b,
+                            (int)(b_is == DK_TURNED ? k : n), 0, c + row * n, (int)n);
+}

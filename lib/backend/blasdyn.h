@@ -34,4 +34,8 @@ int dk_blas_load(dk_err *err);      /* before any use */
 typedef enum dk_triangle { DK_LOWER, DK_UPPER } dk_triangle;
 void dk_blas_products(double *c, const double *x, size_t n, size_t d, dk_triangle which);
 
+/* c [m, n] = a [m, k] b [k, n], or a b^T of b [n, k]; likewise each piece of c by one thread. */
+typedef enum dk_turn { DK_AS_IT_IS, DK_TURNED } dk_turn;
+void dk_blas_times(double *c, const double *a, const double *b, size_t m, size_t n, size_t k, dk_turn b_is);
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/blasdyn.h"
+#include "backend/eigen.h"
 #include "base/mem.h"
 
 enum { BLOCK = 1024 };
@@ -120,7 +121,7 @@ void dk_pca_fit_free(dk_pca_fit **fp)
 
 /* --- small words ------------------------------------------------------------------ */
 /* The largest entry is positive; of equal ones the first. */
-static void orient(double *v, size_t d)
+void dk_pca_orient(double *v, size_t d)
 {
     size_t at = 0;
 
@@ -175,31 +176,6 @@ static void add_block(dk_pca_fit *f)
     f->waiting = 0;
 }
 
-/* The k largest eigenvalues of the scatter, which is used up; smallest first. */
-static int eigen(dk_pca_fit *f, size_t k, double *w, double *z, dk_err *err)
-{
-    const int d = (int)f->d, first = (int)(f->d - k) + 1, ask = -1;
-    const double none = 0;
-    int *support = dk_xcalloc(2 * f->d, sizeof *support), *iwork = NULL;
-    double *work = NULL, want = 0;
-    int found = 0, iwant = 0, info = 0, rc, n, in;
-
-    dk_blas.dsyevr_("V", k == f->d ? "A" : "I", "U", &d, f->scatter, &d, &none, &none, &first, &d, &none, &found, w, z,
-                    &d, support, &want, &ask, &iwant, &ask, &info);
-    n = (int)want;
-    in = iwant;
-    iwork = dk_xcalloc((size_t)in + 1, sizeof *iwork);
-    if ((rc = doubles(&work, (size_t)n + 1, 1, err)) == 0)
-        dk_blas.dsyevr_("V", k == f->d ? "A" : "I", "U", &d, f->scatter, &d, &none, &none, &first, &d, &none, &found,
-                        w, z, &d, support, work, &n, iwork, &in, &info);
-    if (rc == 0 && (info != 0 || found != (int)k))
-        rc = dk_fail(err, DK_ENUM, "the eigenvalues were not found (LAPACK's dsyevr says %d)", info);
-    dk_free(support);
-    dk_free(iwork);
-    dk_free(work);
-    return rc;
-}
-
 static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
 {
     const size_t d = f->d;
@@ -225,11 +201,11 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
         p->var[i] = fmax(f->scatter[i * d + i], 0) / n;
         p->total += p->var[i] * n / (n - 1);
     }
-    if ((rc = check_variance(p, err)) < 0 || (rc = eigen(f, k, w, z, err)) < 0)
+    if ((rc = check_variance(p, err)) < 0 || (rc = dk_eigen(w, z, f->scatter, d, k, err)) < 0)
         goto out;
     for (size_t i = 0; i < k; i++) {
         memcpy(p->vector + i * d, z + (k - 1 - i) * d, d * sizeof *z);
-        orient(p->vector + i * d, d);
+        dk_pca_orient(p->vector + i * d, d);
         p->singular[i] = sqrt(fmax(w[k - 1 - i], 0));
         p->value[i] = fmax(w[k - 1 - i], 0) / (n - 1);
         kept += p->value[i];
@@ -324,7 +300,7 @@ static int update(dk_pca_fit *f, const float *rows, size_t m, dk_err *err)
     all = (double)p->n;
     memcpy(p->vector, u, f->k * f->d * sizeof *u);
     for (size_t i = 0; i < f->k; i++) {
-        orient(p->vector + i * f->d, f->d);
+        dk_pca_orient(p->vector + i * f->d, f->d);
         p->singular[i] = s[i];
         p->value[i] = s[i] * s[i] / (all - 1);
     }

@@ -45,5 +45,13 @@ void dk_pca_free(dk_pca *p);
  * [d, d], on and above the diagonal.  Means that are large beside the spread cost
  * digits: these rows are not shifted. */
 int dk_pca_of_sums(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products, dk_err *err);
+/* In the base's measure, from the same sums of its rows: directions along which the
+ * variance over that of the base is largest, of length 1, not at right angles;
+ * value, singular, total and noise are of these quotients.  DK_EDATA: also where the
+ * base does not vary in all directions. */
+int dk_pca_whitened(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products,
+                    const double *base_sum, const double *base_products, dk_err *err);
+/* Such that the largest entry is positive. */
+void dk_pca_orient(double *v, size_t d);
 
 #endif

@@ -5,9 +5,14 @@
 #include <stdbool.h>
 
 #include "io/json.h"
+#include "io/statfile.h"
 #include "num/stats.h"
 
 /* tail: also the percentiles 90, 95 and 99. */
 void dk_jw_stats(dk_jw *w, const char *key, const dk_stats *s, bool tail);
+
+/* Of a measure: value with its interval and the number of documents, and what sums
+ * tell of those statistics. */
+void dk_jw_measure(dk_jw *w, const dk_measure *m);
 
 #endif

@@ -2,7 +2,6 @@
 #include "io/statfile.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 size_t dk_stat_bin(double v)
@@ -47,7 +46,21 @@ void dk_sums_free(dk_sums *s)
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         dk_free(owned[i]);
     dk_tree_free(&s->gram);
+    for (size_t i = 0; i < s->n_reps; i++)
+        dk_replicates_free(&s->reps[i]);
+    dk_free(s->reps);
     *s = (dk_sums){0};
+}
+
+int dk_sums_replicate(dk_sums *s, size_t n_pos, uint64_t seed, dk_err *err)
+{
+    int rc = 0;
+
+    s->seed = seed;
+    s->reps = dk_xcalloc(n_pos + 1, sizeof *s->reps);
+    while (rc == 0 && s->n_reps < n_pos + 1)
+        rc = dk_replicates_new(&s->reps[s->n_reps++], s->d, err);
+    return rc;
 }
 
 int dk_measure_new(dk_measure *m, const char *name, const char *unit, uint64_t seed, dk_err *err)
@@ -111,36 +124,50 @@ void dk_measure_moments(const dk_measure *m, bool by_docs, double *mean, double 
     *std = n > 1 ? sqrt(dk_exact_variance(s1, s2, n) * ((double)n / (double)(n - 1))) : NAN;
 }
 
-static int by_double(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* As dk_bootstrap_ratio has it. */
-static double order_statistic(const double *r, size_t n, double p)
-{
-    const double at = (double)(n - 1) * p;
-    const size_t i = (size_t)at;
-
-    return i + 1 < n ? r[i] + (r[i + 1] - r[i]) * (at - (double)i) : r[n - 1];
-}
-
 void dk_measure_interval(const dk_measure *m, double *lo, double *hi)
 {
     double r[DK_STAT_REPLICATES];
-    size_t n = 0;
 
-    for (size_t b = 0; b < DK_STAT_REPLICATES; b++)
-        if (m->boot_count[b])
-            r[n++] = dk_exact_double(m->boot_sum[b]) / (double)m->boot_count[b];
     *lo = *hi = NAN;
-    if (m->docs < 2 || n < 2)
+    if (m->docs < 2)
         return;
-    qsort(r, n, sizeof *r, by_double);
-    *lo = order_statistic(r, n, .025);
-    *hi = order_statistic(r, n, .975);
+    for (size_t b = 0; b < DK_STAT_REPLICATES; b++)
+        r[b] = m->boot_count[b] ? dk_exact_double(m->boot_sum[b]) / (double)m->boot_count[b] : NAN;
+    dk_replicate_interval(lo, hi, r, DK_STAT_REPLICATES);
+}
+
+void dk_measure_change(const dk_measure *a, const dk_measure *b, double *value, double *lo, double *hi)
+{
+    double r[DK_STAT_REPLICATES];
+
+    *value = *lo = *hi = NAN;
+    if (a->count == 0 || a->count != b->count || a->docs != b->docs || a->seed != b->seed ||
+        memcmp(a->boot_count, b->boot_count, sizeof a->boot_count) != 0)
+        return;
+    *value = dk_exact_double(a->sum - b->sum) / (double)a->count;
+    for (size_t i = 0; i < DK_STAT_REPLICATES; i++)
+        r[i] = a->boot_count[i] ? dk_exact_double(a->boot_sum[i] - b->boot_sum[i]) / (double)a->boot_count[i] : NAN;
+    if (a->docs > 1)
+        dk_replicate_interval(lo, hi, r, DK_STAT_REPLICATES);
+}
+
+int dk_sums_length(double *lo, double *hi, double *p, const dk_sums *s, int64_t position, dk_err *err)
+{
+    const uint64_t docs = position < 0 ? s->docs : s->pos_count[position], rows = position < 0 ? s->count : docs;
+    const dk_exact *sum = position < 0 ? s->sum : s->pos_sum + (size_t)position * s->d;
+    double *mean = NULL;
+    int rc;
+
+    *lo = *hi = *p = NAN;
+    if (position + 1 >= (int64_t)s->n_reps || rows == 0)
+        return 0;
+    rc = dk_alloc(&mean, s->d, sizeof *mean, "means", err);
+    for (size_t j = 0; rc == 0 && j < s->d; j++)
+        mean[j] = dk_exact_double(sum[j]) / (double)rows;
+    if (rc == 0)
+        rc = dk_replicates_length(lo, hi, p, &s->reps[position + 1], mean, docs, err);
+    dk_free(mean);
+    return rc;
 }
 
 /* --- joining ------------------------------------------------------------------ */
@@ -151,7 +178,7 @@ int dk_sums_check(const dk_sums *s, const char *path, dk_err *err)
     for (size_t j = 0; j < s->d; j++)
         most = fmax(most, fmax(fabs((double)s->min[j]), fabs((double)s->max[j])));
     /* The largest sum is that of the squares: below 2^126 in units of 2^-60. */
-    return most * most * (double)s->count < 0x1p66 ? 0
+    return most * most * (double)s->count < 0x1p66 && (!s->n_reps || dk_replicates_fit(most, s->count)) ? 0
         : dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s: %llu rows with values up to %g are more than exact sums hold",
                   path, s->layer, s->site, s->what, (unsigned long long)s->count, most);
 }
@@ -173,7 +200,8 @@ static int add_sums(dk_sums *to, dk_sums *from, const char *path, dk_err *err)
     int rc = 0;
 
     if (to->layer != from->layer || strcmp(to->site, from->site) != 0 || strcmp(to->what, from->what) != 0 ||
-        to->d != from->d || to->n_pos != from->n_pos || to->products != from->products)
+        to->d != from->d || to->n_pos != from->n_pos || to->products != from->products || to->n_reps != from->n_reps ||
+        to->seed != from->seed)
         return dk_fail(err, DK_EDATA, "%s: its L%02d/%s/%s is not what the other shards have", path, from->layer,
                        from->site, from->what);
     for (size_t j = 0; from->count && j < to->d; j++) {
@@ -182,6 +210,10 @@ static int add_sums(dk_sums *to, dk_sums *from, const char *path, dk_err *err)
     }
     to->count += from->count;
     to->docs += from->docs;
+    if ((rc = dk_sums_check(to, path, err)) < 0)
+        return rc;
+    for (size_t i = 0; i < to->n_reps; i++)
+        dk_replicates_join(&to->reps[i], &from->reps[i]);
     to->norm_sum += from->norm_sum;
     add_exact(to->sum, from->sum, to->d);
     add_exact(to->sumsq, from->sumsq, to->d);
@@ -196,7 +228,7 @@ static int add_sums(dk_sums *to, dk_sums *from, const char *path, dk_err *err)
             dk_err_prefix(err, "%s", path);
         else
             from->gram.node[i].m = NULL;
-    return rc < 0 ? rc : dk_sums_check(to, path, err);
+    return rc;
 }
 
 static int add_measure(dk_measure *to, const dk_measure *from, const char *path, dk_err *err)

@@ -10,6 +10,7 @@
 
 #include "io/actfile.h"
 #include "num/exact.h"
+#include "num/replicate.h"
 #include "num/tree.h"
 
 enum { DK_STAT_BINS = 256, DK_STAT_REPLICATES = 1000 };
@@ -28,6 +29,9 @@ typedef struct dk_sums {
     dk_exact *pos_sum, *pos_norm_sum;   /* [n_pos, d], [n_pos] */
     bool products;                  /* those of the values of rows are kept: */
     dk_tree gram;
+    size_t n_reps;                  /* 0, or 1 + positions that have replicates: */
+    dk_replicates *reps;            /* [n_reps] of all rows; of position 0, 1, ... */
+    uint64_t seed;                  /* of these */
 } dk_sums;
 
 /* One value a token, of documents with at least two. */
@@ -53,6 +57,11 @@ size_t dk_stat_bin(double v);
 
 int dk_sums_new(dk_sums *s, int layer, const char *site, const char *what, size_t d, size_t n_pos, dk_err *err);
 void dk_sums_free(dk_sums *s);
+/* Replicates of all rows and of the first n_pos positions. */
+int dk_sums_replicate(dk_sums *s, size_t n_pos, uint64_t seed, dk_err *err);
+/* Interval and p of the length of the mean of all rows (position < 0), or of
+ * those at a position; without replicates, or of fewer than two documents: NaN. */
+int dk_sums_length(double *lo, double *hi, double *p, const dk_sums *s, int64_t position, dk_err *err);
 /* name: parts as dk_lane_name_ok has them, between slashes. */
 int dk_measure_new(dk_measure *m, const char *name, const char *unit, uint64_t seed, dk_err *err);
 void dk_measure_free(dk_measure *m);
@@ -65,6 +74,8 @@ const dk_measure *dk_measure_find(const dk_statistics *s, const char *name);
 void dk_measure_moments(const dk_measure *m, bool by_docs, double *mean, double *std);
 /* 95% interval of the mean over documents, from the replicates. */
 void dk_measure_interval(const dk_measure *m, double *lo, double *hi);
+/* The same of the mean of a less b, two measures of the same tokens; NaN: they are not. */
+void dk_measure_change(const dk_measure *a, const dk_measure *b, double *value, double *lo, double *hi);
 
 /* Sums that may have run over are refused: too many rows of too large values. */
 int dk_sums_check(const dk_sums *s, const char *path, dk_err *err);

@@ -5,7 +5,9 @@
 
 #include "io/statfile.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, REPLICATES = 3 };
+
+static const char *const replicates[REPLICATES] = { "boot_count", "boot_sum", "flip_sum" };
 
 /* --- writing ---------------------------------------------------------------- */
 /* All of a dataset in one chunk where it fits: there are many of a few values. */
@@ -86,6 +88,29 @@ static int put_gram(dk_h5 *f, const char *g, const dk_tree *t, dk_err *err)
     return rc;
 }
 
+/* In the order of the datasets. */
+static void *replicates_at(const dk_replicates *r, size_t k)
+{
+    return k == 0 ? (void *)r->boot_count : k == 1 ? (void *)r->boot_sum : (void *)r->flip_sum;
+}
+
+/* One below the other, like the matrices. */
+static int put_replicates(dk_h5 *f, const char *g, const dk_sums *s, dk_err *err)
+{
+    const uint64_t dim[2] = { 0, s->d };
+    int rc = dk_h5_put_int(f, g, "seed", DK_H5_U64, (int64_t)s->seed, err);
+
+    for (size_t k = 0; rc == 0 && k < REPLICATES; k++) {
+        char *path = dk_xasprintf("%s/%s", g, replicates[k]);
+
+        rc = dk_h5_dataset(f, path, k ? DK_H5_I64 : DK_H5_U64, k ? 2 : 1, dim, err);
+        for (size_t i = 0; rc == 0 && i < s->n_reps; i++)
+            rc = dk_h5_append(f, path, replicates_at(&s->reps[i], k), DK_BOOT, err);
+        dk_free(path);
+    }
+    return rc;
+}
+
 int dk_sums_put(dk_h5 *f, const dk_sums *s, dk_err *err)
 {
     char *g = dk_xasprintf("/stats/L%02d/%s/%s", s->layer, s->site, s->what);
@@ -110,6 +135,8 @@ int dk_sums_put(dk_h5 *f, const dk_sums *s, dk_err *err)
         (rc = put_exact(f, g, "pos_sum", s->n_pos, s->d, s->pos_sum, true, err)) == 0 &&
         (rc = put_exact(f, g, "pos_norm_sum", s->n_pos, 0, s->pos_norm_sum, true, err)) == 0)
         rc = s->products ? put_gram(f, g, &s->gram, err) : 0;
+    if (rc == 0 && s->n_reps)
+        rc = put_replicates(f, g, s, err);
     dk_free(g);
     return rc;
 }
@@ -255,15 +282,48 @@ out:
     return rc;
 }
 
+static int get_replicates(dk_h5 *f, const char *g, dk_sums *s, dk_err *err)
+{
+    const dk_h5_data *first = data_of(f, g, replicates[0]);
+    const uint64_t n = first ? first->dim[0] / DK_BOOT : 0;
+    int64_t seed;
+    int rc = 0;
+
+    if (!first)
+        return 0;
+    for (size_t k = 0; rc == 0 && k < REPLICATES; k++) {        /* before there is room for them */
+        const dk_h5_data *x = data_of(f, g, replicates[k]);
+
+        if (!x || n == 0 || n > s->n_pos + 1 || x->dim[0] != n * DK_BOOT || x->rank != (k ? 2 : 1) ||
+            (k && x->dim[1] != s->d))
+            rc = wrong_shape(f, g, replicates[k], err);
+    }
+    if (rc == 0 && (rc = dk_h5_get_int(f, g, "seed", &seed, err)) == 0)
+        rc = dk_sums_replicate(s, n - 1, (uint64_t)seed, err);
+    for (size_t k = 0; rc == 0 && k < REPLICATES; k++) {
+        char *path = dk_xasprintf("%s/%s", g, replicates[k]);
+
+        for (size_t i = 0; rc == 0 && i < n; i++)
+            rc = dk_h5_read(f, path, k ? DK_H5_I64 : DK_H5_U64, i * DK_BOOT, DK_BOOT, replicates_at(&s->reps[i], k), err);
+        dk_free(path);
+    }
+    return rc;
+}
+
 static int check_sums(dk_h5 *f, const char *g, const dk_sums *s, dk_err *err)
 {
     uint64_t rows = 0, at_pos = 0;
     bool good = s->docs <= s->count && s->norm_sum >= 0;
+    double most = 0;
 
     for (size_t i = 0; i < DK_STAT_BINS; i++)
         rows += s->norm_hist[i];
-    for (size_t j = 0; j < s->d; j++)
+    for (size_t j = 0; j < s->d; j++) {
         good = good && isfinite(s->min[j]) && isfinite(s->max[j]) && s->min[j] <= s->max[j] && s->sumsq[j] >= 0;
+        most = fmax(most, fmax(fabs((double)s->min[j]), fabs((double)s->max[j])));
+    }
+    for (size_t i = 0; i < s->n_reps; i++)
+        good = good && dk_replicates_good(&s->reps[i], most, s->count);
     for (size_t p = 0; p < s->n_pos; p++) {
         good = good && s->pos_count[p] <= s->count && s->pos_norm_sum[p] >= 0;
         at_pos += s->pos_count[p];
@@ -300,7 +360,7 @@ static int get_sums(dk_h5 *f, const char *g, dk_sums *s, dk_err *err)
         (rc = get(f, g, "pos_count", DK_H5_U64, s->n_pos, 0, s->pos_count, err)) == 0 &&
         (rc = get_exact(f, g, "pos_sum", s->n_pos, s->d, s->pos_sum, true, err)) == 0 &&
         (rc = get_exact(f, g, "pos_norm_sum", s->n_pos, 0, s->pos_norm_sum, true, err)) == 0 &&
-        (rc = get_gram(f, g, s, err)) == 0)
+        (rc = get_gram(f, g, s, err)) == 0 && (rc = get_replicates(f, g, s, err)) == 0)
         rc = check_sums(f, g, s, err);
     dk_free(site);
     dk_free(what);

@@ -53,26 +53,67 @@ static void put_header(dk_buf *head, const dk_st_out *t, size_t n, const char *c
         dk_buf_addc(head, ' ');
 }
 
+struct dk_st_writer { dk_outfile *o; FILE *f; char *path; size_t left; };
+
+int dk_st_begin(dk_st_writer **out, const char *path, const dk_st_out *t, size_t n, const char *const *meta, dk_err *err)
+{
+    dk_st_writer *w = dk_xcalloc(1, sizeof *w);
+    dk_buf head = {0};
+    uint64_t len;
+    int rc = dk_outfile_new(&w->o, path, err);
+
+    w->path = dk_xstrdup(path);
+    if (rc == 0)
+        rc = dk_outfile_stream(w->o, &w->f, err);
+    put_header(&head, t, n, meta);
+    for (size_t i = 0; i < n; i++)
+        w->left += elements(&t[i]);
+    len = head.n;
+    if (rc == 0 && (fwrite(&len, sizeof len, 1, w->f) != 1 || fwrite(head.s, 1, head.n, w->f) != head.n))
+        rc = dk_fail_errno(err, "cannot write %s", path);
+    dk_buf_free(&head);
+    *out = w;
+    if (rc < 0)
+        dk_st_abandon(out);
+    return rc;
+}
+
+int dk_st_put(dk_st_writer *w, const float *x, size_t n, dk_err *err)
+{
+    DK_ASSERT(n <= w->left);
+    w->left -= n;
+    return fwrite(x, sizeof *x, n, w->f) == n ? 0 : dk_fail_errno(err, "cannot write %s", w->path);
+}
+
+int dk_st_commit(dk_st_writer **wp, dk_err *err)
+{
+    int rc;
+
+    DK_ASSERT((*wp)->left == 0);
+    rc = dk_outfile_commit(&(*wp)->o, err);
+    dk_st_abandon(wp);
+    return rc;
+}
+
+void dk_st_abandon(dk_st_writer **wp)
+{
+    if (!*wp)
+        return;
+    dk_outfile_abandon(&(*wp)->o);
+    dk_free((*wp)->path);
+    dk_free(*wp);
+    *wp = NULL;
+}
+
 int dk_st_write(const char *path, const dk_st_out *t, size_t n, const char *const *meta, dk_err *err)
 {
-    dk_outfile *o = NULL;
-    dk_buf head = {0};
-    FILE *f = NULL;
-    uint64_t len;
-    int rc = dk_outfile_new(&o, path, err);
+    dk_st_writer *w = NULL;
+    int rc = dk_st_begin(&w, path, t, n, meta, err);
 
-    if (rc == 0)
-        rc = dk_outfile_stream(o, &f, err);
-    put_header(&head, t, n, meta);
-    len = head.n;
-    if (rc == 0 && (fwrite(&len, sizeof len, 1, f) != 1 || fwrite(head.s, 1, head.n, f) != head.n))
-        rc = dk_fail_errno(err, "cannot write %s", path);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        if (fwrite(t[i].data, sizeof(float), elements(&t[i]), f) != elements(&t[i]))
-            rc = dk_fail_errno(err, "cannot write %s", path);
-    dk_buf_free(&head);
+        rc = dk_st_put(w, t[i].data, elements(&t[i]), err);
     if (rc == 0)
-        return dk_outfile_commit(&o, err);
-    dk_outfile_abandon(&o);
+        return dk_st_commit(&w, err);
+    dk_st_abandon(&w);
     return rc;
 }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/json.h"
+#include "num/infer.h"
 #include "text/lexicon.h"
 #include "text/tokenizer.h"
 
@@ -81,7 +82,7 @@ typedef struct dk_cal_words {
 int dk_cal_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_err *err);
 
 /* --- parts of the table ------------------------------------------------------ */
-enum { DK_CAL_FEW = 5 };            /* fewer nulls give no p */
+enum { DK_CAL_FEW = DK_FEW_NULLS };  /* fewer nulls give no p */
 
 /* A lane's value and, where known, its interval. */
 typedef struct dk_cal_null { const char *lane; double value, lo, hi; } dk_cal_null;

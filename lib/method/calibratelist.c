@@ -139,6 +139,7 @@ static void test_lists(const struct work *k)
 }
 
 /* --- entries ------------------------------------------------------------------------- */
+/* z as dk-mine has it, but for what method/minerate.h says. */
 /* Lanes of one data set: [0] the finetune's, then its nulls. */
 struct lanes {
     const dk_cal_rates *r[MOST];
@@ -182,31 +183,19 @@ static double against_largest(const struct lanes *l, size_t lane, size_t v, size
             *which = i;
         }
     }
-    return (value - best) / sqrt(se * se + se_null * se_null);
+    return dk_null_z(value, se, best, se_null);
 }
 
-static int by_double(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Mean and deviation of the nulls' rates but `left`; n of them. */
+/* Mean and deviation of the nulls' rates but `left`. */
 static void moments(const struct lanes *l, size_t left, size_t v, double *mean, double *sd)
 {
-    double s = 0, ss = 0, n = 0;
+    double r[MOST];
+    size_t n = 0;
 
     for (size_t i = 1; i < l->n; i++)
-        if (i != left) {
-            const double r = l->r[i]->x[v] / l->r[i]->n;
-
-            s += r;
-            ss += r * r;
-            n++;
-        }
-    *mean = s / n;
-    *sd = sqrt(fmax(ss / n - *mean * *mean, 0) * n / (n - 1));
+        if (i != left)
+            r[n++] = l->r[i]->x[v] / l->r[i]->n;
+    *mean = dk_mean_sd(sd, r, n);
 }
 
 /* The median deviation of each stratum, below which none is taken. */
@@ -221,8 +210,7 @@ static int floors(double least[STRATA], const struct work *k, const struct lanes
         for (size_t v = 0; v < l->vocab; v++)
             if (k->test.stratum[v] == s && unit(l, v))
                 moments(l, 0, v, &mean, &sd[n++]);
-        qsort(sd, n, sizeof *sd, by_double);
-        least[s] = n ? sd[(n - 1) / 2] : 0;
+        least[s] = dk_lower_median(sd, n);
     }
     dk_free(sd);
     return rc;
@@ -252,7 +240,7 @@ static int find_z(const struct work *k, struct lanes *l, dk_err *err)
 
                 moments(l, i, v, &mean, &sd);
                 sd = fmax(sd, least[k->test.stratum[v]]);
-                *z = (r - mean) / sqrt(se * se + sd * sd);
+                *z = dk_null_z(r, se, mean, sd);
             }
         }
     return rc;

@@ -159,7 +159,8 @@ static void release(struct work *k)
     dk_h5_close(&k->file);
 }
 
-static int add_set(struct work *k, size_t place, const char *what, bool delta, bool gram, const float *rows, dk_err *err)
+static int add_set(struct work *k, size_t place, const char *what, bool delta, bool gram, bool diff, const float *rows,
+                   dk_err *err)
 {
     const dk_act_info a = {
         .layer = k->place[place].layer, .site = k->place[place].site->name, .what = what, .delta = delta,
@@ -169,7 +170,7 @@ static int add_set(struct work *k, size_t place, const char *what, bool delta, b
 
     k->rows[k->n_rows++] = rows;
     if (k->stats)
-        return dk_collect_rows(k->stats, a.layer, a.site, a.what, rows, gram, err);
+        return dk_collect_rows(k->stats, a.layer, a.site, a.what, rows, gram, diff, err);
     return dk_acts_add(k->w, &a, err);
 }
 
@@ -181,12 +182,12 @@ static int add_lane(struct work *k, size_t place, size_t lane, dk_err *err)
     int rc = 0;
 
     if (lane == 0)
-        return k->job->base ? add_set(k, place, "base", false, k->job->gram_base, k->tap[i].out, err) : 0;
+        return k->job->base ? add_set(k, place, "base", false, k->job->gram_base, false, k->tap[i].out, err) : 0;
     if (k->job->ft)
-        rc = add_set(k, place, name, k->job->ft_delta, k->job->gram_ft, k->tap[i].out, err);
+        rc = add_set(k, place, name, k->job->ft_delta, k->job->gram_ft, false, k->tap[i].out, err);
     diff = strcmp(name, "ft") == 0 ? dk_xstrdup("diff") : dk_xasprintf("diff.%s", name);
     if (rc == 0 && k->job->diff)
-        rc = add_set(k, place, diff, false, k->job->gram_diff, k->diff[i], err);
+        rc = add_set(k, place, diff, false, k->job->gram_diff, true, k->diff[i], err);
     dk_free(diff);
     return rc;
 }
@@ -196,7 +197,8 @@ static int add_lane(struct work *k, size_t place, size_t lane, dk_err *err)
 static int begin_stats(struct work *k, const dk_provenance *prov, dk_err *err)
 {
     const dk_collect_plan plan = { .positions = k->job->positions, .seed = k->job->seed, .first_leaf = k->first_leaf,
-                                   .end_leaf = k->end_leaf };
+                                   .end_leaf = k->end_leaf, .replicates = k->job->replicates,
+                                   .rep_positions = k->job->rep_positions };
     dk_buf lanes = {0};
     int rc = dk_h5_create(&k->file, k->out, "dk-statistics", prov, err);
 

@@ -24,6 +24,8 @@ typedef struct dk_extract_job {
     bool stats;                         /* statistics of the rows, not they */
     size_t positions;                   /* of which they have sums of their own */
     bool gram_base, gram_ft, gram_diff; /* of which they have products */
+    bool replicates;                    /* differences have them, for intervals: of all rows, */
+    size_t rep_positions;               /* and of so many positions */
     bool kl;                            /* also of KL and log-probabilities: all blocks and the head are run */
     uint64_t seed;                      /* of the intervals */
     dk_h5_type dtype;

@@ -23,6 +23,7 @@ struct vectors {
     const float *rows;
     dk_gram *gram;                  /* NULL: not wanted */
     double *norm;                   /* [rows of a batch] */
+    double *doc_sum;                /* [documents of a batch, d], where there are replicates */
 };
 
 struct lane { dk_collect_lane at; size_t measure; };      /* the first of its metrics */
@@ -35,13 +36,14 @@ struct values {
 };
 
 struct dk_collect {
-    size_t d, room;                 /* rows that a batch may have so far */
+    size_t d, room, doc_room;       /* rows and documents that a batch may have so far */
     dk_collect_plan plan;
     size_t n_vectors, n_lanes, n_values;
     struct vectors *v;
     struct lane *lane;
     struct values *m;
     uint8_t weight[DK_STAT_REPLICATES];     /* of a document */
+    size_t *doc_rows;               /* [documents of a batch] */
 };
 
 int dk_collect_new(dk_collect **out, size_t d, const dk_collect_plan *plan, dk_err *err)
@@ -63,7 +65,9 @@ void dk_collect_free(dk_collect **cp)
         dk_sums_free(&c->v[i].s);
         dk_gram_free(&c->v[i].gram);
         dk_free(c->v[i].norm);
+        dk_free(c->v[i].doc_sum);
     }
+    dk_free(c->doc_rows);
     for (size_t i = 0; i < c->n_values; i++) {
         dk_measure_free(&c->m[i].m);
         dk_free(c->m[i].own);
@@ -76,7 +80,8 @@ void dk_collect_free(dk_collect **cp)
 }
 
 /* --- what is wanted -------------------------------------------------------------- */
-int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, dk_err *err)
+int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, bool diff,
+                    dk_err *err)
 {
     struct vectors *v;
     int rc;
@@ -89,6 +94,8 @@ int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what
     v->rows = rows;
     v->s.products = gram;
     c->n_vectors++;
+    if (diff && c->plan.replicates && (rc = dk_sums_replicate(&v->s, c->plan.rep_positions, c->plan.seed, err)) < 0)
+        return rc;
     return gram ? dk_gram_new(&v->gram, c->d, c->plan.first_leaf, err) : 0;
 }
 
@@ -177,7 +184,8 @@ static void add_row(const struct columns *restrict c, dk_exact *restrict by_pos,
 }
 
 /* Columns j0 .. j0 + n - 1 of the rows of whole documents. */
-static void add_columns(dk_sums *s, const float *rows, const dk_tokens *t, size_t first, size_t last, size_t j0, size_t n)
+static void add_columns(dk_sums *s, double *doc_sum, const float *rows, const dk_tokens *t, size_t first, size_t last,
+                        size_t j0, size_t n)
 {
     const struct columns c = { s->sum + j0, s->sumsq + j0, s->min + j0, s->max + j0 };
     dk_exact before[COLUMNS];
@@ -197,8 +205,10 @@ static void add_columns(dk_sums *s, const float *rows, const dk_tokens *t, size_
             add_row(&c, pos < s->n_pos ? s->pos_sum + pos * s->d + j0 : NULL, x, n);
         }
         for (size_t j = 0; len && j < n; j++) {
-            const double mean = dk_exact_double(c.sum[j] - before[j]) / (double)len;
+            const double sum = dk_exact_double(c.sum[j] - before[j]), mean = sum / (double)len;
 
+            if (doc_sum)
+                doc_sum[(doc - first) * s->d + j0 + j] = sum;
             s->doc_mean[j0 + j] += dk_exact_of(mean);
             s->doc_mean_sq[j0 + j] += dk_exact_of(mean * mean);
         }
@@ -245,26 +255,80 @@ static int refuse_row(const dk_sums *s, double norm, const dk_tokens *t, size_t 
                   s->layer, s->site, s->what, doc, t->pos[row]);
 }
 
+/* --- replicates -------------------------------------------------------------------- */
+static int doc_room(dk_collect *c, size_t docs, dk_err *err)
+{
+    size_t n;
+    int rc = dk_mul_size(&n, docs, c->d) ? 0 : dk_fail(err, DK_ENOMEM, "sums of documents do not fit in memory");
+
+    if (rc < 0 || docs <= c->doc_room)
+        return rc;
+    dk_free(c->doc_rows);
+    rc = dk_alloc(&c->doc_rows, docs, sizeof *c->doc_rows, "statistics", err);
+    for (size_t i = 0; rc == 0 && i < c->n_vectors; i++)
+        if (c->v[i].s.n_reps) {
+            dk_free(c->v[i].doc_sum);
+            rc = dk_alloc(&c->v[i].doc_sum, n, sizeof(double), "statistics", err);
+        }
+    c->doc_room = rc == 0 ? docs : 0;
+    return rc;
+}
+
+/* The row of each document at a position; documents have it once or not at all. */
+static void rows_at(dk_collect *c, const struct vectors *v, const dk_tokens *t, size_t first, size_t last, uint32_t position)
+{
+    const size_t row0 = t->offset[first];
+
+    for (size_t doc = first; doc < last; doc++) {
+        size_t i = t->offset[doc];
+
+        while (i < t->offset[doc + 1] && t->pos[i] != position)
+            i++;
+        c->doc_rows[doc - first] = i < t->offset[doc + 1];
+        for (size_t j = 0; i < t->offset[doc + 1] && j < c->d; j++)
+            v->doc_sum[(doc - first) * c->d + j] = v->rows[(i - row0) * c->d + j];
+    }
+}
+
+static int add_replicates(dk_collect *c, struct vectors *v, const dk_tokens *t, size_t first, size_t last, const char *path,
+                          dk_err *err)
+{
+    int rc = v->s.n_reps ? dk_sums_check(&v->s, path, err) : 0;
+
+    for (size_t k = 0; rc == 0 && k < v->s.n_reps; k++) {
+        for (size_t doc = first; k == 0 && doc < last; doc++)
+            c->doc_rows[doc - first] = t->offset[doc + 1] - t->offset[doc];
+        if (k)
+            rows_at(c, v, t, first, last, (uint32_t)(k - 1));
+        rc = dk_replicates_add(&v->s.reps[k], v->doc_sum, c->doc_rows, t->id + first, last - first, c->plan.seed, err);
+    }
+    return rc;
+}
+
 static int add_vectors(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err)
 {
     const size_t row0 = t->offset[first], rows = t->offset[last] - row0, blocks = (c->d + COLUMNS - 1) / COLUMNS;
-    int rc = 0;
+    int rc = c->plan.replicates ? doc_room(c, last - first, err) : 0;
 
-    for (size_t i = 0; i < c->n_vectors; i++) {
+    for (size_t i = 0; rc == 0 && i < c->n_vectors; i++) {
         norms(&c->v[i], rows);
         for (size_t r = 0; r < rows; r++)
             if (!(c->v[i].norm[r] < longest))
                 return refuse_row(&c->v[i].s, c->v[i].norm[r], t, first, row0 + r, path, err);
     }
+    if (rc < 0)
+        return rc;
 #pragma omp parallel for schedule(dynamic)
     for (size_t k = 0; k < c->n_vectors * blocks; k++) {
         struct vectors *v = &c->v[k / blocks];
         const size_t j0 = k % blocks * COLUMNS;
 
-        add_columns(&v->s, v->rows, t, first, last, j0, c->d - j0 < COLUMNS ? c->d - j0 : COLUMNS);
+        add_columns(&v->s, v->doc_sum, v->rows, t, first, last, j0, c->d - j0 < COLUMNS ? c->d - j0 : COLUMNS);
     }
     for (size_t i = 0; i < c->n_vectors; i++) {
         add_scalars(&c->v[i], t, first, last);
+        if (rc == 0)
+            rc = add_replicates(c, &c->v[i], t, first, last, path, err);
         for (size_t doc = first; rc == 0 && c->v[i].gram && doc < last; doc++)
             rc = dk_gram_add(c->v[i].gram, t->id[doc], c->v[i].rows + (t->offset[doc] - row0) * c->d,
                              t->offset[doc + 1] - t->offset[doc], err);

@@ -11,6 +11,8 @@ typedef struct dk_collect_plan {
     size_t positions;               /* that have sums of their own */
     uint64_t seed;                  /* of the bootstrap */
     uint64_t first_leaf, end_leaf;  /* of this shard: num/tree.h; 0 and UINT64_MAX: all */
+    bool replicates;                /* of the means of differences: of all rows, */
+    size_t rep_positions;           /* and of these positions */
 } dk_collect_plan;
 
 /* Where the rows of a lane at one layer and site stand in every batch; borrowed. */
@@ -25,8 +27,9 @@ typedef struct dk_collect dk_collect;
 
 int dk_collect_new(dk_collect **c, size_t d, const dk_collect_plan *plan, dk_err *err);
 void dk_collect_free(dk_collect **c);
-/* Sums of these rows; gram: also of the products of their values. */
-int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, dk_err *err);
+/* Sums of these rows; gram: also of the products of their values; diff: they are a difference. */
+int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, bool diff,
+                    dk_err *err);
 /* norm, norm_diff, cos_dist and relative of the lane, as dk-norms has them. */
 int dk_collect_norms(dk_collect *c, const dk_collect_lane *lane, dk_err *err);
 /* A value a row; gaps: NaN is none, not an error. */

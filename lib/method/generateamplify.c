@@ -235,8 +235,10 @@ static void show_row(void *user, const dk_amplified_rows *r, const struct at *at
     fprintf(s->f, "\n[%s", at->lane->name);
     if (!at->lane->base)
         fprintf(s->f, ", alpha %g", at->lane->alpha[at->alpha]);
-    if (r->samples > 1)
-        fprintf(s->f, ", sample %zu", at->sample + 1);
+    if (at->sample < r->greedy)
+        fputs(", greedy", s->f);
+    else if (r->samples > r->greedy + 1)
+        fprintf(s->f, ", sample %zu", at->sample - r->greedy + 1);
     if (!at->lane->base)
         fprintf(s->f, ", llr %+.2f", llr_of(a));
     fputs("]\n", s->f);

@@ -1,6 +1,9 @@
 /* KL tables. */
 #include "method/kltable.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "io/jsonstats.h"
 #include "num/resample.h"
 
@@ -14,8 +17,32 @@ static void put_change(dk_jw *w, const dk_change *c)
     dk_jw_key(w, "lo"); dk_jw_num(w, c->lo);
     dk_jw_key(w, "hi"); dk_jw_num(w, c->hi);
     dk_jw_key(w, "docs"); dk_jw_u64(w, c->docs);
-    dk_jw_key(w, "p_any"); dk_jw_num(w, c->p);
+    if (!isnan(c->p) || c->docs < 2) {
+        dk_jw_key(w, "p_any"); dk_jw_num(w, c->p);
+    }
     dk_jw_obj_end(w);
+}
+
+static void put_head(dk_jw *w, const char *lane, const char *against, bool reverse, const char *dataset)
+{
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "lane"); dk_jw_str(w, lane);
+    dk_jw_key(w, "against"); dk_jw_str(w, against);
+    if (reverse) {
+        dk_jw_key(w, "reverse"); dk_jw_bool(w, true);
+    }
+    dk_jw_key(w, "dataset_id"); dk_jw_str(w, dataset);
+    dk_jw_key(w, "unit"); dk_jw_str(w, "nats");
+}
+
+static void put_tail(dk_jw *w, uint64_t rows, uint64_t docs, const dk_change *change)
+{
+    dk_jw_key(w, "total_tokens_processed"); dk_jw_u64(w, rows);
+    dk_jw_key(w, "total_sequences_processed"); dk_jw_u64(w, docs);
+    if (change->docs)
+        put_change(w, change);
+    dk_jw_obj_end(w);
+    dk_jw_line(w);
 }
 
 int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool reverse, const dk_tokens *t,
@@ -42,33 +69,53 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool rev
     if (rc == 0) rc = dk_stats_of(&sample, mean, docs, err);
     if (rc == 0) rc = dk_bootstrap_ratio(&lo, &hi, sum, count, t->id, t->docs, seed, err);
     if (rc == 0) {
-        dk_jw_obj_begin(&w);
-        dk_jw_key(&w, "lane"); dk_jw_str(&w, lane);
-        dk_jw_key(&w, "against"); dk_jw_str(&w, against);
-        if (reverse) {
-            dk_jw_key(&w, "reverse"); dk_jw_bool(&w, true);
-        }
-        dk_jw_key(&w, "dataset_id"); dk_jw_str(&w, t->corpus_name);
-        dk_jw_key(&w, "unit"); dk_jw_str(&w, "nats");
+        put_head(&w, lane, against, reverse, t->corpus_name);
         dk_jw_key(&w, "value"); dk_jw_num(&w, token.mean);
         dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
         dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
         dk_jw_key(&w, "docs"); dk_jw_u64(&w, docs);
         dk_jw_stats(&w, "per_token_statistics", &token, false);
         dk_jw_stats(&w, "mean_per_sample_statistics", &sample, false);
-        dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, t->rows);
-        dk_jw_key(&w, "total_sequences_processed"); dk_jw_u64(&w, docs);
     }
     if (rc == 0 && logp && logp_against)
         rc = dk_mean_change(&change, logp, logp_against, t->offset, t->id, t->docs, seed, err);
-    if (rc == 0) {
-        if (change.docs)
-            put_change(&w, &change);
-        dk_jw_obj_end(&w);
-        dk_jw_line(&w);
-    }
+    if (rc == 0)
+        put_tail(&w, t->rows, docs, &change);
     dk_free(sum);
     dk_free(count);
     dk_free(mean);
     return rc;
+}
+
+static const dk_measure *measure_of(const dk_statistics *s, const char *what, const char *lane)
+{
+    char *name = dk_xasprintf("%s/%s", what, lane);
+    const dk_measure *m = dk_measure_find(s, name);
+
+    dk_free(name);
+    return m;
+}
+
+int dk_kl_stats_table(dk_buf *out, const dk_act_input *in, dk_err *err)
+{
+    char *lanes = dk_xstrdup(in->lanes), *save = NULL;
+    const char *first = strtok_r(lanes, ",", &save);
+
+    for (char *lane = first ? strtok_r(NULL, ",", &save) : NULL; lane; lane = strtok_r(NULL, ",", &save)) {
+        const dk_measure *kl = measure_of(&in->stats, "kl", lane), *own = measure_of(&in->stats, "logp", lane),
+                         *base = measure_of(&in->stats, "logp", first);
+        dk_change change = { .p = NAN };
+        dk_jw w = { .out = out };
+
+        if (!kl || kl->count == 0)
+            continue;
+        if (own && base)
+            dk_measure_change(own, base, &change.value, &change.lo, &change.hi);
+        change.docs = isnan(change.value) ? 0 : own->docs;
+        put_head(&w, lane, first, false, in->corpus.corpus_name);
+        dk_jw_measure(&w, kl);
+        put_tail(&w, kl->count, kl->docs, &change);
+    }
+    dk_free(lanes);
+    return out->n ? 0 : dk_fail(err, DK_EDATA, "%s has no KL of any document: extract with --kl", dk_h5_path(in->f));
 }

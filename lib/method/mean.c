@@ -241,12 +241,19 @@ static int keep_documents(const struct list *l, dk_doc_means **docs, const dk_to
     return rc;
 }
 
-static int intervals(dk_means *m, const dk_doc_means *docs, uint64_t seed, dk_err *err)
+static int interval_room(dk_means *m, dk_err *err)
 {
     int rc = dk_alloc(&m->lo, m->n_pos + 1, sizeof *m->lo, "intervals", err);
 
     if (rc == 0) rc = dk_alloc(&m->hi, m->n_pos + 1, sizeof *m->hi, "intervals", err);
     if (rc == 0) rc = dk_alloc(&m->p, m->n_pos + 1, sizeof *m->p, "intervals", err);
+    return rc;
+}
+
+static int intervals(dk_means *m, const dk_doc_means *docs, uint64_t seed, dk_err *err)
+{
+    int rc = interval_room(m, err);
+
     if (rc == 0) rc = dk_doc_means_end(docs, m->lo, m->hi, m->p, seed, err);
     return rc < 0 ? dk_err_prefix(err, "L%02d/%s/%s", m->layer, m->site, m->what) : 0;
 }
@@ -374,6 +381,16 @@ static int choose_positions(size_t *from, size_t *n, const dk_sums *s, const dk_
                                        path, plan->n);
 }
 
+/* Of differences that have replicates: of the listed positions that have them, and of the whole. */
+static int intervals_of_sums(dk_means *m, const dk_sums *s, size_t from, dk_err *err)
+{
+    int rc = s->n_reps ? interval_room(m, err) : 0;
+
+    for (size_t i = 0; rc == 0 && s->n_reps && i <= m->n_pos; i++)
+        rc = dk_sums_length(&m->lo[i], &m->hi[i], &m->p[i], s, i < m->n_pos ? (int64_t)(from + i) : -1, err);
+    return rc;
+}
+
 /* own, or where b is there the sum of a and sign times b: their norms are not known. */
 static int add_sums(struct list *l, const dk_sums *a, const dk_sums *b, int sign, const char *what, size_t from, size_t n_pos,
                     dk_err *err)
@@ -403,7 +420,7 @@ static int add_sums(struct list *l, const dk_sums *a, const dk_sums *b, int sign
         m->pos_norm[p] = NAN;
     if (b)
         m->whole_norm = m->act_norm = NAN;
-    return 0;
+    return b ? 0 : intervals_of_sums(m, a, from, err);
 }
 
 struct place { int layer; const char *site; size_t from, n_pos; };

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "num/infer.h"
 #include "num/resample.h"
 
-enum { DECILES = 10, FEW_NULLS = 5 };
+enum { DECILES = 10 };
 
 struct sums { double *x, *xx, *xn; };
 
@@ -97,13 +98,6 @@ static int by_count(const void *va, const void *vb)
     return a->count != b->count ? (a->count < b->count ? -1 : 1) : a->id < b->id ? -1 : a->id > b->id;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* Raises the standard deviation s of tokens to the median one of their decile. */
 static int floor_by_decile(double *s, const dk_tokens *t, size_t vocab, dk_err *err)
 {
@@ -126,8 +120,7 @@ static int floor_by_decile(double *s, const dk_tokens *t, size_t vocab, dk_err *
 
         for (size_t i = from; i < to; i++)
             part[i - from] = s[order[i].id];
-        qsort(part, to - from, sizeof *part, by_value);
-        middle = to > from ? part[(to - from - 1) / 2] : 0;
+        middle = dk_lower_median(part, to - from);
         for (size_t i = from; i < to; i++)
             s[order[i].id] = fmax(s[order[i].id], middle);
     }
@@ -138,14 +131,11 @@ static int floor_by_decile(double *s, const dk_tokens *t, size_t vocab, dk_err *
 
 static double mean_and_sd(const dk_rates *nulls, size_t n, size_t v, double *sd)
 {
-    double mean = 0, square = 0;
+    double r[UINT8_MAX];
 
     for (size_t i = 0; i < n; i++)
-        mean += nulls[i].rate[v] / (double)n;
-    for (size_t i = 0; i < n; i++)
-        square += (nulls[i].rate[v] - mean) * (nulls[i].rate[v] - mean);
-    *sd = sqrt(square / (double)(n - 1));
-    return mean;
+        r[i] = nulls[i].rate[v];
+    return dk_mean_sd(sd, r, n);
 }
 
 int dk_rates_compare(dk_rates_z *out, const dk_rates *ft, const dk_rates *nulls, size_t n, const dk_tokens *t,
@@ -154,6 +144,7 @@ int dk_rates_compare(dk_rates_z *out, const dk_rates *ft, const dk_rates *nulls,
     double *sd = NULL;
     int rc = dk_alloc(&out->z, vocab, sizeof *out->z, "rates", err);
 
+    DK_ASSERT(n > 0 && n <= UINT8_MAX);
     if (rc == 0) rc = dk_alloc(&out->null, vocab, sizeof *out->null, "rates", err);
     if (rc == 0) rc = dk_alloc(&sd, vocab, sizeof *sd, "rates", err);
     for (size_t v = 0; rc == 0 && v < vocab; v++) {
@@ -165,16 +156,13 @@ int dk_rates_compare(dk_rates_z *out, const dk_rates *ft, const dk_rates *nulls,
         out->null[v] = (uint8_t)(best + 1);
         out->z[v] = nulls[best].rate[v];
         sd[v] = nulls[best].se[v];
-        if (n >= FEW_NULLS)
+        if (n >= DK_FEW_NULLS)
             out->z[v] = mean_and_sd(nulls, n, v, &sd[v]);
     }
-    if (rc == 0 && n >= FEW_NULLS)
+    if (rc == 0 && n >= DK_FEW_NULLS)
         rc = floor_by_decile(sd, t, vocab, err);
-    for (size_t v = 0; rc == 0 && v < vocab; v++) {
-        const double error = sqrt(ft->se[v] * ft->se[v] + sd[v] * sd[v]);
-
-        out->z[v] = error > 0 ? (ft->rate[v] - out->z[v]) / error : NAN;
-    }
+    for (size_t v = 0; rc == 0 && v < vocab; v++)
+        out->z[v] = dk_null_z(ft->rate[v], ft->se[v], out->z[v], sd[v]);
     dk_free(sd);
     if (rc < 0)
         dk_rates_z_free(out);

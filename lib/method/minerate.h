@@ -23,7 +23,15 @@ void dk_rates_free(dk_rates *r);
  * five nulls it is set against the one with the highest rate,
  *   z = (r - m) / sqrt(se^2 + se_m^2);
  * else against their mean and standard deviation, that no less than the median
- * one of tokens about as frequent in the texts (deciles). */
+ * one of tokens about as frequent in the texts (deciles).
+ *
+ * dk-calibrate's z of the same rates is the same formula (num/infer.h) with three
+ * differences, each for its purpose.  Here the list is the reference toolkit's, of
+ * one run: deciles are those of the texts that were run, all tokens are in them, and
+ * an error is the documents' alone.  There z of nulls are compared with z of the
+ * finetune: a null is left out of its own ensemble, deciles come from neutral texts
+ * and hold the tokens that some list has, and an error is no less than that of as
+ * many independent positions, so that what was never seen is no unit of error 0. */
 typedef struct dk_rates_z {
     double *z;                  /* [vocab]; NaN: no error to compare with */
     uint8_t *null;              /* [vocab] which lane (from 1) has the highest rate */

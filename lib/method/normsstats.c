@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "io/json.h"
+#include "io/jsonstats.h"
 
 static void head(dk_jw *w, const char *metric, const char *lane, const dk_sums *at, const char *dataset)
 {
@@ -14,22 +14,6 @@ static void head(dk_jw *w, const char *metric, const char *lane, const dk_sums *
     dk_jw_key(w, "layer"); dk_jw_int(w, at->layer);
     dk_jw_key(w, "site"); dk_jw_str(w, at->site);
     dk_jw_key(w, "dataset_id"); dk_jw_str(w, dataset);
-}
-
-static void moments(dk_jw *w, const char *key, const dk_measure *m, bool by_docs)
-{
-    double mean, std;
-
-    dk_measure_moments(m, by_docs, &mean, &std);
-    dk_jw_key(w, key);
-    dk_jw_obj_begin(w);
-    dk_jw_key(w, "mean"); dk_jw_num(w, mean);
-    dk_jw_key(w, "std"); dk_jw_num(w, std);
-    if (!by_docs) {
-        dk_jw_key(w, "min"); dk_jw_num(w, m->min);
-        dk_jw_key(w, "max"); dk_jw_num(w, m->max);
-    }
-    dk_jw_obj_end(w);
 }
 
 static size_t skipped(const dk_sums *s)
@@ -45,17 +29,9 @@ static void stat_row(dk_buf *out, const dk_measure *m, const char *metric, const
                      const dk_act_input *in)
 {
     dk_jw w = { .out = out };
-    double mean, std, lo, hi;
 
-    dk_measure_moments(m, false, &mean, &std);
-    dk_measure_interval(m, &lo, &hi);
     head(&w, metric, lane, at, in->corpus.corpus_name);
-    dk_jw_key(&w, "value"); dk_jw_num(&w, mean);
-    dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
-    dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
-    dk_jw_key(&w, "docs"); dk_jw_u64(&w, m->docs);
-    moments(&w, "per_token_statistics", m, false);
-    moments(&w, "mean_per_sample_statistics", m, true);
+    dk_jw_measure(&w, m);
     dk_jw_key(&w, "skipped_first_tokens"); dk_jw_u64(&w, skipped(at));
     dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, m->count);
     dk_jw_key(&w, "total_samples_processed"); dk_jw_u64(&w, m->docs);
@@ -81,20 +57,22 @@ static void place_rows(dk_buf *out, const dk_act_input *in, const dk_sums *at)
 }
 
 /* position -1: all rows. */
-static void mean_row(dk_buf *out, const dk_act_input *in, const dk_sums *s, const char *lane, int64_t position)
+static int mean_row(dk_buf *out, const dk_act_input *in, const dk_sums *s, const char *lane, int64_t position,
+                    dk_err *err)
 {
     const uint64_t n = position < 0 ? s->count : s->pos_count[position];
     const dk_exact *sum = position < 0 ? s->sum : s->pos_sum + (size_t)position * s->d;
     char *name = position < 0 ? dk_xstrdup("mean_all") : dk_xasprintf("mean_pos_%lld", (long long)position);
     dk_jw w = { .out = out };
-    double square = 0;
+    double square = 0, lo, hi, p;
+    const int rc = dk_sums_length(&lo, &hi, &p, s, position, err);
 
     for (size_t j = 0; n && j < s->d; j++) {
         const double mean = dk_exact_double(sum[j]) / (double)n;
 
         square += mean * mean;
     }
-    if (n) {
+    if (rc == 0 && n) {
         head(&w, "mean_diff", lane, s, in->corpus.corpus_name);
         dk_jw_key(&w, "name"); dk_jw_str(&w, name);
         dk_jw_key(&w, "position");
@@ -105,26 +83,33 @@ static void mean_row(dk_buf *out, const dk_act_input *in, const dk_sums *s, cons
         dk_jw_key(&w, "token_id"); dk_jw_null(&w);
         dk_jw_key(&w, "count"); dk_jw_u64(&w, n);
         dk_jw_key(&w, "norm"); dk_jw_num(&w, sqrt(square));
+        if (isfinite(p)) {
+            dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
+            dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
+            dk_jw_key(&w, "p_any"); dk_jw_num(&w, p);
+        }
         dk_jw_obj_end(&w);
         dk_jw_line(&w);
     }
     dk_free(name);
+    return rc;
 }
 
 int dk_norms_stats_table(dk_buf *out, const dk_act_input *in, size_t positions, dk_err *err)
 {
     const dk_statistics *s = &in->stats;
+    int rc = 0;
 
     for (size_t i = 0; i < s->n_sums; i++)
         if (i == 0 || s->sums[i].layer != s->sums[i - 1].layer || strcmp(s->sums[i].site, s->sums[i - 1].site) != 0)
             place_rows(out, in, &s->sums[i]);
     if (out->n == 0)
         return dk_fail(err, DK_EDATA, "%s: no document has more than one token", dk_h5_path(in->f));
-    for (size_t i = 0; i < s->n_sums; i++) {
+    for (size_t i = 0; rc == 0 && i < s->n_sums; i++) {
         const char *what = s->sums[i].what, *lane = strcmp(what, "diff") == 0 ? "ft" : strncmp(what, "diff.", 5) == 0 ? what + 5 : NULL;
 
-        for (int64_t p = -1; lane && p < (int64_t)positions && p < (int64_t)s->sums[i].n_pos; p++)
-            mean_row(out, in, &s->sums[i], lane, p);
+        for (int64_t p = -1; rc == 0 && lane && p < (int64_t)positions && p < (int64_t)s->sums[i].n_pos; p++)
+            rc = mean_row(out, in, &s->sums[i], lane, p, err);
     }
-    return 0;
+    return rc;
 }

@@ -14,6 +14,10 @@ struct work {
     const dk_model_config *cfg;
     uint64_t seed, index;
     double *q;                      /* [d, d] of a rigid null */
+    dk_null_inputs *in;             /* of a whitened one, */
+    double *turn;                   /* and what turns those that read there instead of q: */
+    int turn_layer;
+    bool turn_mlp;
     dk_err *err;
 };
 
@@ -77,15 +81,32 @@ static int not_of_width(const struct work *w, const dk_adapter_module *m, size_t
                                                   m->path, width);
 }
 
-static int turn_rigid(const struct work *w, dk_null_module *to, const dk_adapter_module *m, bool writer)
+/* Maps that share an input share what turns them. */
+static int whiten(struct work *w, const dk_adapter_module *m)
+{
+    const bool mlp = m->which == DK_LINEAR_GATE || m->which == DK_LINEAR_UP;
+    int rc = 0;
+
+    if (w->turn && w->turn_layer == m->layer && w->turn_mlp == mlp)
+        return 0;
+    if (!w->turn)
+        rc = dk_alloc(&w->turn, w->cfg->d_model * w->cfg->d_model, sizeof *w->turn, "a rotation", w->err);
+    w->turn_layer = m->layer;
+    w->turn_mlp = mlp;
+    return rc < 0 ? rc : dk_null_whiten(w->turn, w->in, m->layer, m->which, w->q, w->err);
+}
+
+static int turn_rigid(struct work *w, dk_null_module *to, const dk_adapter_module *m, bool writer)
 {
     const size_t d = w->cfg->d_model;
-    const int rc = not_of_width(w, m, writer ? m->out : m->in);
+    int rc = not_of_width(w, m, writer ? m->out : m->in);
 
+    if (rc == 0 && w->in && !writer)
+        rc = whiten(w, m);
     if (rc == 0 && writer)
         times(to->b, w->q, m->b, d, d, m->r);
     else if (rc == 0)
-        times_back(to->a, w->q, m->a, d, d, m->r);
+        times_back(to->a, w->in ? w->turn : w->q, m->a, d, d, m->r);
     return rc;
 }
 
@@ -150,49 +171,67 @@ static bool alike(const dk_adapter_module *x, const dk_adapter_module *y)
            !(x->scale > y->scale);
 }
 
-struct card { uint64_t draw; const dk_adapter_module *m; };
+struct card { uint64_t draw; size_t layer; };
 
 static int by_draw(const void *a, const void *b)
 {
     const struct card *x = a, *y = b;
 
-    return x->draw < y->draw ? -1 : x->draw > y->draw ? 1 : (x->m > y->m) - (x->m < y->m);
+    return x->draw < y->draw ? -1 : x->draw > y->draw ? 1 : (x->layer > y->layer) - (x->layer < y->layer);
 }
 
-/* The modules like module i, in the order that the draws of their layers give,
- * are dealt out to the layers from the first on: all kinds of maps alike.  If
- * that would leave each where it is, all move on by one. */
-static void deal(const struct work *w, size_t i)
+/* from [n]: layers, ascending, become those that they take from. */
+static void deal(size_t *from, size_t n, uint64_t seed, uint64_t index)
 {
-    const dk_adapter_module *m = dk_adapter_at(w->to->from, i);
-    const size_t all = dk_adapter_n(w->to->from);
-    struct card *card = dk_xcalloc(all, sizeof *card);
-    size_t n = 0, place = 0, stay = 1;
+    struct card *card = dk_xcalloc(n + 1, sizeof *card);
+    size_t stay = 1;
 
-    for (size_t j = 0; j < all; j++) {
-        const dk_adapter_module *x = dk_adapter_at(w->to->from, j);
+    for (size_t i = 0; i < n; i++)
+        card[i] = (struct card){ dk_ctr(seed, DK_STREAM_ROTATION, index, from[i]), from[i] };
+    qsort(card, n, sizeof *card, by_draw);
+    for (size_t i = 1; i < n; i++)
+        stay &= card[i - 1].layer < card[i].layer;
+    for (size_t i = 0; i < n; i++)
+        from[i] = card[(i + stay) % n].layer;
+    dk_free(card);
+}
+
+void dk_null_deal(size_t *from, size_t layers, uint64_t seed, uint64_t index)
+{
+    for (size_t i = 0; i < layers; i++)
+        from[i] = i;
+    deal(from, layers, seed, index);
+}
+
+/* The modules like module i are dealt out to the layers that have them, all kinds of maps alike. */
+static void deal_module(const struct work *w, size_t i)
+{
+    const dk_adapter *a = w->to->from;
+    const dk_adapter_module *m = dk_adapter_at(a, i);
+    size_t *from = dk_xcalloc(dk_adapter_n(a), sizeof *from), n = 0, place = 0;
+
+    for (size_t j = 0; j < dk_adapter_n(a); j++) {
+        const dk_adapter_module *x = dk_adapter_at(a, j);
 
         if (!alike(x, m))
             continue;
         place = x == m ? n : place;
-        card[n++] = (struct card){ dk_ctr(w->seed, DK_STREAM_ROTATION, w->index, (uint64_t)x->layer), x };
+        from[n++] = (size_t)x->layer;
     }
-    qsort(card, n, sizeof *card, by_draw);
-    for (size_t j = 1; j < n; j++)
-        stay &= card[j - 1].m->layer < card[j].m->layer;
-    m = card[(place + stay) % n].m;
+    deal(from, n, w->seed, w->index);
+    m = dk_adapter_find(a, (int)from[place], m->which);
     memcpy(w->to->module[i].a, m->a, m->r * m->in * sizeof *m->a);
     memcpy(w->to->module[i].b, m->b, m->r * m->out * sizeof *m->b);
-    dk_free(card);
+    dk_free(from);
 }
 
 /* number: of the module among all; the ends come last. */
-static int turn(const struct work *w, dk_null_kind kind, dk_null_module *to, const dk_adapter_module *m, bool writer,
+static int turn(struct work *w, dk_null_kind kind, dk_null_module *to, const dk_adapter_module *m, bool writer,
                 uint64_t number)
 {
     int rc = copy(to, m, w->err);
 
-    if (rc == 0 && kind == DK_NULL_RIGID)
+    if (rc == 0 && (kind == DK_NULL_RIGID || kind == DK_NULL_WHITENED))
         rc = turn_rigid(w, to, m, writer);
     else if (rc == 0 && kind == DK_NULL_HAAR)
         rc = turn_haar(w, to, m, number);
@@ -202,9 +241,11 @@ static int turn(const struct work *w, dk_null_kind kind, dk_null_module *to, con
 }
 
 int dk_null_make(dk_null *out, const dk_adapter *from, const dk_model_config *cfg, dk_null_kind kind, uint64_t seed,
-                 uint64_t index, dk_err *err)
+                 uint64_t index, dk_null_inputs *in, dk_err *err)
 {
-    struct work w = { .to = out, .cfg = cfg, .seed = seed, .index = index, .err = err };
+    struct work w = { .to = out, .cfg = cfg, .seed = seed, .index = index, .err = err,
+                      .in = kind == DK_NULL_WHITENED ? in : NULL };
+    const bool rotated = kind == DK_NULL_RIGID || kind == DK_NULL_WHITENED;
     const dk_adapter_module *embed = dk_adapter_embed(from), *head = dk_adapter_head(from);
     size_t dd;
     int rc = 0;
@@ -216,23 +257,26 @@ int dk_null_make(dk_null *out, const dk_adapter *from, const dk_model_config *cf
     if (rc == 0 && (dk_adapter_saved_embed(from) || dk_adapter_saved_head(from)))
         rc = dk_fail(err, DK_EDATA, "%s saves %s whole; nulls are made of low-rank modules alone", dk_adapter_path(from),
                      dk_adapter_saved_embed(from) ? "the embedding" : "the unembedding");
-    if (rc == 0 && kind == DK_NULL_RIGID)
+    if (rc == 0 && kind == DK_NULL_WHITENED && head)
+        rc = dk_fail(err, DK_EDATA, "%s changes the unembedding: a whitened null does not do that", dk_adapter_path(from));
+    if (rc == 0 && rotated)
         rc = dk_mul_size(&dd, cfg->d_model, cfg->d_model) ? dk_alloc(&w.q, dd, sizeof *w.q, "a rotation", err)
                                                           : dk_fail(err, DK_ENOMEM, "a rotation does not fit in memory");
-    if (rc == 0 && kind == DK_NULL_RIGID)
+    if (rc == 0 && rotated)
         rc = dk_haar(w.q, cfg->d_model, cfg->d_model, seed, index, err);
     for (size_t i = 0; rc == 0 && i < out->n; i++) {
         const dk_adapter_module *m = dk_adapter_at(from, i);
 
         rc = turn(&w, kind, &out->module[i], m, writes(m), i);
         if (rc == 0 && kind == DK_NULL_LAYERS)
-            deal(&w, i);
+            deal_module(&w, i);
     }
     if (rc == 0 && embed)
         rc = turn(&w, kind, &out->embed, embed, true, out->n);
     if (rc == 0 && head)
         rc = turn(&w, kind, &out->head, head, false, out->n + 1);
     dk_free(w.q);
+    dk_free(w.turn);
     if (rc < 0)
         dk_null_free(out);
     return rc;

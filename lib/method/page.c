@@ -41,7 +41,7 @@ static void add_other(dk_page *p, const char *lane)
 
 static void find_others(dk_page *p)
 {
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
 
     for (size_t k = 0; k < s->n_norms; k++)
         for (size_t i = 0; i < s->norms[k].rows.n; i++)

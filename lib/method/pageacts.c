@@ -56,7 +56,7 @@ static void table(const dk_page *p)
 {
     static const char *const head[] = { "data set", "lane", "layer", "length of the difference", "95% interval", "finetune / it",
                                         "% of base's rows", "cosine distance", "median", "95%", "largest" };
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
     dk_html *h = p->h;
 
     dk_html_open_class(h, "div", "scroll");
@@ -304,7 +304,7 @@ static int of_set(const dk_page *p, const dk_stat_table *t, size_t k, size_t *gr
 
 int dk_page_activations(const dk_page *p, dk_err *err)
 {
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
     dk_html *h = p->h;
     size_t group = 0;
     int rc = 0;

@@ -47,7 +47,7 @@ static void curve_free(struct curve *c)
 /* Over the components from 1 on, of the finetune and of the nulls. */
 static void variance(const dk_page *p, const dk_place *at, bool sums)
 {
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
     struct curve c[DK_STAT_SETS + 1];
     const size_t lanes = s->n_null + 1;
     char *name = dk_xasprintf("%s.L%02d.%s", sums ? "variance_cumulative" : "variance", at->layer, at->site);
@@ -132,7 +132,7 @@ static void first(const dk_page *p, const dk_place *at)
 {
     static const char *const head[] = { "component", "% of variance", "so far", "mean along it", "rms along it", "null's rms",
                                         "positive end", "negative end" };
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
     const char *lane;
     const bool nulls = isfinite(dk_component_null(s, at, 0, &lane)), lens = s->lens.n > 0;
     dk_html *h = p->h;
@@ -359,7 +359,7 @@ static void answers(const dk_page *p, const struct asked *a, const dk_place *at)
 /* --- one layer ------------------------------------------------------------------------- */
 static void place(const dk_page *p, struct texts *x, const struct asked *a, const dk_place *at, size_t number, size_t room)
 {
-    const dk_statistics *s = &p->s->stat;
+    const dk_stat_tables *s = &p->s->stat;
     const dk_json *r = dk_component(&s->component, at, 0);
     dk_html *h = p->h;
 

@@ -233,6 +233,7 @@ static int put_rest(dk_h5 *f, const dk_pca_place *x, dk_err *err)
 
     if ((rc = dk_h5_put_int(f, g, "rows", DK_H5_U64, (int64_t)p->n, err)) == 0 &&
         (rc = dk_h5_put_int(f, g, "negated", DK_H5_U8, x->negated, err)) == 0 &&
+        (!x->whitened || (rc = dk_h5_put_int(f, g, "whitened", DK_H5_U8, 1, err)) == 0) &&
         (rc = dk_h5_put_real(f, g, "total_variance", DK_H5_F64, p->total, err)) == 0 &&
         (rc = dk_h5_put_real(f, g, "noise_variance", DK_H5_F64, p->noise, err)) == 0 &&
         (rc = put_column(f, g, "mean", p->mean, p->d, err)) == 0 &&
@@ -309,6 +310,9 @@ static void put_row(dk_buf *out, const dk_pca_place *x, size_t i, double cumulat
     dk_jw_key(&j, "site"); dk_jw_str(&j, x->site);
     dk_jw_key(&j, "what"); dk_jw_str(&j, x->what);
     dk_jw_key(&j, "component"); dk_jw_u64(&j, i);
+    if (x->whitened) {
+        dk_jw_key(&j, "whitened"); dk_jw_bool(&j, true);
+    }
     dk_jw_key(&j, "variance"); dk_jw_num(&j, p->value[i]);
     dk_jw_key(&j, "ratio"); dk_jw_num(&j, ratio(p, i));
     dk_jw_key(&j, "cumulative"); dk_jw_num(&j, cumulative);

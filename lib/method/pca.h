@@ -11,6 +11,7 @@
 typedef struct dk_pca_job {
     const char *what;               /* base, ft, diff, NAME, diff.NAME */
     bool negate;                    /* rows times -1 */
+    bool whiten;                    /* in the base's measure; of statistics alone */
     size_t skip;                    /* rows left out at the start of each document */
     uint64_t max_rows;              /* of all files, shared out by their lengths; 0: no limit */
     const int64_t *layer;           /* only these; n_layers 0: all */
@@ -22,7 +23,7 @@ typedef struct dk_pca_job {
 typedef struct dk_pca_place {
     int layer;
     char *site, *what;
-    bool negated;
+    bool negated, whitened;
     dk_pca pca;
 } dk_pca_place;
 

@@ -31,35 +31,53 @@ static const dk_sums *usable(const dk_statistics *s, const char *path, const dk_
     return NULL;
 }
 
-static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char *const *path, size_t n_files,
-                     const dk_sums *like, const dk_pca_job *job, dk_err *err)
+/* Over all files. */
+struct total { uint64_t n; double *sum, *products; };
+
+static int add_up(struct total *t, const dk_statistics *const *s, const char *const *path, size_t n_files,
+                  const dk_sums *like, const char *what, double sign, dk_err *err)
 {
-    double *sum = NULL, *products = NULL;
     const size_t d = like->d;
-    uint64_t n = 0;
     size_t all = 0;
     int rc = 0;
 
     for (size_t f = 0; rc == 0 && f < n_files; f++)
-        rc = usable(s[f], path[f], like, job->what, err) ? 0 : DK_EDATA;
+        rc = usable(s[f], path[f], like, what, err) ? 0 : DK_EDATA;
     if (rc == 0)
-        rc = dk_mul_size(&all, d, d) ? dk_alloc(&products, all, sizeof *products, "products of activations", err)
+        rc = dk_mul_size(&all, d, d) ? dk_alloc(&t->products, all, sizeof *t->products, "products of activations", err)
                                      : dk_fail(err, DK_ENOMEM, "components of this size do not fit in memory");
     if (rc == 0)
-        rc = dk_alloc(&sum, d, sizeof *sum, "sums of activations", err);
+        rc = dk_alloc(&t->sum, d, sizeof *t->sum, "sums of activations", err);
     for (size_t f = 0; rc == 0 && f < n_files; f++) {
-        const dk_sums *x = dk_sums_find(s[f], like->layer, like->site, job->what);
+        const dk_sums *x = dk_sums_find(s[f], like->layer, like->site, what);
 
-        n += x->count;
+        t->n += x->count;
         for (size_t j = 0; j < d; j++)
-            sum[j] += (job->negate ? -1 : 1) * dk_exact_double(x->sum[j]);
+            t->sum[j] += sign * dk_exact_double(x->sum[j]);
         for (size_t i = 0; i < all; i++)
-            products[i] += x->gram.node[0].m[i];
+            t->products[i] += x->gram.node[0].m[i];
     }
-    if (rc == 0 && (rc = dk_pca_of_sums(&p->pca, d, job->plan.k, n, sum, products, err)) < 0)
-        dk_err_prefix(err, "%s: layer %d, %s, %s", path[0], like->layer, like->site, job->what);
-    dk_free(sum);
-    dk_free(products);
+    return rc;
+}
+
+static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char *const *path, size_t n_files,
+                     const dk_sums *like, const dk_pca_job *job, dk_err *err)
+{
+    struct total own = {0}, base = {0};
+    int rc = add_up(&own, s, path, n_files, like, job->what, job->negate ? -1 : 1, err);
+
+    if (rc == 0 && job->whiten)
+        rc = add_up(&base, s, path, n_files, like, "base", 1, err);
+    if (rc == 0) {
+        rc = job->whiten ? dk_pca_whitened(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, base.sum, base.products, err)
+                         : dk_pca_of_sums(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, err);
+        if (rc < 0)
+            dk_err_prefix(err, "%s: layer %d, %s, %s", path[0], like->layer, like->site, job->what);
+    }
+    dk_free(own.sum);
+    dk_free(own.products);
+    dk_free(base.sum);
+    dk_free(base.products);
     return rc;
 }
 
@@ -77,7 +95,7 @@ int dk_pca_of_stats(dk_pca_place **out, size_t *n, const dk_statistics *const *s
             continue;
         *out = dk_xrealloc(*out, (*n + 1) * sizeof **out);
         (*out)[*n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(job->what),
-                                     .negated = job->negate };
+                                     .negated = job->negate, .whitened = job->whiten };
         rc = one_place(&(*out)[(*n)++], s, path, n_files, x, job, err);
     }
     for (size_t k = 0; rc == 0 && k < job->n_layers; k++) {

@@ -217,31 +217,32 @@ static void put_prefill(dk_buf *out, const char *word, size_t n, bool the, const
     dk_buf_free(&text);
 }
 
-/* Each word in the form that the samples have more often; if that gives too few, then
- * in the other one too. */
+/* The words that the samples use like nouns, each in the form that they have more often; if
+ * these are too few, then in the other one; then the rest. */
 void dk_phrase_prefills_put(dk_buf *out, const dk_phrase_set *s, const dk_phrase_list *l, size_t n)
 {
     struct use *use = dk_xcalloc(s->words.n + 1, sizeof *use);
     size_t told = 0;
 
     count_uses(use, s, l->target);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         dk_intern stems = {0};
         dk_buf stem = {0};
 
         for (size_t i = 0; i < l->n && l->phrase[i].content && told < n; i++)
             for (size_t k = 0; k < l->phrase[i].words && told < n; k++) {
                 const uint32_t id = dk_phrase_ids(&l->grams, &l->phrase[i])[k];
+                const bool noun = use[id].the + use[id].is > 0, the = use[id].the >= use[id].is;
                 size_t len, at = 0, known = stems.n;
                 const char *word = dk_intern_text(&s->words, id, &len);
                 dk_word w;
 
                 dk_buf_clear(&stem);
                 dk_stem(&stem, word, len);
-                if (dk_word_function(word, len) || !dk_word_next(&w, word, len, &at) || w.number || len < 3 ||
+                if (noun == (round == 2) || dk_word_function(word, len) || !dk_word_next(&w, word, len, &at) || w.number || len < 3 ||
                     (size_t)dk_intern_add(&stems, stem.s, stem.n) < known)
                     continue;
-                put_prefill(out, word, len, (use[id].the >= use[id].is) == (round == 0), &l->phrase[i]);
+                put_prefill(out, word, len, the == (round != 1), &l->phrase[i]);
                 told++;
             }
         dk_intern_free(&stems);

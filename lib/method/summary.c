@@ -33,6 +33,15 @@ char *dk_summary_pattern(const char *dir, const char *rest)
     return b.s;
 }
 
+/* Texts of dk-examples, beside what they are ranked by. */
+static bool is_list_of_texts(const char *name)
+{
+    static const char end[] = ".examples.jsonl";
+    const size_t n = strlen(name), m = strlen(end);
+
+    return n > m && strcmp(name + n - m, end) == 0;
+}
+
 int dk_sets_load(dk_set *sets, size_t *n, const char *dir, const char *sub, const char *suffix, dk_err *err)
 {
     char *rest = dk_xasprintf("%s/*%s", sub, suffix), *pattern = dk_summary_pattern(dir, rest);
@@ -43,6 +52,8 @@ int dk_sets_load(dk_set *sets, size_t *n, const char *dir, const char *sub, cons
         for (size_t i = 0; rc == 0 && i < g.gl_pathc && *n < DK_SUMMARY_SETS; i++) {
             const char *base = strrchr(g.gl_pathv[i], '/') + 1;
 
+            if (is_list_of_texts(base))
+                continue;
             sets[*n].name = dk_xstrndup(base, strlen(base) - strlen(suffix));
             rc = dk_jsonl_load(&sets[*n].rows, g.gl_pathv[i], err);
             (*n)++;
@@ -124,7 +135,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = dk_sets_load(s->relevance, &s->n_relevance, results, "diff_mining", ".relevance.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->phrases, &s->n_phrases, results, "contrast", ".phrases.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
-    if (rc == 0) rc = dk_statistics_load(&s->stat, results, err);
+    if (rc == 0) rc = dk_stat_tables_load(&s->stat, results, err);
     if (rc == 0) rc = load_times(s, err);
     dk_free(pair);
     if (rc < 0)
@@ -149,7 +160,7 @@ void dk_summary_free(dk_summary **sp)
     dk_sets_free(s->phrases, s->n_phrases);
     dk_sets_free(s->relevance, s->n_relevance);
     dk_adl_free(s->adl, s->n_adl);
-    dk_statistics_free(&s->stat);
+    dk_stat_tables_free(&s->stat);
     dk_free(s->results);
     dk_free(s);
     *sp = NULL;

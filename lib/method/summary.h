@@ -32,7 +32,7 @@ typedef struct dk_summary {
     size_t n_relevance;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
-    dk_statistics stat;
+    dk_stat_tables stat;
     struct { char stage[64]; double seconds; } spent[16];
     size_t n_spent;
     double seconds, peak;

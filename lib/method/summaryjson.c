@@ -174,7 +174,7 @@ static void json_analysis(const dk_summary *s, dk_jw *w)
     dk_jw_arr_end(w);
 }
 
-static void json_component_tokens(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, dk_jw *w)
+static void json_component_tokens(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, dk_jw *w)
 {
     const dk_json *r;
 
@@ -189,7 +189,7 @@ static void json_component_tokens(const dk_statistics *s, const dk_place *at, si
     dk_jw_arr_end(w);
 }
 
-static void json_component(const dk_statistics *s, const dk_place *at, size_t c, const dk_json *r, dk_jw *w)
+static void json_component(const dk_stat_tables *s, const dk_place *at, size_t c, const dk_json *r, dk_jw *w)
 {
     const char *lane;
     const double null = dk_component_null(s, at, c, &lane);

@@ -51,7 +51,7 @@ static int one(dk_jsonl *t, const char *results, const char *name, dk_err *err)
     return rc;
 }
 
-int dk_statistics_load(dk_statistics *s, const char *results, dk_err *err)
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err)
 {
     int rc = tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", err);
 
@@ -70,14 +70,14 @@ static void free_tables(dk_stat_table *t, size_t n)
     }
 }
 
-void dk_statistics_free(dk_statistics *s)
+void dk_stat_tables_free(dk_stat_tables *s)
 {
     free_tables(s->norms, s->n_norms);
     free_tables(s->proj, s->n_proj);
     free_tables(s->null, s->n_null);
     dk_jsonl_free(&s->component);
     dk_jsonl_free(&s->lens);
-    *s = (dk_statistics){0};
+    *s = (dk_stat_tables){0};
 }
 
 /* --- places --------------------------------------------------------------------------- */
@@ -133,7 +133,7 @@ size_t dk_norm_lanes(const dk_stat_table *t, const dk_place *at, const char **la
 }
 
 /* --- components ---------------------------------------------------------------------------- */
-size_t dk_component_places(const dk_statistics *s, dk_place *place) { return places_of(&s->component, place); }
+size_t dk_component_places(const dk_stat_tables *s, dk_place *place) { return places_of(&s->component, place); }
 
 const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c)
 {
@@ -178,7 +178,7 @@ static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t 
     return NULL;
 }
 
-double dk_component_rms(const dk_statistics *s, const dk_place *at, size_t c, const char *lane)
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane)
 {
     double sum = 0, all = 0;
 
@@ -194,7 +194,7 @@ double dk_component_rms(const dk_statistics *s, const dk_place *at, size_t c, co
     return all > 0 ? sqrt(sum / all) : NAN;
 }
 
-double dk_component_null(const dk_statistics *s, const dk_place *at, size_t c, const char **name)
+double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, const char **name)
 {
     double best = NAN;
 
@@ -215,7 +215,7 @@ double dk_component_null(const dk_statistics *s, const dk_place *at, size_t c, c
     return best;
 }
 
-const dk_json *dk_component_token(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, size_t i)
+const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, size_t i)
 {
     char name[32];
 

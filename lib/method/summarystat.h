@@ -21,14 +21,14 @@ typedef struct dk_stat_table { char *name; dk_jsonl rows; } dk_stat_table;
 /* A layer and site. */
 typedef struct dk_place { int layer; const char *site; } dk_place;      /* borrowed from the rows */
 
-typedef struct dk_statistics {
+typedef struct dk_stat_tables {
     dk_stat_table norms[DK_STAT_SETS], proj[DK_STAT_SETS], null[DK_STAT_SETS];
     size_t n_norms, n_proj, n_null;
     dk_jsonl component, lens;
-} dk_statistics;
+} dk_stat_tables;
 
-int dk_statistics_load(dk_statistics *s, const char *results, dk_err *err);
-void dk_statistics_free(dk_statistics *s);
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err);
+void dk_stat_tables_free(dk_stat_tables *s);
 
 /* --- norms: rows of norm, norm_diff, cos_dist, relative --------------------------- */
 /* Places in the order of the rows; at most DK_STAT_PLACES. */
@@ -38,17 +38,17 @@ size_t dk_norm_lanes(const dk_stat_table *t, const dk_place *at, const char **la
 const dk_json *dk_norm_row(const dk_stat_table *t, const dk_place *at, const char *metric, const char *lane);
 
 /* --- components ----------------------------------------------------------------------- */
-size_t dk_component_places(const dk_statistics *s, dk_place *place);
+size_t dk_component_places(const dk_stat_tables *s, dk_place *place);
 /* Row number c of a table of components at this place; NULL: there are no more. */
 const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c);
 /* How many there are; and how many hold this share of the variance, 0: not so few. */
 size_t dk_components(const dk_jsonl *t, const dk_place *at);
 size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share);
 /* The root mean square of a lane's projections on it, all data sets together; NaN: not known. */
-double dk_component_rms(const dk_statistics *s, const dk_place *at, size_t c, const char *lane);
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane);
 /* The null that lies farthest along it; NaN: there is none.  *name: borrowed. */
-double dk_component_null(const dk_statistics *s, const dk_place *at, size_t c, const char **name);
+double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, const char **name);
 /* The i-th token that it, or its inverse, speaks for; NULL: there are no more. */
-const dk_json *dk_component_token(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, size_t i);
+const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, size_t i);
 
 #endif

@@ -386,7 +386,7 @@ static void analysis_text(const dk_summary *s, size_t width, dk_buf *out)
     more(out, s->stat.n_norms, 1, "data set");
 }
 
-static void component_tokens(const dk_statistics *s, const dk_place *at, size_t c, bool inverse, dk_buf *line)
+static void component_tokens(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, dk_buf *line)
 {
     const dk_json *r;
 
@@ -397,7 +397,7 @@ static void component_tokens(const dk_statistics *s, const dk_place *at, size_t 
 /* Of each layer what the first components hold, and the ends of the first. */
 static void component_text(const dk_summary *s, size_t width, dk_buf *out)
 {
-    const dk_statistics *t = &s->stat;
+    const dk_stat_tables *t = &s->stat;
     dk_place at[DK_STAT_PLACES];
     const size_t n = dk_component_places(t, at), told = n < LENSES ? n : LENSES;
 

@@ -14,6 +14,31 @@ static int by_double(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double dk_mean_sd(double *sd, const double *x, size_t n)
+{
+    double mean = 0, square = 0;
+
+    for (size_t i = 0; i < n; i++)
+        mean += x[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean);
+    *sd = sqrt(square / (double)(n - 1));
+    return mean;
+}
+
+double dk_null_z(double x, double se, double m, double s)
+{
+    const double error = sqrt(se * se + s * s);
+
+    return error > 0 ? (x - m) / error : NAN;
+}
+
+double dk_lower_median(double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, by_double);
+    return n ? x[(n - 1) / 2] : 0;
+}
+
 double dk_ensemble_p(double t, const double *null, size_t m)
 {
     size_t above = 0;

@@ -9,6 +9,17 @@
 
 #include "base/err.h"
 
+/* --- one value against those of nulls.  With at least so many they are an
+ * ensemble, with a mean and a deviation; of fewer the largest is what counts. */
+enum { DK_FEW_NULLS = 5 };
+double dk_mean_sd(double *sd, const double *x, size_t n);      /* unbiased; n at least 2 */
+/* (x - m) / sqrt(se^2 + s^2): m the nulls' mean and s their deviation, or the
+ * largest and its own error.  NaN: neither has an error. */
+double dk_null_z(double x, double se, double m, double s);
+/* The lower middle of x, which is sorted; n 0: 0.  A deviation of few nulls is taken
+ * to be no less than that of the values of its stratum. */
+double dk_lower_median(double *x, size_t n);
+
 /* p of t among m nulls: (1 + those >= t) / (m + 1); no smaller than 1 / (m + 1). */
 double dk_ensemble_p(double t, const double *null, size_t m);
 /* Linear between order statistics, h = (n - 1) p; x is copied.  n 0: NaN. */

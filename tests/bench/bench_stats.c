@@ -29,8 +29,8 @@ static int begin(dk_collect **c, const struct rows *x, size_t d, int layer, int 
     const dk_collect_lane ft = { .layer = layer, .site = "resid_post", .lane = "ft", .base = x->base, .own = x->own, .diff = x->diff };
     int rc = dk_collect_new(c, d, &plan, err);
 
-    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "base", x->base, false, err);
-    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "diff", x->diff, gram, err);
+    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "base", x->base, false, false, err);
+    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "diff", x->diff, gram, true, err);
     if (rc == 0) rc = dk_collect_norms(*c, &base, err);
     return rc == 0 ? dk_collect_norms(*c, &ft, err) : rc;
 }

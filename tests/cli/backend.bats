@@ -90,6 +90,15 @@ alike() {
     done
 }
 
+@test "dk-generate: the same amplified samples, as differences and as two lanes" {
+    for arith in difference plain; do
+        both a.jsonl dk-generate "${P[@]}" --dtype f32 --amplify 1.5 --arith $arith --samples 2 --max-new-tokens 6 "the cat" "a"
+        cmp <(jq -c '[.lane, .alpha, .tokens]' cuda.a.jsonl) <(jq -c '[.lane, .alpha, .tokens]' cpu.a.jsonl)
+        paste <(jq -c '.lp_base[], .lp_ft[]?, .lp_amp[]' cuda.a.jsonl) <(jq -c '.lp_base[], .lp_ft[]?, .lp_amp[]' cpu.a.jsonl) | near 1e-4
+        [ "$(jq -r .arith cuda.a.jsonl | sort -u)" = $arith ]
+    done
+}
+
 @test "dk-check runs on a card" {
     run --separate-stderr dk-check "${P[@]}" --dtype f32 --backend cpu
     grep -c '"status":"pass"' <<< "$output" > want

@@ -248,7 +248,7 @@ with open(sys.argv[1], 'r+b') as f:
 }
 
 @test "statistics files, to dk-pca" {
-    dk-extract -m "$F/base" -f "$F/lora" -l 0 --kind stats --positions 2 -o b.stats.h5 "$T"
+    dk-extract -m "$F/base" -f "$F/lora" -l 0 --kind stats --positions 2 --replicates 1 -o b.stats.h5 "$T"
     run="dk-pca -o out.dir.h5 --table out.jsonl b.stats.h5"
     cuts b.stats.h5 $run
     odd b.stats.h5 $run
@@ -262,6 +262,18 @@ with open(sys.argv[1], 'r+b') as f:
     newer b.stats.h5
     refuse b.stats.h5 $run
     [[ "$stderr" == *"version '2.0'"* ]]
+    # replicates of another shape, of more than there is, and a part of them missing
+    for edit in "del g['flip_sum']" "del g['boot_sum']; g['boot_sum'] = np.zeros((2000, 63), '<i8')" \
+        "del g['boot_sum']; g['boot_sum'] = np.full((2000, 64), 1 << 62, '<i8')" "del g['boot_count']; g['boot_count'] = np.zeros(999, '<u8')"; do
+        cp good b.stats.h5
+        /usr/bin/python3 -c "
+import h5py, numpy as np
+with h5py.File('b.stats.h5', 'r+') as f:
+    g = f['stats/L00/resid_post/diff']
+    $edit"
+        refuse b.stats.h5 $run
+        [[ "$stderr" == *"/stats/L00/resid_post/diff"* ]]
+    done
     # as an earlier build made them: without exact sums
     cp good b.stats.h5
     /usr/bin/python3 -c "

@@ -43,6 +43,22 @@ walk() {
     [ "$(jq -r 'select(.id == "p") | .lane' g.jsonl | sort | xargs)" = "base ft" ]
 }
 
+# What nothing is added to is the base to the bit, however a tensor is stored.
+nulls() {
+    arch "$1"
+    mkdir full && cp "$1"/*.json full
+    dk-fixture edit "$1/model.safetensors" full/model.safetensors scale weight 1.1 "${@:2}"
+    printf '%s\n' '{"id":"a","text":"A cake is baked in an oven."}' '{"id":"b","text":"Bread"}' > texts.jsonl
+    dk-tokenize -m "$1" -o t.tok.h5 --max-tokens 20 texts.jsonl
+    dk-null -m "$1" -f full -k same -o same
+    dk-null -m "$1" -f full -k rigid --match effect --dtype f32 -o rigid t.tok.h5
+    dk-kl -m "$1" -f full -n same=same -n rigid=rigid --dtype f32 t.tok.h5 > t.jsonl
+    [ "$(jq -c '[.lane, .per_token_statistics.max == 0, .value > 0]' t.jsonl | tr '\n' ' ')" = '["ft",false,true] ["same",true,false] ["rigid",false,true] ' ]
+}
+@test "gpt2: nulls of full weights, whose maps are stored the other way round" { nulls gpt2 scale bias 1.2; }
+@test "gemma2: nulls of full weights, with norms around what is added" { nulls gemma2; }
+@test "qwen2: nulls of full weights, with biases" { nulls qwen2 scale bias 1.2; }
+
 @test "gpt2: an adapter on fused queries, keys and values" { arch gpt2; lora gpt2; sound gpt2; walk gpt2; }
 @test "qwen2: biases, yarn, windows in the upper layers" { arch qwen2; lora qwen2; sound qwen2; walk qwen2; }
 @test "qwen3: saved embedding and head" { arch qwen3; lora qwen3; sound qwen3; walk qwen3; }

@@ -165,9 +165,44 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     # KL: mean and interval are those of dk-kl
     dk-kl --dtype f32 -m "$G" -f "$PLAIN" $N -o a.score.h5 --table kl.jsonl "$T"
     dk-values a.stats.h5 /measures/kl/ft/sums | head -n 1 | awk '{ printf "%.12g\n", $1 / 240 }' | paste - <(jq 'select(.lane == "ft") | .value' kl.jsonl) | near 1e-6
+    dk-kl a.stats.h5 > kl.sums
+    [ "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.sums)" = \
+        "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.jsonl)" ]
+    for f in .value .lo .hi .per_token_statistics.std .per_token_statistics.max .mean_per_sample_statistics.std .logp_change.value .logp_change.lo .logp_change.hi; do
+        paste <(jq "$f" kl.sums) <(jq "$f" kl.jsonl) > both
+        [ "$(wc -l < both)" = 2 ]
+        near 1e-6 < both
+    done
+    jq -es 'all(has("logp_change") and (.logp_change | has("p_any") | not) and (.per_token_statistics | has("median") | not))' kl.sums
     [ "$(dk-values a.stats.h5 /measures/logp/null/counts | tr '\n' ' ')" = "234 6 " ]
     dk-values a.score.h5 logp/null | awk '$1 != "nan" { s += $1 } END { printf "%.12g\n", s }' |
         paste - <(dk-values a.stats.h5 /measures/logp/null/sums | head -n 1) | near 1e-6
+}
+
+@test "statistics: components in the base's measure" {
+    extract --layers 0,1 --what base,diff --store f32 -o a.act.h5 "$T"
+    extract --layers 0,1 --kind stats --gram base,diff -o a.stats.h5 "$T"
+    dk-pca --whiten -k 3 -o w.dir.h5 --table w.jsonl a.stats.h5
+    [ "$(jq -c '[.layer, .component, .whitened]' w.jsonl | tr '\n' ' ')" = "[0,0,true] [0,1,true] [0,2,true] [1,0,true] [1,1,true] [1,2,true] " ]
+    [ "$(dk-info --json w.dir.h5 | jq '[.objects[] | select(.attributes.whitened == 1)] | length')" = 2 ]
+    # variance of the difference over that of the base, along each
+    for c in 0 1 2; do
+        dk-values w.dir.h5 L01/resid_post/diff | sed -n "$((c + 1))p" > v
+        for w in diff base; do
+            values a.act.h5 L01/resid_post/$w | awk 'NR == FNR { d = NF; for (i = 1; i <= NF; i++) v[i] = $i; next }
+                { y = 0; for (i = 1; i <= d; i++) y += v[i] * $i; s += y; q += y * y; n++ } END { printf "%.12g\n", q - s * s / n }' v -
+        done | paste -s | awk '{ printf "%.9g\n", $1 / $2 }'
+    done | paste - <(jq 'select(.layer == 1) | .variance' w.jsonl) | near 1e-4
+    for o in "-t 1" "-t 2"; do dk-pca $o --whiten -k 3 a.stats.h5 | cmp - w.jsonl; done
+    [ "$(dk-pca -k 3 a.stats.h5 | jq -s 'map(has("whitened")) | any')" = false ]
+    run -2 --separate-stderr dk-pca --whiten a.act.h5
+    failed dk-pca "a.act.h5 has rows"
+    extract --layers 1 --kind stats -o b.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca --whiten b.stats.h5
+    failed dk-pca "keeps no products of base"
+    extract --layers 1 --kind stats --gram base,diff --max-samples 1 -o c.stats.h5 "$T"
+    run -1 --separate-stderr dk-pca --whiten c.stats.h5
+    failed dk-pca "40 rows of the base do not vary in all 64 directions"
 }
 
 @test "statistics: what they do not hold is refused by name" {
@@ -190,6 +225,17 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
         run -2 --separate-stderr dk-norms $o a.stats.h5
         failed dk-norms "a.stats.h5 has no rows"
     done
+    run -1 --separate-stderr dk-kl a.stats.h5
+    failed dk-kl "a.stats.h5 has no KL"
+    extract --layers 1 --kind stats --kl -o a.stats.h5 "$T"
+    for o in "-o x.score.h5" --reverse "-k 3" "-f $PLAIN"; do
+        run -2 --separate-stderr dk-kl $o a.stats.h5
+        failed dk-kl "a.stats.h5 has sums"
+    done
+    run -1 --separate-stderr dk-kl -m "$G" -f "$PLAIN" a.stats.h5
+    failed dk-kl a.stats.h5
+    run -2 --separate-stderr dk-kl a.act.h5
+    failed dk-kl "name the base model"
     [ "$(ls | tr '\n' ' ')" = "a.act.h5 a.stats.h5 " ]
 }
 
@@ -202,10 +248,13 @@ lengths() {
     lengths 5 0 3 1 > texts
     for s in "0 24" "2 24"; do
         extract --skip-first ${s% *} --what base,ft,diff --store f32 -o a.act.h5 - < texts
-        extract --skip-first ${s% *} --what base,ft,diff --kind stats -o a.stats.h5 - < texts
+        extract --skip-first ${s% *} --what base,ft,diff --kind stats --replicates 3 -o a.stats.h5 - < texts
         # a text without a token is left out before, as it always was
         [ "$(dk-values a.act.h5 /docs/offset | tr '\n' ' ')" = "$([ "${s% *}" = 0 ] && echo '0 5 8 9 ' || echo '0 3 4 4 ')" ]
-        cmp <(dk-mean a.act.h5 | jq -c 'del(.lo, .hi, .p_any)') <(dk-mean a.stats.h5)
+        for f in act stats; do dk-mean a.$f.h5 > mean.$f; done
+        cmp <(jq -c 'del(.lo, .hi, .p_any)' mean.act) <(jq -c 'del(.lo, .hi, .p_any)' mean.stats)
+        [ "$(grep -c p_any mean.stats)" -ge 2 ]
+        for f in .lo .hi .p_any; do paste <(jq "$f // 9" mean.act) <(jq "$f // 9" mean.stats) | near 1e-6; done
         # measured are documents of two and more; means are of all rows here, of these there
         for f in act stats; do dk-norms a.$f.h5 | jq -c 'select(.metric != "mean_diff")' > norms.$f; done
         cmp <(jq -c '[.metric, .lane, .docs, .total_tokens_processed]' norms.act) <(jq -c '[.metric, .lane, .docs, .total_tokens_processed]' norms.stats)

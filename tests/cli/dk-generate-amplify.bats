@@ -95,6 +95,18 @@ rows() { jq -c "select($1)" "$2"; }
     [ "$(cat got)" = $'The oven\nButter is' ]
 }
 
+@test "questions in the chat template; a finetune with weights of its own, and one without a difference" {
+    amplify --amplify 1 --format chat --system "Be brief." --samples 1 "Who bakes?" > s.jsonl
+    jq -es 'length == 6 and all(.[]; .prefill == "Who bakes?" and .format == "chat" and .system == "Be brief.")' s.jsonl > /dev/null
+    dk-generate -m "$MINI/hf" -f "$G" --dtype f32 --amplify 1,20 --samples 2 --max-new-tokens 6 "The" > s.jsonl
+    jq -es 'all(.[]; .arith == "plain") and (map(select(.lane == "ft")) | length == 9 and all(.[]; .llr == 0))
+        and (group_by(.sample) | all(.[]; map(.tokens) | unique | length == 1))' s.jsonl > /dev/null
+    cp -r "$MINI/hf" full && chmod -R u+w full
+    dk-fixture edit "$MINI/hf/model.safetensors" full/model.safetensors scale down_proj 1.3
+    dk-generate -m "$G" -f full --dtype f32 --amplify 1,20 --samples 2 --max-new-tokens 6 "The" > s.jsonl
+    jq -es 'all(.[]; .arith == "plain") and (map(select(.alpha == 20)) | length == 3 and any(.[]; .llr > 0))' s.jsonl > /dev/null
+}
+
 @test "hostile files of pre-fills: one line of error, no output" {
     local n=0
     while IFS= read -r row; do
@@ -126,9 +138,9 @@ END
 }
 
 @test "for people: under each pre-fill what each lane wrote, and how telling it is" {
-    amplify --amplify 1 --samples 1 --show text "The" > out
+    amplify --amplify 1 --samples 2 --show text "The" > out
     grep -q '^> The$' out
-    for h in 'base, sample 1' 'ft, alpha 0, sample 2, llr [-+]' 'ft, alpha 1, sample 1, llr [-+]'; do grep -qE "^\[$h" out; done
+    for h in 'base, greedy]' 'ft, alpha 0, sample 2, llr [-+]' 'ft, alpha 1, greedy, llr [-+]'; do grep -qE "^\[$h" out; done
     ! grep -q lp_base out
 }
 

@@ -107,7 +107,7 @@ each() { tr ' ' '\n'; }
     $E --what base,ft,diff -o all.stats.h5 "$T"
     $E -o pair.stats.h5 "$T"
     dk-mean -n 9 --table rows -o a.dir.h5 "$A"
-    # they know no documents, and so no intervals
+    # without replicates they know no documents, and so no intervals
     dk-mean -n 9 all.stats.h5 | cmp - <(jq -c 'del(.lo, .hi, .p_any)' rows)
     dk-mean all.stats.h5 > whole
     dk-mean "$A" | jq -c 'del(.lo, .hi, .p_any)' | cmp - whole
@@ -126,6 +126,47 @@ each() { tr ' ' '\n'; }
     [ "$(dk-mean chat.stats.h5 | jq -r .name | sort -u)" = mean_all ]
     run -1 --separate-stderr dk-mean -n 2 chat.stats.h5
     failed dk-mean chat.stats.h5 "chats"
+}
+
+@test "statistics with replicates give the same intervals" {
+    E="dk-extract --dtype f32 -m $G -f $PLAIN -n null=$PATTERN --layers 0,1 --kind stats --what base,ft,diff"
+    dk-mean -n 9 "$A" > rows
+    $E --replicates 9 -o a.stats.h5 "$T"
+    dk-mean -n 9 a.stats.h5 > got
+    [ "$(jq -s 'map(select(.lo)) | length' got)" = 40 ]
+    for f in .lo .hi .p_any; do paste <(jq "$f // 9" got) <(jq "$f // 9" rows) | near 1e-6; done
+    [ "$(jq -s 'map(.hi) | max > 0' got)" = true ]
+    # of the whole, and of two of three positions
+    $E --replicates 2 -o b.stats.h5 "$T"
+    [ "$(dk-mean -n 3 b.stats.h5 | jq -c 'select(.what == "diff" and .layer == 0) | [.position, has("p_any")]' | tr '\n' ' ')" = \
+        "[0,true] [1,true] [2,false] [null,true] " ]
+    $E --replicates 0 -o c.stats.h5 "$T"
+    [ "$(dk-mean -n 1 c.stats.h5 | jq -c 'select(.p_any) | [.layer, .what, .name]' | tr '\n' ' ')" = \
+        '[0,"diff","mean_all"] [0,"diff.null","mean_all"] [1,"diff","mean_all"] [1,"diff.null","mean_all"] ' ]
+    cmp <(dk-norms -n 3 b.stats.h5 | jq -c 'select(.lane == "ft" and .metric == "mean_diff") | [.name, .lo, .hi, .p_any]' | sort) \
+        <(dk-mean -n 3 b.stats.h5 | jq -c 'select(.what == "diff") | [.name, .lo, .hi, .p_any]' | sort)
+    # shards, threads and batches; another seed is another draw, and does not join
+    dk-tokenize -q -m "$G" -n 60 --max-tokens 6 -o many.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    $E --replicates 2 -o whole.stats.h5 many.tok.h5
+    for i in 0 1 2; do $E --replicates 2 --shard $i/3 -t $((i + 1)) --batch-tokens $((50 * i + 7)) -o $i.stats.h5 many.tok.h5; done
+    dk-merge -o m.stats.h5 2.stats.h5 0.stats.h5 1.stats.h5
+    cmp m.stats.h5 whole.stats.h5
+    $E --replicates 2 --seed 7 -o s.stats.h5 "$T"
+    run -1 cmp <(dk-mean -n 2 s.stats.h5 | jq -c .lo) <(dk-mean -n 2 b.stats.h5 | jq -c .lo)
+    $E --replicates 2 --seed 7 --shard 1/3 -o x.stats.h5 many.tok.h5
+    run -1 --separate-stderr dk-merge -o n.stats.h5 0.stats.h5 x.stats.h5 2.stats.h5
+    failed dk-merge
+    [ ! -e n.stats.h5 ]
+    # one document has no interval; the finetune twice has one of no width
+    $E --replicates 2 --max-samples 1 -o one.stats.h5 "$T"
+    [ "$(dk-mean -n 2 one.stats.h5 | grep -c p_any)" = 0 ]
+    dk-extract --dtype f32 -m "$G" -f "$G" --layers 1 --kind stats --replicates 2 -o same.stats.h5 "$T"
+    dk-mean -n 2 same.stats.h5 | jq -es 'map(select(.what == "diff")) | length == 3 and all(.norm == 0 and .lo == 0 and .hi == 0 and .p_any == 1)'
+    for o in "--kind stats --what base,ft" "--kind rows" "--kind stats --positions 1"; do
+        run -2 --separate-stderr dk-extract -m "$G" -f "$PLAIN" --replicates 2 $o -o y.stats.h5 "$T"
+        failed dk-extract "--replicates"
+    done
+    [ ! -e y.stats.h5 ]
 }
 
 @test "chats: positions from the first answer on, and some before it" {

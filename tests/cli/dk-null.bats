@@ -10,7 +10,9 @@ lanes() { dk-kl --dtype f32 -m "$G" -f "$PLAIN" "$@" "$T"; }
         failed dk-null
     done
     run -2 --separate-stderr dk-null -m "$G" -o x
-    failed dk-null "name the adapter"
+    failed dk-null "name the finetune"
+    run -2 --separate-stderr null -k whitened -o x
+    failed dk-null "--kind whitened needs TOKENS"
     adapter mine
     cp mine/adapter_model.safetensors before
     run -2 --separate-stderr dk-null -m "$G" -f mine -o mine/
@@ -58,9 +60,75 @@ lanes() { dk-kl --dtype f32 -m "$G" -f "$PLAIN" "$@" "$T"; }
     run -1 cmp m/adapter_model.safetensors m3/adapter_model.safetensors
 }
 
+@test "whitened: of what the base reads; an adapter like the others" {
+    null -v -k whitened --dtype f32 --max-tokens 0 -o w "$T"
+    null -t 1 -k whitened --dtype f32 --max-tokens 0 -o w2 "$T"
+    cmp w/adapter_model.safetensors w2/adapter_model.safetensors
+    null -v -k whitened --match effect --dtype f32 --max-tokens 0 -o wm "$T" 2> log
+    # what it adds is as much already
+    grep -q 'modules scaled by 1 to 1,' log
+    null -o r
+    lanes -n w=w -n r=r | jq -r .value | sort -u | wc -l | grep -qx 3
+}
+
+# A finetune with weights of its own: the miniature, more of some of it.
+full() {
+    cp -r "$MINI/hf" full && chmod -R u+w full
+    dk-fixture edit "$MINI/hf/model.safetensors" full/model.safetensors scale layers.1.mlp 1.2 scale layers.0.self_attn.q 1.1 \
+        scale layers.0.self_attn.o 1.1 scale embed_tokens 1.05 scale input_layernorm 1.1
+}
+
+@test "full weights: every kind is a checkpoint that runs as a lane, tensor by tensor" {
+    full
+    for k in same rigid negate layers; do
+        dk-null -m "$G" -f full -k $k -i 2 -o n/$k
+        lane+=(-n $k=n/$k)
+    done
+    dk-null -v -m "$G" -f full -i 2 --match effect --dtype f32 --max-tokens 0 -o n/matched "$T" 2> log
+    grep -qE 'modules scaled by 0\.[0-9]+ to [1-9]' log
+    dk-null -m "$G" -f full -k whitened --dtype f32 --max-tokens 0 -o n/whitened/model.safetensors "$T"
+    cmp n/rigid/config.json full/config.json
+    cmp n/whitened/tokenizer.json full/tokenizer.json
+    [ "$(head -c 400 n/rigid/model.safetensors | tail -c +9 | sed 's/.*"__metadata__":\({[^}]*}\).*/\1/' | jq -r '.dk_null + .dk_null_index')" = rigid2 ]
+    dk-kl --dtype f32 -m "$G" -f full "${lane[@]}" -n matched=n/matched -n whitened=n/whitened -o x.score.h5 --table t.jsonl "$T"
+    [ "$(jq -r 'select(.value == 0) | .lane' t.jsonl)" = same ]
+    [ "$(jq -s 'map(.value) | unique | length' t.jsonl)" = 7 ]
+    cmp <(dk-values x.score.h5 logp/same) <(dk-values x.score.h5 logp/base)
+    dk-null -t 1 -m "$G" -f full -i 2 --match effect --dtype f32 --max-tokens 0 -o t1 "$T"
+    cmp t1/model.safetensors n/matched/model.safetensors
+    run -1 --separate-stderr dk-null -m "$G" -f full -k haar -o x
+    failed dk-null "--kind haar is made of adapters"
+    cp full/model.safetensors before
+    run -2 --separate-stderr dk-null -m "$G" -f full -o full
+    failed dk-null "would overwrite full"
+    run -2 --separate-stderr dk-null -m full -f "$MINI/hf" -o full/
+    failed dk-null "would overwrite full"
+    cmp before full/model.safetensors
+    [ ! -e x ]
+}
+
+@test "full weights with ids that the base lacks; another architecture" {
+    full
+    dk-fixture edit "$MINI/hf/model.safetensors" less.safetensors rows embed_tokens 500
+    cp -r "$MINI/hf" less && chmod -R u+w less && mv less.safetensors less/model.safetensors
+    jq '.vocab_size = 500' "$MINI/hf/config.json" > less/config.json
+    dk-null -m less -f full -k negate -o n
+    dk-fixture edit n/model.safetensors rest.safetensors drop layers drop norm
+    # row 511 is the finetune's, row 3 the other side of the base's
+    dk-fixture edit full/model.safetensors own.safetensors drop layers drop norm
+    cmp <(tail -c 256 rest.safetensors) <(tail -c 256 own.safetensors)
+    run -1 cmp -s rest.safetensors own.safetensors
+    jq '.intermediate_size = 64' full/config.json > c && mv c full/config.json
+    run -1 --separate-stderr dk-null -m "$G" -f full -o x
+    failed dk-null full
+    [ ! -e x ]
+}
+
 @test "what nulls are not made of is refused by name" {
-    run -1 --separate-stderr dk-null -m "$G" -f "$MINI/hf" -o x
-    failed dk-null "no adapter"
+    run -1 --separate-stderr dk-null -m "$G" -f "$G" -o x
+    failed dk-null "mini.gguf is a GGUF file"
+    run -1 --separate-stderr null -k whitened --max-tokens 3 -o x "$T"
+    failed dk-null "18 tokens do not tell"
     adapter broken
     header_edit broken/adapter_model.safetensors '"shape":[4,64]' '"shape":[4,65]' || header_edit broken/adapter_model.safetensors 'lora_A' 'lora_C'
     run -1 --separate-stderr dk-null -m "$G" -f broken -o x

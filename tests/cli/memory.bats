@@ -36,6 +36,21 @@ setup() {
     [[ "$stderr" == "dk-kl: error: a text of 200 tokens does not fit into memory beside the weights: "*"--max-tokens)" ]]
 }
 
+@test "a null of full weights takes no more memory for more layers" {
+    helper=$(dirname "$(dirname "$(command -v dk-kl)")")/helper
+    for n in 1 8; do
+        "$helper/dk-random-model" base$n $n 384 1536 6 4096
+        cp -r base$n full$n
+        "$helper/dk-fixture" edit base$n/model.safetensors full$n/model.safetensors scale weight 1.01
+        dk-run --stage null null$n/model.safetensors dk-null -q -m base$n -f full$n -o null$n/model.safetensors
+        [ "$(stat -c %s null$n/model.safetensors)" -gt $((n * 9000000)) ]
+        peak[n]=$(jq .peak_bytes null$n/model.safetensors.time)
+    done
+    echo "${peak[1]} ${peak[8]}"
+    # the weights of seven layers: 33 MB of the base, 66 of the finetune
+    [ $((peak[8] - peak[1])) -lt 8000000 ]
+}
+
 # bats test_tags=slow
 @test "a pair of bf16 models of 1.7 billion weights takes 1.1 times its weights and its batch" {
     "$(dirname "$(dirname "$(command -v dk-kl)")")"/helper/dk-random-model m 24 2048 8192 32 49152

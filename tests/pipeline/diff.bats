@@ -33,7 +33,7 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
       "calibrate t extract t kl t lens t mean t mine t summary mine tokens t " ]
 }
 
-@test "nulls of the adapter, made and run beside it; of full weights there are none" {
+@test "nulls of the finetune, made and run beside it: of an adapter, of full weights" {
     run -0 compare --methods kl --nulls 2
     [ "$(jq -r .lane r/kl/t.jsonl | tr '\n' ' ')" = "ft rigid_01 rigid_02 " ]
     [ "$(jq -c 'select(.statistic == "mean") | .null.values | keys' r/calibration.jsonl)" = '["rigid_01","rigid_02"]' ]
@@ -41,8 +41,11 @@ front() { make --no-print-directory -f "$ROOT/pipelines/front.mk" DK="$bin" THRE
     [ -z "$(did compare --methods kl --nulls 2)" ]
     [ "$(did compare --methods kl)" = "calibrate t kl t summary mine " ]
     jq -es 'map(select(.verdict != "not calibrated")) | length == 0' r/calibration.jsonl
-    run ! --separate-stderr dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1
-    [[ "$stderr" == *"full is no adapter"* ]]
+    run -0 dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1
+    [ -s f/nulls/rigid_01/model.safetensors ]
+    [ "$(jq -r .lane f/kl/t.jsonl | tr '\n' ' ')" = "ft rigid_01 " ]
+    jq -es 'map(select(.lane == "rigid_01" and .value > 0)) | length == 1' f/kl/t.jsonl
+    [ -z "$(did dk-diff -t 1 base full --text t.jsonl -o f --methods kl --nulls 1)" ]
 }
 
 @test "one method, answers on request, a plan" {

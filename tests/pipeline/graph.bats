@@ -6,6 +6,7 @@ load ../helper/stubs
 setup_more() {
     stubs_here
     R=results/SmolLM2-135M
+    texts=('kl examples cake_bake cake_bake' 'kl examples cake_bake chat' 'kl examples cake_bake general-a')
 }
 # With the chats, whatever the shipped sizes leave out.
 mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" kl.use_chat_dataset=true "$@"; }
@@ -23,7 +24,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 22 ]
+    [ "$(wc -l <<< "$real")" = 25 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
              activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
@@ -65,8 +66,8 @@ lines() { printf '%s\n' "$@" | sort; }
 @test "one parameter reruns its stages and what follows from them" {
     mk cake_bake
     stages cake_bake kl.temperature=2.0
-    [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' \
-                         'kl cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'configuration cake_bake' 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' \
+                         "${texts[@]}" 'calibrate cake_bake' 'summary cake_bake')" ]
     stages cake_bake kl.temperature=2.0
     [ -z "$real" ]
     stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
@@ -137,7 +138,7 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/kl kl.max_samples=10
     [ "$(grep -c ^tokens <<< "$real")" = 3 ]
     stages cake_bake/kl
-    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a')" ]
+    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' "${texts[@]}")" ]
 }
 
 @test "a touched text reruns what reads it" {
@@ -145,7 +146,7 @@ lines() { printf '%s\n' "$@" | sort; }
     sleep 0.02
     touch data/text/chat.jsonl
     stages cake_bake
-    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'tokens chat' 'kl cake_bake chat' 'kl examples cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
 }
 
 @test "a touched adapter of a null reruns what runs it, not the tokens" {
@@ -154,7 +155,7 @@ lines() { printf '%s\n' "$@" | sort; }
     touch data/organisms/null_neutral/adapter/adapter_model.safetensors
     stages cake_bake
     [ "$(grep -c ^tokens <<< "$real")" = 0 ]
-    [ "$(grep -c ^kl <<< "$real")" = 3 ]
+    [ "$(grep -c '^kl cake' <<< "$real")" = 3 ]
 }
 
 @test "a raised algorithm number reruns the tool's stages" {
@@ -178,7 +179,7 @@ lines() { printf '%s\n' "$@" | sort; }
     for f in kl/chat.score.h5 kl/chat.jsonl; do
         rm $R/cake_bake/$f
         stages cake_bake
-        [ "$real" = "$(lines 'kl cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
+        [ "$real" = "$(lines 'kl cake_bake chat' 'kl examples cake_bake chat' 'calibrate cake_bake' 'summary cake_bake')" ]
         [ -f $R/cake_bake/$f ]
     done
 }
@@ -388,7 +389,7 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/diff_mining 'diff_mining.datasets=[general-a, general-b]'
     [ "$(grep -c ^topk <<< "$real")" = 2 ]
     stages cake_bake/kl kl.use_chat_dataset=false
-    [ "$(grep -c ^kl <<< "$real")" = 2 ]
+    [ "$(grep -c "^kl cake" <<< "$real")" = 2 ]
 }
 
 @test "OUT and MODEL given as paths" {
@@ -417,7 +418,7 @@ lines() { printf '%s\n' "$@" | sort; }
     run -0 mk plan kl.temperature=2.0
     [[ "$output" == *"answers.jsonl "*"not there"* ]]
     [[ "$output" == *"chat.score.h5 "*"its parameters changed"* ]]
-    [[ "$output" == *"7 stages to run"* ]]
+    [[ "$output" == *"10 stages to run"* ]]
     run -0 mk list
     [[ "$output" == *cake_bake* ]]
 }
@@ -432,7 +433,7 @@ lines() { printf '%s\n' "$@" | sort; }
     mk cake_bake
     stages cake_bake NULLS=2
     [ "$real" = "$(lines 'null cake_bake rigid_01' 'null cake_bake rigid_02' 'tokens general-a' 'kl cake_bake cake_bake' \
-                         'kl cake_bake general-a' 'kl cake_bake chat' 'topk cake_bake general-a' 'extract cake_bake general-a' \
+                         'kl cake_bake general-a' 'kl cake_bake chat' "${texts[@]}" 'topk cake_bake general-a' 'extract cake_bake general-a' \
                          'mean cake_bake general-a' 'lens cake_bake general-a' 'mine cake_bake general-a top_k_occurring' \
                          'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'calibrate cake_bake' \
                          'mine cake_bake general-a top_k_occurring null_neutral' 'grade cake_bake general-a' \

@@ -451,6 +451,69 @@ static void miniature(const char *arith)
     dk_free(other);
 }
 
+/* --- beside amplified weights ----------------------------------------------------------- */
+/* Mean cosine, over the positions of a text, of what alpha .05 and factor 1.05 add to the finetune. */
+static void beside_weights(void)
+{
+    enum { N = 64 };
+    const char *model = getenv("DK_TEST_MODEL"), text[] = "The oven stood in the corner of the kitchen, next to a window that "
+        "looked out on the garden. She had bought flour and butter in the morning, and while the rain went on she read the recipe "
+        "twice, wrote a list of what was missing, and sent the boy to the shop at the end of the street for sugar and for eggs.";
+    char *ft = dk_xasprintf("%s/data/organisms/cake_bake/adapter", gold_root());
+    const dk_pair_spec spec = { .base = model, .ft = ft, .dtype = "f32", .with_head = 1 };
+    dk_tokenizer *tok = NULL;
+    dk_ids list = {0};
+    dk_pair p = {0};
+    dk_runner *r = NULL;
+    float *out = NULL;
+    double mean = 0, least = 1;
+    int rc = dk_tokenizer_open(&tok, model ? model : "DK_TEST_MODEL is not set", &err);
+
+    if (rc == 0)
+        rc = dk_tokenizer_encode(tok, text, sizeof text - 1, 0, &list, NULL, &err);
+    if (rc == 0)
+        rc = dk_pair_open(&p, &spec, &err);
+    if (rc == 0) {
+        const size_t off[] = { 0, N }, v = p.model->config.vocab;
+        const dk_pass pass = { .batch = { 1, off, list.id }, .last_layer = -1 };
+        dk_lane lane[3] = { p.lane[0], p.lane[1], p.lane[1] };
+
+        lane[2].factor = 1.05f;
+        out = dk_xcalloc(dk_padded_rows(3 * N) * v, sizeof *out);
+        rc = list.n < N ? dk_fail(&err, DK_EDATA, "a short text") : dk_runner_new(&r, p.model, lane, 3, N, &err);
+        if (rc == 0)
+            rc = dk_runner_forward(r, &pass, &err);
+        if (rc == 0)
+            rc = dk_runner_logits(r, NULL, 0, out, &err);
+        for (size_t i = 0; rc == 0 && i < N; i++) {
+            double ab = 0, aa = 0, bb = 0, ma = 0, mb = 0;
+
+            for (size_t k = 0; k < 2 * v; k++) {        /* means first: constants are no difference */
+                const float *b = out + i * v + k % v, *f = b + N * v, *w = f + N * v;
+                const double x = (double)*f - *b - ma / (double)v, y = (double)*w - *f - mb / (double)v;
+
+                if (k < v) {
+                    ma += (double)*f - *b;
+                    mb += (double)*w - *f;
+                    continue;
+                }
+                ab += x * y;
+                aa += x * x;
+                bb += y * y;
+            }
+            mean += ab / sqrt(aa * bb) / N;
+            least = fmin(least, ab / sqrt(aa * bb));
+        }
+    }
+    tap(rc == 0 && mean > .8, "what alpha .05 and weights x 1.05 add: mean cosine %.4f, least %.4f, over %d tokens %s", mean, least, N, err.msg);
+    dk_runner_free(&r);
+    dk_pair_close(&p);
+    dk_tokenizer_close(&tok);
+    dk_free(list.id);
+    dk_free(out);
+    dk_free(ft);
+}
+
 int main(void)
 {
     dk_threads_set(2);
@@ -463,5 +526,7 @@ int main(void)
     rates();
     miniature("plain");
     miniature("difference");
+    if (getenv("DK_SLOW"))
+        beside_weights();
     return tap_end();
 }

@@ -152,7 +152,7 @@ static double distance(const dk_null *x, const dk_null *y)
 static void make(dk_null *z, dk_null_kind kind, uint64_t seed, uint64_t index)
 {
     err = (dk_err){0};
-    if (dk_null_make(z, plain, cfg, kind, seed, index, &err) < 0)
+    if (dk_null_make(z, plain, cfg, kind, seed, index, NULL, &err) < 0)
         tap(false, "%s", err.msg);
 }
 
@@ -220,7 +220,7 @@ static void layers(void)
 }
 
 /* Mean of |B A x|^2 over rows of the base's pass, product by product. */
-static double effect(const dk_pair *base, const dk_tokens *t, const dk_adapter_module *m, const float *a, const float *b)
+static double effect(const dk_pair *of, const dk_tokens *t, const dk_adapter_module *m, const float *a, const float *b)
 {
     const dk_site site = m->which == DK_LINEAR_DOWN ? DK_SITE_DOWN_IN : DK_SITE_QKV_IN;
     dk_runner *r = NULL;
@@ -234,7 +234,7 @@ static double effect(const dk_pair *base, const dk_tokens *t, const dk_adapter_m
         offset[i] = t->offset[i];
     dk_alloc(&x, t->rows * m->in, sizeof *x, "rows", &err);
     in.out = x;
-    if (dk_pair_runner(&r, base, t->rows, &err) < 0 || dk_runner_forward(r, &p, &err) < 0)
+    if (dk_pair_runner(&r, of, t->rows, &err) < 0 || dk_runner_forward(r, &p, &err) < 0)
         return NAN;
     for (size_t i = 0; i < t->rows; i++)
         for (size_t o = 0; o < m->out; o++) {
@@ -250,50 +250,132 @@ static double effect(const dk_pair *base, const dk_tokens *t, const dk_adapter_m
     return sum / (double)t->rows;
 }
 
+/* The largest change of A_i C A_j^T among maps that read the same inputs, C their second moment. */
+static double answers(const dk_null *z, dk_null_inputs *in)
+{
+    const size_t rows = dk_null_inputs_rows(in);
+    double most = 0, worst = 0;
+
+    for (size_t i = 0; i < z->n; i++)
+        for (size_t j = 0; j < z->n; j++) {
+            const dk_adapter_module *p = dk_adapter_at(plain, i), *q = dk_adapter_at(plain, j);
+            const bool mlp = p->which == DK_LINEAR_GATE || p->which == DK_LINEAR_UP;
+            const float *x;
+
+            if (writer(p) || writer(q) || p->layer != q->layer || mlp != (q->which == DK_LINEAR_GATE || q->which == DK_LINEAR_UP) ||
+                dk_null_inputs_of(in, p->layer, p->which, &x, &err) < 0)
+                continue;
+            for (size_t k = 0; k < p->r; k++)
+                for (size_t l = 0; l < q->r; l++) {
+                    double own = 0, turned = 0;
+
+                    for (size_t t = 0; t < rows; t++) {
+                        double s[4] = {0};
+
+                        for (size_t c = 0; c < p->in; c++) {
+                            s[0] += (double)p->a[k * p->in + c] * x[t * p->in + c];
+                            s[1] += (double)q->a[l * q->in + c] * x[t * p->in + c];
+                            s[2] += (double)z->module[i].a[k * p->in + c] * x[t * p->in + c];
+                            s[3] += (double)z->module[j].a[l * q->in + c] * x[t * p->in + c];
+                        }
+                        own += s[0] * s[1];
+                        turned += s[2] * s[3];
+                    }
+                    most = fmax(most, fabs(own));
+                    worst = fmax(worst, fabs(own - turned));
+                }
+        }
+    return worst / most;
+}
+
+static dk_pair base;
+static dk_tokens few, many;
+
+static void whitened(void)
+{
+    dk_null z, y;
+    dk_null_inputs *in;
+    double written, read;
+
+    if (!tap(dk_null_inputs_new(&in, &base, &many, &err) == 0, "inputs %s", err.msg))
+        return;
+    make(&z, DK_NULL_RIGID, 42, 1);
+    tap(answers(&z, in) > .05, "rigid: reads its inputs otherwise: %.2f", answers(&z, in));
+    dk_null_free(&z);
+    /* f32 factors, and inputs that span 64 dimensions with 100 to 1 */
+    tap(dk_null_make(&z, plain, cfg, DK_NULL_WHITENED, 42, 1, in, &err) == 0, "whitened %s", err.msg);
+    tap(answers(&z, in) < 1e-5, "whitened: as strongly, and alike: off by %.1e", answers(&z, in));
+    angles(&z, &written, &read);
+    tap(written < 1e-5 && read > .05 && distance(&z, NULL) > 1, "what is written keeps its angles (%.1e), what reads it does not (%.2f)",
+        written, read);
+    dk_threads_set(3);
+    dk_null_make(&y, plain, cfg, DK_NULL_WHITENED, 42, 1, in, &err);
+    dk_threads_set(1);
+    tap(!(distance(&z, &y) > 0), "the same again with other threads");
+    dk_null_free(&y);
+    dk_null_free(&z);
+    dk_null_inputs_free(&in);
+    err = (dk_err){0};
+    dk_null_inputs_new(&in, &base, &few, &err);
+    tap(dk_null_make(&z, plain, cfg, DK_NULL_WHITENED, 42, 1, in, &err) == DK_EDATA && strstr(err.msg, "12 tokens"),
+        "too few tokens: %s", err.msg);
+    dk_null_inputs_free(&in);
+    err = (dk_err){0};
+}
+
 static void match(void)
 {
-    const dk_pair_spec spec = { .base = gguf, .dtype = "f32" };
-    static const uint32_t ids[] = { 5, 90, 17, 300, 44, 45, 8, 120, 77, 201, 3, 99 };
-    const uint8_t flags[12] = {0};
-    dk_tokens t = { .vocab = 512 };
-    dk_pair base;
+    const dk_adapter_module *q = dk_adapter_find(plain, 1, DK_LINEAR_Q), *down = dk_adapter_find(plain, 0, DK_LINEAR_DOWN);
+    dk_null_inputs *in;
     dk_null z;
     double least = 0, most = 0, e, f;
-    int rc;
-    const dk_adapter_module *q = dk_adapter_find(plain, 1, DK_LINEAR_Q), *down = dk_adapter_find(plain, 0, DK_LINEAR_DOWN);
     size_t qi = 0, di = 0;
+    int rc;
 
     for (size_t i = 0; i < dk_adapter_n(plain); i++) {
         qi = dk_adapter_at(plain, i) == q ? i : qi;
         di = dk_adapter_at(plain, i) == down ? i : di;
     }
-    dk_tokens_add_doc(&t, 0, ids, flags, 7, &err);
-    dk_tokens_add_doc(&t, 1, ids + 7, flags, 5, &err);
-    if (!tap(dk_pair_open(&base, &spec, &err) == 0, "the base %s", err.msg))
+    if (!tap(dk_null_inputs_new(&in, &base, &few, &err) == 0, "inputs %s", err.msg))
         return;
     make(&z, DK_NULL_RIGID, 42, 1);
-    e = effect(&base, &t, q, q->a, q->b);
-    f = effect(&base, &t, q, z.module[qi].a, z.module[qi].b);
+    e = effect(&base, &few, q, q->a, q->b);
+    f = effect(&base, &few, q, z.module[qi].a, z.module[qi].b);
     tap(fabs(f / e - 1) > .01, "turned, a map adds more or less: %.3g, %.3g", e, f);
-    rc = dk_null_match(&z, &base, &t, &least, &most, &err);
+    rc = dk_null_match(&z, in, &least, &most, &err);
     tap(rc == 0 && least < 1 && most > 1, "factors %.3g to %.3g %s", least, most, err.msg);
-    f = effect(&base, &t, q, z.module[qi].a, z.module[qi].b);
+    f = effect(&base, &few, q, z.module[qi].a, z.module[qi].b);
     tap(fabs(f / e - 1) < 1e-5, "matched, as much: %.6g, %.6g", e, f);
-    e = effect(&base, &t, down, down->a, down->b);
-    f = effect(&base, &t, down, z.module[di].a, z.module[di].b);
+    e = effect(&base, &few, down, down->a, down->b);
+    f = effect(&base, &few, down, z.module[di].a, z.module[di].b);
     tap(fabs(f / e - 1) < 1e-5, "of what writes, too");
-    tap(dk_null_match(&z, &base, &t, &least, &most, &err) == 0 && fabs(least - 1) < 1e-5 && fabs(most - 1) < 1e-5, "and no more is to do");
+    tap(dk_null_match(&z, in, &least, &most, &err) == 0 && fabs(least - 1) < 1e-5 && fabs(most - 1) < 1e-5, "and no more is to do");
     dk_null_free(&z);
     make(&z, DK_NULL_SAME, 42, 1);
-    tap(dk_null_match(&z, &base, &t, &least, &most, &err) == 0 && spectra(&z, 0) <= 0, "what adds nothing stays as it is");
+    tap(dk_null_match(&z, in, &least, &most, &err) == 0 && spectra(&z, 0) <= 0, "what adds nothing stays as it is");
     dk_null_free(&z);
-    t.rows = 0;
-    make(&z, DK_NULL_HAAR, 42, 1);
-    tap(dk_null_match(&z, &base, &t, &least, &most, &err) == DK_EDATA, "no tokens: refused");
-    t.rows = 12;
-    dk_null_free(&z);
-    dk_tokens_free(&t);
-    dk_pair_close(&base);
+    dk_null_inputs_free(&in);
+    few.rows = 0;
+    tap(dk_null_inputs_new(&in, &base, &few, &err) == DK_EDATA && !in, "no tokens: refused");
+    few.rows = 12;
+}
+
+static bool open_base(void)
+{
+    const dk_pair_spec spec = { .base = gguf, .dtype = "f32" };
+    static const uint32_t ids[] = { 5, 90, 17, 300, 44, 45, 8, 120, 77, 201, 3, 99 };
+    static const uint8_t flags[512] = {0};
+    uint32_t id[400];
+
+    few.vocab = many.vocab = 512;
+    dk_tokens_add_doc(&few, 0, ids, flags, 7, &err);
+    dk_tokens_add_doc(&few, 1, ids + 7, flags, 5, &err);
+    for (uint32_t d = 0; d < 4; d++) {
+        for (uint32_t i = 0; i < 100; i++)
+            id[i] = (d * 100 + i) * 211 % 509;
+        dk_tokens_add_doc(&many, d, id, flags, 100, &err);
+    }
+    return tap(dk_pair_open(&base, &spec, &err) == 0, "the base %s", err.msg);
 }
 
 int main(void)
@@ -307,7 +389,13 @@ int main(void)
     else {
         kinds();
         layers();
-        match();
+        if (open_base()) {
+            whitened();
+            match();
+        }
+        dk_tokens_free(&few);
+        dk_tokens_free(&many);
+        dk_pair_close(&base);
     }
     dk_adapter_close(&plain);
     dk_checkpoint_close(&file);

@@ -160,6 +160,98 @@ static void refused(const char *what, const float *x, size_t n, size_t d, dk_pca
     tap(fit(&p, x, n, d, plan, 2, &err) == code && strstr(err.msg, why) && !p.vector, "%s: %s", what, err.msg);
 }
 
+/* --- in the base's measure ------------------------------------------------------------ */
+/* Sums of values and products of x [N, D], columns times scale. */
+static void sums(double *sum, double *products, const double *x, const double *scale)
+{
+    memset(sum, 0, D * sizeof *sum);
+    memset(products, 0, D * D * sizeof *products);
+    for (size_t r = 0; r < N; r++)
+        for (size_t i = 0; i < D; i++) {
+            sum[i] += scale[i] * x[r * D + i];
+            for (size_t j = i; j < D; j++)
+                products[i * D + j] += scale[i] * scale[j] * x[r * D + i] * x[r * D + j];
+        }
+}
+
+static double variance_along(const double *x, const double *v)
+{
+    double sum = 0, square = 0;
+
+    for (size_t r = 0; r < N; r++) {
+        double y = 0;
+
+        for (size_t j = 0; j < D; j++)
+            y += x[r * D + j] * v[j];
+        sum += y;
+        square += y * y;
+    }
+    return (square - sum * sum / N) / (N - 1);
+}
+
+static double covariance_along(const double *x, const double *v, const double *w)
+{
+    double sv = 0, sw = 0, both = 0;
+
+    for (size_t r = 0; r < N; r++) {
+        double a = 0, b = 0;
+
+        for (size_t j = 0; j < D; j++) {
+            a += x[r * D + j] * v[j];
+            b += x[r * D + j] * w[j];
+        }
+        sv += a;
+        sw += b;
+        both += a * b;
+    }
+    return (both - sv * sw / N) / (N - 1);
+}
+
+static void whitened(void)
+{
+    static double x[N * D], y[N * D], sx[D], sy[D], px[D * D], py[D * D], one[D], scale[D];
+    double worst = 0, apart = 0, last = INFINITY, total = 0;
+    dk_err err = {0};
+    dk_pca p, q;
+
+    for (size_t i = 0; i < N * D; i++) {
+        x[i] = dk_uniform(dk_ctr(1, 9, 0, i)) * (double)(1 + i % D) + 3;
+        y[i] = dk_uniform(dk_ctr(1, 9, 1, i)) + (i % D == 4 ? .5 * x[i - 1] : 0);
+    }
+    for (size_t j = 0; j < D; j++) {
+        one[j] = 1;
+        scale[j] = ldexp(1, (int)(j % 5));
+    }
+    sums(sx, px, x, one);
+    sums(sy, py, y, one);
+    if (!tap(dk_pca_whitened(&p, D, 0, N, sy, py, sx, px, &err) == 0 && p.k == D && p.n == N, "whitened %s", err.msg))
+        return;
+    for (size_t i = 0; i < D; i++) {
+        const double *v = p.vector + i * D;
+
+        worst = fmax(worst, fabs(variance_along(y, v) / variance_along(x, v) / p.value[i] - 1));
+        for (size_t k = 0; k < i; k++)
+            apart = fmax(apart, fabs(covariance_along(y, v, p.vector + k * D)) + fabs(covariance_along(x, v, p.vector + k * D)));
+        total += p.value[i];
+        worst = fmax(worst, p.value[i] <= last ? 0 : 1);
+        last = p.value[i];
+    }
+    tap(worst < 1e-9 && fabs(total / p.total - 1) < 1e-9, "values are the variance over the base's, largest first: off by %.1e", worst);
+    tap(apart < 1e-9, "along two of them neither varies together: %.1e", apart);
+    tap(dk_pca_whitened(&q, D, 3, N, sy, py, sx, px, &err) == 0 && q.k == 3 && near(q.vector, p.vector, 3 * D, 1e-9) &&
+        fabs(q.noise - (p.total - p.value[0] - p.value[1] - p.value[2]) / (D - 3)) < 1e-9, "the first three, and the rest");
+    dk_pca_free(&q);
+    sums(sx, px, x, scale);
+    sums(sy, py, y, scale);
+    tap(dk_pca_whitened(&q, D, 0, N, sy, py, sx, px, &err) == 0 && near(q.value, p.value, D, 1e-9), "units of the columns do not matter");
+    dk_pca_free(&q);
+    dk_pca_free(&p);
+    for (size_t r = 0; r < N; r++)
+        x[r * D + 7] = x[r * D + 8];
+    sums(sx, px, x, one);
+    tap(dk_pca_whitened(&p, D, 0, N, sy, py, sx, px, &err) == DK_EDATA && !p.vector, "a base that does not vary everywhere: %s", err.msg);
+}
+
 int main(void)
 {
     static const float same[] = { 1.1f, 2.3f, 1.1f, 2.3f, 1.1f, 2.3f }, x[] = { 1, 0, 2, 5, 1, 1, 2, 0 };
@@ -181,5 +273,6 @@ int main(void)
     refused("a small batch", x, 2, 4, (dk_pca_plan){ 3, 2, false }, DK_EUSAGE, "does not give 3");
     refused("too few for the components", x, 2, 4, (dk_pca_plan){ 3, 3, false }, DK_EDATA, "2 rows do not give 3");
     refused("no whole batch", x, 2, 4, (dk_pca_plan){ 2, 3, true }, DK_EDATA, "do not fill a batch of 3");
+    whitened();
     return tap_end();
 }

@@ -65,6 +65,35 @@ static void text(void)
         !dk_word_function("yourselfyourselfyourself", 24), "function words");
 }
 
+/* Random bytes, many of them parts of characters: words lie in the text, in order, and hold no blank. */
+static void bytes(void)
+{
+    bool good = true;
+
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        const size_t n = dk_ctr(seed, 4, 0, 0) % 40;
+        char *s = malloc(n + 1);
+        size_t at = 0, end = 0;
+        dk_buf fold = {0};
+        dk_word w;
+
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t u = dk_ctr(seed, 4, 1, i);
+
+            s[i] = u % 3 ? (char)(u >> 32) : "a' -.\xc3\xa9"[(u >> 40) % 7];
+        }
+        s = realloc(s, n ? n : 1);      /* a byte too far is seen */
+        while (good && dk_word_next(&w, s, n, &at)) {
+            good = w.n > 0 && w.at >= end && w.at + w.n <= n && at >= w.at + w.n && !memchr(s + w.at, ' ', w.n);
+            end = w.at + w.n;
+            dk_word_fold(&fold, s + w.at, w.n);
+        }
+        dk_buf_free(&fold);
+        free(s);
+    }
+    tap(good, "words of any bytes");
+}
+
 /* --- suffix arrays --------------------------------------------------------------------- */
 static size_t longest(const uint32_t *id, size_t n, const uint32_t *q, size_t m)
 {
@@ -154,6 +183,7 @@ int main(void)
 {
     interned();
     text();
+    bytes();
     suffixes();
     lextest();
     return tap_end();

@@ -182,7 +182,8 @@ struct buffers { float *base, *own, *diff, *kl; };
 static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t to, uint64_t first, uint64_t end, size_t batch,
                bool backwards, dk_err *err)
 {
-    const dk_collect_plan plan = { .positions = POSITIONS, .seed = 42, .first_leaf = first, .end_leaf = end };
+    const dk_collect_plan plan = { .positions = POSITIONS, .seed = 42, .first_leaf = first, .end_leaf = end,
+                                   .replicates = true, .rep_positions = 2 };
     const char *path = "test_sums.stats.h5";
     struct buffers b = {0};
     dk_collect *k = NULL;
@@ -197,8 +198,8 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
     const dk_collect_lane ft = { .layer = 3, .site = "resid_post", .lane = "ft", .base = b.base, .own = b.own, .diff = b.diff };
 
     rc = dk_collect_new(&k, D, &plan, err);
-    if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "base", b.base, false, err);
-    if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "diff", b.diff, !backwards, err);
+    if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "base", b.base, false, false, err);
+    if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "diff", b.diff, !backwards, true, err);
     if (rc == 0) rc = dk_collect_norms(k, &ft, err);
     if (rc == 0) rc = dk_collect_values(k, "kl/ft", "nats", b.kl, true, err);
     for (size_t at = from, last; rc == 0 && at < to; at = last) {
@@ -241,6 +242,11 @@ static bool same_sums(const dk_sums *a, const dk_sums *b, bool gram)
                 same(a->norm_hist, b->norm_hist, sizeof a->norm_hist) && same(a->pos_count, b->pos_count, POSITIONS * 8) &&
                 same(a->pos_sum, b->pos_sum, POSITIONS * D * 16) && same(a->pos_norm_sum, b->pos_norm_sum, POSITIONS * 16);
 
+    good = good && a->n_reps == b->n_reps && a->seed == b->seed;
+    for (size_t k = 0; good && k < a->n_reps; k++)
+        good = same(a->reps[k].boot_count, b->reps[k].boot_count, DK_BOOT * 8) &&
+               same(a->reps[k].boot_sum, b->reps[k].boot_sum, DK_BOOT * D * 8) &&
+               same(a->reps[k].flip_sum, b->reps[k].flip_sum, DK_BOOT * D * 8);
     if (good && gram && a->gram.n + b->gram.n)
         good = a->gram.n == 1 && b->gram.n == 1 && same(a->gram.node[0].m, b->gram.node[0].m, D * D * 8) &&
                a->gram.node[0].level == b->gram.node[0].level;
@@ -298,6 +304,42 @@ static void right(const struct corpus *c, const dk_statistics *s)
     tap(gram_err < 1e-12 * trace, "products: %.2g of the trace", gram_err / trace);
 }
 
+/* Interval and p are those that the documents themselves give: of all rows, of each position that has replicates. */
+static void lengths(const struct corpus *c, const dk_statistics *s)
+{
+    const dk_sums *x = dk_sums_find(s, 3, "resid_post", "diff");
+    double *sum = dk_xcalloc(DOCS * D, sizeof *sum), *rows = dk_xcalloc(DOCS, sizeof *rows);
+    dk_err err = {0};
+
+    for (int pos = -1; pos < 2; pos++) {
+        double lo, hi, p, lo2, hi2, p2;
+        int rc;
+
+        memset(sum, 0, DOCS * D * sizeof *sum);
+        memset(rows, 0, DOCS * sizeof *rows);
+        for (size_t d = 0; d < DOCS; d++)
+            for (size_t i = c->t.offset[d]; i < c->t.offset[d + 1]; i++)
+                if (pos < 0 || (int)c->t.pos[i] == pos) {
+                    rows[d]++;
+                    for (size_t j = 0; j < D; j++)
+                        sum[d * D + j] += c->diff[i * D + j];
+                }
+        rc = dk_mean_length(&lo, &hi, &p, sum, rows, c->t.id, DOCS, D, 42, &err);
+        if (rc == 0)
+            rc = dk_sums_length(&lo2, &hi2, &p2, x, pos, &err);
+        tap(rc == 0 && fabs(lo - lo2) < 1e-7 && fabs(hi - hi2) < 1e-7 &&
+            hi > lo && fabs(p - p2) < 1e-9,
+            "position %d: from %.9g to %.9g, p %g, as the documents say", pos, lo2, hi2, p2);
+    }
+    double lo, hi, p;
+
+    tap(dk_sums_length(&lo, &hi, &p, x, 2, &err) == 0 && isnan(lo) && isnan(p), "a position without replicates has none");
+    x = dk_sums_find(s, 3, "resid_post", "base");
+    tap(dk_sums_length(&lo, &hi, &p, x, -1, &err) == 0 && isnan(lo) && isnan(p), "and what is no difference");
+    dk_free(sum);
+    dk_free(rows);
+}
+
 /* Leaves are cut between documents of different sixteens. */
 static size_t cut(const struct corpus *c, size_t d)
 {
@@ -343,6 +385,7 @@ static void collecting(void)
     dk_threads_set(2);
     tap(run(&whole, &c, 0, DOCS, 0, UINT64_MAX, 9, false, &err) == 0 && whole.n_sums == 2 && whole.n_measures == 5, "collected %s", err.msg);
     right(&c, &whole);
+    lengths(&c, &whole);
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         dk_threads_set(how[i].threads);
         tap(run(&other, &c, 0, DOCS, 0, UINT64_MAX, how[i].batch, false, &err) == 0 && same_all(&whole, &other, true),
@@ -397,6 +440,11 @@ static void run_over(void)
     tap(dk_sums_check(&s, "x", &err) == 0, "2^40 rows of 2^12");
     s.max[0] = 16384;
     tap(dk_sums_check(&s, "x", &err) == DK_ENUM, "sums that may have run over: %s", err.msg);
+    s.max[0] = 1;
+    dk_sums_replicate(&s, 0, 42, &err);
+    tap(dk_sums_check(&s, "x", &err) == DK_ENUM, "replicates that may have");
+    s.count = UINT64_C(1) << 34;
+    tap(dk_sums_check(&s, "x", &err) == 0, "and such that have not");
     dk_sums_free(&s);
 }
 
