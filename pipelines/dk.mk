@@ -6,7 +6,7 @@
 
 # --- the tools come first: they answer what the stages depend on -------------
 STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
-               dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-phrases dk-report
+               dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-phrases dk-grade dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk
