@@ -98,7 +98,8 @@ FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
 FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c lib/num/exact.c lib/num/infer.c lib/num/tree.c \
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
-             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c
+             lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c \
+             $(addprefix lib/judge/,relevance.c relevancetext.c frequent.c client.c)
 SEEDS_json           = tests/golden/mini/hf/*.json
 SEEDS_gguf           = build/fuzz/sample.gguf tests/golden/tokens/families/*.gguf
 SEEDS_safetensors    = tests/golden/mini/lora-*/*.safetensors
@@ -107,6 +108,7 @@ SEEDS_tokfile        = tests/data/tokenizers/*.json
 SEEDS_jinja          = tests/data/templates/*.jinja
 SEEDS_stream         = tests/fuzz/stream/*
 SEEDS_parquet        = tests/fuzz/parquet/*
+SEEDS_reply          = tests/fuzz/reply/*
 SEEDS_adapter_config = tests/golden/mini/lora-*/*.json tests/golden/archs/*/lora/*.json
 SEEDS_model_config   = tests/data/models/*.json tests/golden/archs/*/config.json tests/golden/mini/hf*/config.json
 
@@ -141,8 +143,8 @@ $B/helper/%: $B/tests/helper/%.o $B/libdk.a
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# A hub on this machine.
-$B/helper/hub-server: LIBS += -lmicrohttpd
+# A hub, and a judge, on this machine.
+$B/helper/hub-server $B/helper/chat-server: LIBS += -lmicrohttpd
 
 # It makes files that the layer would not, with the library itself; -fPIC: or the
 # library's variables would be copied into the program, where the layer does not look.

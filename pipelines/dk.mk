@@ -6,7 +6,7 @@
 
 # --- the tools come first: they answer what the stages depend on -------------
 STAGE_TOOLS := dk-conf dk-fetch dk-run dk-check dk-tokenize dk-kl dk-topk dk-mine dk-extract \
-               dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-phrases dk-report
+               dk-mean dk-norms dk-encode dk-examples dk-pca dk-lens dk-null dk-calibrate dk-generate dk-phrases dk-grade dk-report
 ifdef B
 ifeq ($(DK),$B/bin)
 include $B/tools.mk
@@ -54,7 +54,7 @@ define stage_rule
 args.$(firstword $2) := $$(shell $(DK)/$(firstword $3) --stamp $(wordlist 2,999,$3))$$(answered) $4
 $(firstword $2): $4 $5 $(if $(wildcard $(firstword $2)),$(if $(filter-out $(wildcard $2),$2),outputs)) $$(call stale,$(firstword $2)) | $6
 	@echo "  RUN   $1" >&2
-	@$(DK)/dk-run --stage $(call quote,$1) --record $$(call quote,$$(args.$(firstword $2))) \
+	@$(DK)/dk-run --stage $(call quote,$1) $(if $(filter dk-extract dk-topk,$(firstword $3)),--spread )--record $$(call quote,$$(args.$(firstword $2))) \
 	  $(firstword $2) $(DK)/$3 $(if $(THREADS),-t $(THREADS)) -o $(firstword $2) $4
 endef
 stage   = $(if $(args.$(firstword $2)),,$(eval $(call stage_rule,$1,$2,$3,$4,$5,$6)))

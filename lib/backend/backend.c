@@ -72,6 +72,8 @@ int dk_device_select(const char *name, dk_err *err)
     }
     if (!found && why.code < 0)
         dk_log(DK_INFO, "backend cpu: %s", why.msg);
+    if (device && found)
+        device->ops->close(device);
     device = found ? found : dk_cpu_device();
     if (found)
         dk_log(DK_INFO, "backend %s: %s", found->ops->name, found->ops->describe(found));

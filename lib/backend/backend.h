@@ -12,7 +12,8 @@
  *
  * Ops are done in call order.  Those that return nothing may fail later: the
  * error stays with the device, and the next op that returns int reports it.
- * get, tap, head and sync wait until what they give is there. */
+ * get, tap and the sums of rows wait until what they give is there; what the eyes of
+ * a head want is there after sync, and until then the memory for it has to stay. */
 #ifndef DK_BACKEND_BACKEND_H
 #define DK_BACKEND_BACKEND_H
 
@@ -24,6 +25,7 @@
 #include "backend/visitor.h"
 #include "base/err.h"
 #include "num/dtype.h"
+#include "num/exact.h"
 
 typedef struct dk_dev dk_dev;
 
@@ -111,6 +113,27 @@ typedef struct dk_head_args {
     size_t n_visitors;
 } dk_head_args;
 
+/* Rows of whole documents, one behind the other, whose sums are added to what
+ * the host has: exact ones (num/exact.h), so that it does not matter where they are
+ * formed.  Values are finite and below 2^24. */
+typedef struct dk_row_sums {
+    const float *x;                 /* d [rows, width] */
+    size_t width, n_docs;
+    const size_t *doc;              /* [n_docs + 1]: first row of each, from 0 */
+    const uint32_t *pos;            /* [rows]: position in the document */
+    dk_exact *sum, *sumsq;          /* [width]: of values, of their squares */
+    dk_exact *doc_mean, *doc_mean_sq;   /* [width], over documents that have rows: of their means, of the squares of these */
+    float *min, *max;               /* [width] */
+    bool first;                     /* nothing is in min and max yet */
+    size_t n_pos;
+    dk_exact *pos_sum;              /* [n_pos, width]: of values of rows with that position */
+    double *doc_sum;                /* set, [n_docs, width], where there are rows: of each document; or NULL */
+} dk_row_sums;
+
+/* Sums over the values of a row, in double and in their order: own own, base base,
+ * own base, e e, e the difference: diff, or own - base in f32 where it is NULL. */
+enum { DK_ROW_OWN, DK_ROW_BASE, DK_ROW_BOTH, DK_ROW_DIFF, DK_ROW_PRODUCTS };
+
 typedef struct dk_ops {
     const char *name;               /* "cpu", "cuda" */
     bool host;                      /* d is memory of the host */
@@ -136,6 +159,9 @@ typedef struct dk_ops {
     int (*weight_pack)(dk_dev *dev, dk_weight **out, size_t n, size_t k, dk_dtype dtype, dk_row_source *src,
                        void *arg, dk_err *err);
     void (*weight_free)(dk_dev *dev, dk_weight **w);
+    /* Of the weights that are packed from now on so many bytes stay in the device's memory; the others
+     * lie in the host's and come when they are multiplied.  SIZE_MAX, as at first: all stay. */
+    void (*stay)(dk_dev *dev, size_t bytes);
     int (*lhs_new)(dk_dev *dev, dk_lhs **out, size_t max_rows, size_t max_k, dk_dtype dtype, dk_err *err);
     void (*lhs_free)(dk_dev *dev, dk_lhs **x);
     void (*lhs_set)(dk_dev *dev, dk_lhs *lhs, const float *x, size_t ldx, size_t m, size_t k);
@@ -166,13 +192,22 @@ typedef struct dk_ops {
     /* y [rows, n]; base NULL, or (x is differences, DK_ACT_SILU_GATE) what they are to, [rows, 2 n]. */
     void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
                 bool packed);
-    void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, size_t n);   /* y = a + b; y may be a */
+    void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, float sign, size_t n);   /* y = a + sign b; y may be a */
     void (*softcap)(dk_dev *dev, float *x, size_t n, float cap);                    /* cap tanh(x / cap) */
     /* Adds strength * v (host, [d]) to n_rows rows of x. */
     void (*edit)(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d);
     /* host = a, or a + sign b where b is there; n values. */
     int (*tap)(dk_dev *dev, float *host, const float *a, const float *b, float sign, size_t n, dk_err *err);
     int (*head)(dk_dev *dev, const dk_head_args *a, dk_err *err);
+
+    /* Statistics of rows. */
+    int (*row_sums)(dk_dev *dev, const dk_row_sums *a, dk_err *err);
+    /* out (host) [rows, DK_ROW_PRODUCTS]; base NULL: DK_ROW_OWN alone, the others are 0. */
+    int (*row_products)(dk_dev *dev, double *out, const float *own, const float *base, const float *diff, size_t rows,
+                        size_t width, dk_err *err);
+    /* c d [width, width] += x^T x of x d [n, width] on and above the diagonal (below it: anything), in
+     * double, rows in order; n 0 tells whether it can be done. */
+    int (*scatter)(dk_dev *dev, double *c, const float *x, size_t n, size_t width, dk_err *err);
 } dk_ops;
 
 struct dk_dev { const dk_ops *ops; };     /* what else a device has stands behind it */

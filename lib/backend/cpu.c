@@ -24,9 +24,11 @@ static void cpu_close(dk_dev *dev)
 
     dk_free(c->work);
     dk_free(c->tiles);
+    dk_free(c->wide);
     dk_lhs_free(&c->head_lhs);
     c->work = c->tiles = NULL;
-    c->work_each = c->tiles_room = 0;
+    c->wide = NULL;
+    c->work_each = c->tiles_room = c->wide_room = 0;
 }
 
 static int cpu_alloc(dk_dev *dev, void **d, size_t bytes, const char *what, dk_err *err)
@@ -83,6 +85,8 @@ static int cpu_pack(dk_dev *dev, dk_weight **out, size_t n, size_t k, dk_dtype d
 }
 
 static void cpu_weight_free(dk_dev *dev, dk_weight **w) { (void)dev; dk_weight_free(w); }
+
+static void cpu_stay(dk_dev *dev, size_t bytes) { (void)dev; (void)bytes; }
 
 static int cpu_lhs_new(dk_dev *dev, dk_lhs **out, size_t max_rows, size_t max_k, dk_dtype dtype, dk_err *err)
 {
@@ -261,12 +265,12 @@ static void lowrank(float *y, size_t ldy, const float *x, const float *plus, flo
     }
 }
 
-static void cpu_sum(dk_dev *dev, float *y, const float *a, const float *b, size_t n)
+static void cpu_sum(dk_dev *dev, float *y, const float *a, const float *b, float sign, size_t n)
 {
     (void)dev;
     #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < n; i++)
-        y[i] = a[i] + b[i];
+        y[i] = a[i] + sign * b[i];
 }
 
 static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
@@ -301,16 +305,11 @@ static void cpu_edit(dk_dev *dev, float *x, const float *v, float strength, size
 
 static int cpu_tap(dk_dev *dev, float *host, const float *a, const float *b, float sign, size_t n, dk_err *err)
 {
-    (void)dev;
     (void)err;
-    if (!b)
-        memcpy(host, a, n * sizeof *host);
-    else if (sign < 0)
-        for (size_t i = 0; i < n; i++)
-            host[i] = a[i] - b[i];
+    if (b)
+        cpu_sum(dev, host, a, b, sign, n);
     else
-        for (size_t i = 0; i < n; i++)
-            host[i] = a[i] + b[i];
+        memcpy(host, a, n * sizeof *host);
     return 0;
 }
 
@@ -407,12 +406,13 @@ dk_dev *dk_cpu_device(void)
         .name = "cpu", .host = true, .describe = cpu_describe, .close = cpu_close, .alloc = cpu_alloc,
         .release = cpu_release, .put = cpu_put, .get = cpu_get, .copy = cpu_copy, .zero = cpu_zero,
         .share = cpu_share, .unshare = cpu_unshare, .sync = cpu_sync, .memory = cpu_memory,
-        .weight_pack = cpu_pack, .weight_free = cpu_weight_free, .lhs_new = cpu_lhs_new,
+        .weight_pack = cpu_pack, .weight_free = cpu_weight_free, .stay = cpu_stay, .lhs_new = cpu_lhs_new,
         .lhs_free = cpu_lhs_free, .lhs_set = cpu_lhs_set, .product = cpu_product, .kernel = cpu_kernel,
         .padded_rows = cpu_padded_rows, .head_rows = cpu_head_rows, .rows_of = cpu_rows_of, .packed_row = cpu_packed_row, .begin = cpu_begin, .gather = cpu_gather,
         .add_norm = cpu_add_norm, .add_norm_diff = cpu_add_norm_diff,
         .place = cpu_place, .attend = cpu_attend, .act = cpu_act, .project = cpu_project, .sum = cpu_sum,
-        .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head
+        .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head,
+        .row_sums = dk_cpu_row_sums, .row_products = dk_cpu_row_products, .scatter = dk_cpu_scatter
     };
     static struct cpu cpu = { .dev = { &ops } };
 

@@ -4,31 +4,45 @@
 #include <limits.h>
 #include <string.h>
 
-#include "backend/blasdyn.h"
+#include "backend/backend.h"
 #include "base/mem.h"
 
 enum { PIECE = 256 };
 
 struct dk_gram {
+    dk_dev *dev;
     size_t d, fill;
-    double *x;                      /* [PIECE, d] rows of the block that wait */
-    dk_node leaf;                   /* m NULL: none is open */
+    float *x;                       /* d [PIECE, d]: rows of the block that wait */
+    double *m;                      /* d [d, d]: of the block */
+    bool open;
+    uint64_t block;
     dk_tree tree;
 };
+
+static int no_room(size_t d, dk_err *err)
+{
+    return dk_fail(err, DK_ENOMEM, "products of %zu values do not fit in memory", d);
+}
 
 int dk_gram_new(dk_gram **out, size_t d, uint64_t first, dk_err *err)
 {
     dk_gram *g = dk_xcalloc(1, sizeof *g);
-    size_t n;
-    int rc;
+    size_t n = 0, m = 0;
+    int rc = 0;
 
+    g->dev = dk_device();
     g->d = g->tree.d = d;
     g->tree.first = first;
     *out = g;
-    if (d == 0 || d > INT_MAX / 2 || !dk_mul_size(&n, PIECE, d))
-        rc = dk_fail(err, DK_ENOMEM, "products of %zu values do not fit in memory", d);
-    else if ((rc = dk_blas_load(err)) == 0)
-        rc = dk_alloc(&g->x, n, sizeof *g->x, "products of activations", err);
+    if (d == 0 || d > INT_MAX / 2 || !dk_mul_size(&n, PIECE * sizeof(float), d) || !dk_mul_size(&m, d, d) ||
+        !dk_mul_size(&m, m, sizeof(double)))
+        rc = no_room(d, err);
+    if (rc == 0)
+        rc = g->dev->ops->scatter(g->dev, NULL, NULL, 0, d, err);
+    if (rc == 0)
+        rc = g->dev->ops->alloc(g->dev, (void **)&g->x, n, "products of activations", err);
+    if (rc == 0)
+        rc = g->dev->ops->alloc(g->dev, (void **)&g->m, m, "products of activations", err);
     if (rc < 0)
         dk_gram_free(out);
     return rc;
@@ -40,44 +54,49 @@ void dk_gram_free(dk_gram **gp)
 
     if (!g)
         return;
-    dk_free(g->x);
-    dk_free(g->leaf.m);
+    g->dev->ops->release(g->dev, g->x);
+    g->dev->ops->release(g->dev, g->m);
     dk_tree_free(&g->tree);
     dk_free(g);
     *gp = NULL;
 }
 
-static void add_products(dk_gram *g)
+static int add_products(dk_gram *g, dk_err *err)
 {
-    dk_blas_products(g->leaf.m, g->x, g->fill, g->d, DK_UPPER);
+    const size_t n = g->fill;
+
     g->fill = 0;
+    return n ? g->dev->ops->scatter(g->dev, g->m, g->x, n, g->d, err) : 0;
 }
 
 static int close_leaf(dk_gram *g, dk_err *err)
 {
-    int rc = 0;
+    dk_node leaf = { .index = g->block };
+    int rc = add_products(g, err);
 
-    if (g->fill)
-        add_products(g);
-    for (size_t i = 1; g->leaf.m && i < g->d; i++)
-        memset(g->leaf.m + i * g->d, 0, i * sizeof(double));     /* of tiles on the diagonal */
-    if (g->leaf.m)
-        rc = dk_tree_push(&g->tree, g->leaf, err);
+    if (rc < 0 || !g->open)
+        return rc;
+    rc = dk_alloc(&leaf.m, g->d * g->d, sizeof(double), "products of activations", err);
     if (rc == 0)
-        g->leaf.m = NULL;
+        rc = g->dev->ops->get(g->dev, leaf.m, g->m, g->d * g->d * sizeof(double), err);
+    for (size_t i = 1; rc == 0 && i < g->d; i++)
+        memset(leaf.m + i * g->d, 0, i * sizeof(double));
+    if (rc == 0)
+        rc = dk_tree_push(&g->tree, leaf, err);
+    if (rc < 0)
+        dk_free(leaf.m);
+    g->open = false;
     return rc;
 }
 
 static int open_leaf(dk_gram *g, uint64_t block, dk_err *err)
 {
-    size_t n;
-    int rc = close_leaf(g, err);
+    const int rc = close_leaf(g, err);
 
-    if (rc < 0)
-        return rc;
-    g->leaf = (dk_node){ .index = block };
-    return dk_mul_size(&n, g->d, g->d) ? dk_alloc(&g->leaf.m, n, sizeof(double), "products of activations", err)
-                                       : dk_fail(err, DK_ENOMEM, "products of %zu values do not fit in memory", g->d);
+    g->dev->ops->zero(g->dev, g->m, g->d * g->d * sizeof(double));
+    g->open = true;
+    g->block = block;
+    return rc;
 }
 
 int dk_gram_add(dk_gram *g, uint64_t doc, const float *rows, size_t n, dk_err *err)
@@ -87,13 +106,14 @@ int dk_gram_add(dk_gram *g, uint64_t doc, const float *rows, size_t n, dk_err *e
 
     if (n == 0)
         return 0;
-    if (!g->leaf.m || g->leaf.index != block)
+    if (!g->open || g->block != block)
         rc = open_leaf(g, block, err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        for (size_t j = 0; j < g->d; j++)
-            g->x[g->fill * g->d + j] = rows[i * g->d + j];
-        if (++g->fill == PIECE)
-            add_products(g);
+    for (size_t i = 0, some; rc == 0 && i < n; i += some) {
+        some = n - i < PIECE - g->fill ? n - i : PIECE - g->fill;
+        g->dev->ops->copy(g->dev, g->x + g->fill * g->d, rows + i * g->d, some * g->d * sizeof(float));
+        g->fill += some;
+        if (g->fill == PIECE)
+            rc = add_products(g, err);
     }
     return rc;
 }

@@ -408,6 +408,18 @@ static int model_vars(dk_buf *out, dk_buf *hubs, const char *prefix, const dk_co
     return rc;
 }
 
+/* The long description: a file, or whether there is a text. */
+static int description_vars(dk_buf *out, const char *prefix, const dk_conf *c, dk_err *err)
+{
+    const char *file = dk_conf_text(c, "organism.description_long_file"), *text = dk_conf_text(c, "organism.description_long");
+
+    var(out, prefix, "described", text && *text ? "yes" : "");
+    if (file)
+        return path_var(out, prefix, "description", c, file, err);
+    var(out, prefix, "description", "");
+    return 0;
+}
+
 /* Long texts, and the pairs that were not chosen. */
 static bool unused(const char *key)
 {
@@ -453,6 +465,8 @@ int dk_conf_make(const dk_conf_places *at, const char *prefix, const dk_conf *c,
         rc = path_var(&out, prefix, "facts", c, facts, err);
     else
         var(&out, prefix, "facts", "");
+    if (rc == 0)
+        rc = description_vars(&out, prefix, c, err);
     if (rc == 0)
         dk_buf_add(result, out.s, out.n);
     dk_buf_free(&out);

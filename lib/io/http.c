@@ -62,6 +62,8 @@ struct dk_http {
 /* Where a body goes, and what became of it. */
 struct body {
     bool head;                  /* there is none, and a redirect elsewhere ends it */
+    const char *post;           /* what is sent; NULL: nothing */
+    size_t n_post;
     dk_buf *text;               /* into memory, or ... */
     int fd;                     /* ... at the end of this file */
     int64_t have, max;          /* bytes there, bytes allowed */
@@ -282,6 +284,10 @@ static struct curl_slist *headers_for(dk_http *h, const char *token, const struc
         list = lib.curl_slist_append(list, text);
         dk_free(text);
     }
+    if (b->post) {
+        list = lib.curl_slist_append(list, "Content-Type: application/json");
+        list = lib.curl_slist_append(list, "Expect:");
+    }
     if (!b->text && b->have > 0) {
         text = dk_xasprintf("Range: bytes=%lld-", (long long)b->have);
         list = lib.curl_slist_append(list, text);
@@ -306,6 +312,12 @@ static void set_up(dk_http *h, struct transfer *t, struct curl_slist *headers)
     lib.curl_easy_setopt(c, CURLOPT_USERAGENT, "dk");
     lib.curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     lib.curl_easy_setopt(c, CURLOPT_NOBODY, (long)t->b->head);
+    if (t->b->post) {
+        lib.curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)t->h->limits.stall_s);   /* what was sent counts as speed */
+        lib.curl_easy_setopt(c, CURLOPT_POST, 1L);
+        lib.curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->b->n_post);
+        lib.curl_easy_setopt(c, CURLOPT_POSTFIELDS, t->b->post);
+    }
     lib.curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
     lib.curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     lib.curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)h->limits.stall_s);
@@ -347,7 +359,7 @@ static int redirected(dk_http *h, const struct body *b, const dk_http_answer *a,
 {
     char *next = NULL;
 
-    if (!is_redirect(a->status) ||
+    if (b->post || !is_redirect(a->status) ||
         lib.curl_easy_getinfo(h->curl, CURLINFO_REDIRECT_URL, &next) != CURLE_OK || !next)
         return 0;
     if (b->head && !same_origin(h->name, next))
@@ -483,6 +495,14 @@ int dk_http_get(dk_http *h, const char *url, const char *token, size_t max, dk_b
                 dk_http_answer *a, dk_err *err)
 {
     struct body b = { .text = body, .max = (int64_t)max, .err = err };
+
+    return request(h, url, token, &b, a);
+}
+
+int dk_http_post(dk_http *h, const char *url, const char *token, const char *json, size_t n, size_t max,
+                 dk_buf *body, dk_http_answer *a, dk_err *err)
+{
+    struct body b = { .post = json, .n_post = n, .text = body, .max = (int64_t)max, .err = err };
 
     return request(h, url, token, &b, a);
 }

@@ -48,6 +48,11 @@ int dk_http_head(dk_http *h, const char *url, const char *token, dk_http_answer 
 int dk_http_get(dk_http *h, const char *url, const char *token, size_t max, dk_buf *body,
                 dk_http_answer *a, dk_err *err);
 
+/* Sends n bytes of JSON; the answer's body, of whatever status, onto *body as above.
+ * A redirect is not followed: it is the answer.  A try takes stall_s at most. */
+int dk_http_post(dk_http *h, const char *url, const char *token, const char *json, size_t n, size_t max,
+                 dk_buf *body, dk_http_answer *a, dk_err *err);
+
 typedef void dk_http_progress(void *arg, double bytes);
 
 /* The body of exactly size bytes into the file fd.  What fd holds already is

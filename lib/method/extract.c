@@ -92,6 +92,7 @@ struct work {
     bool all;                       /* these are the same */
     struct place { int layer; const struct dk_extract_site *site; } place[DK_MAX_LAYERS * DK_MAX_SITES];
     size_t n_places, d, most;       /* most: rows of a pass */
+    bool begun;                     /* rows have been taken */
     dk_tap *tap;                    /* [place][lane]; then those of the differences */
     size_t n_taps;
     float **diff;                   /* [place][lane]; NULL: not wanted */
@@ -105,18 +106,39 @@ struct work {
     dk_kl *eye;                     /* NULL: no KL */
     uint32_t *next;                 /* [most] */
     float *kl[DK_MAX_LANES], *logp[DK_MAX_LANES];   /* [most] */
+    size_t *chosen;                 /* [most]: rows that are kept, where rows stay on the device */
+    float *moved;                   /* d [most, d] */
 };
 
 static size_t at(const struct work *k, size_t place, size_t lane) { return place * k->p->n_lanes + lane; }
 
+/* Rows of a pass: on the device, where only their statistics are wanted. */
+static int rows_room(struct work *k, float **out, dk_err *err)
+{
+    dk_dev *dev = dk_device();
+    size_t n;
+
+    if (!dk_mul_size(&n, k->most, k->d) || !dk_mul_size(&n, n, sizeof **out))
+        return dk_fail(err, DK_ENOMEM, "the activations of a pass do not fit in memory");
+    return k->job->stats ? dev->ops->alloc(dev, (void **)out, n, "the activations of a pass", err)
+                         : dk_alloc(out, n / sizeof **out, sizeof **out, "the activations of a pass", err);
+}
+
+static void rows_free(const struct work *k, float *rows)
+{
+    dk_dev *dev = dk_device();
+
+    if (k->job->stats)
+        dev->ops->release(dev, rows);
+    else
+        dk_free(rows);
+}
+
 static int room(struct work *k, dk_err *err)
 {
     const size_t n = k->n_places * k->p->n_lanes;
-    size_t each;
     int rc = 0;
 
-    if (!dk_mul_size(&each, k->most, k->d))
-        return dk_fail(err, DK_ENOMEM, "the activations of a pass do not fit in memory");
     k->tap = dk_xcalloc(2 * n, sizeof *k->tap);
     k->n_taps = n;
     k->diff = dk_xcalloc(n, sizeof *k->diff);
@@ -127,23 +149,28 @@ static int room(struct work *k, dk_err *err)
         k->tap[i].layer = x->layer - x->site->before;
         k->tap[i].site = x->site->tap;
         k->tap[i].lane = i % k->p->n_lanes;
-        rc = dk_alloc(&k->tap[i].out, each, sizeof(float), "the activations of a pass", err);
+        k->tap[i].stays = k->job->stats;
+        rc = rows_room(k, &k->tap[i].out, err);
         if (rc == 0 && k->job->diff && k->tap[i].lane > 0) {
-            rc = dk_alloc(&k->diff[i], each, sizeof(float), "the activations of a pass", err);
+            rc = rows_room(k, &k->diff[i], err);
             k->tap[k->n_taps] = k->tap[i];
             k->tap[k->n_taps].out = k->diff[i];
             k->tap[k->n_taps++].diff = true;
         }
     }
+    if (rc == 0 && k->job->stats && !k->all && (rc = rows_room(k, &k->moved, err)) == 0)
+        rc = dk_alloc(&k->chosen, k->most, sizeof *k->chosen, "the rows that are kept", err);
     return rc;
 }
 
 static void release(struct work *k)
 {
     for (size_t i = 0; k->tap && i < k->n_places * k->p->n_lanes; i++) {
-        dk_free(k->tap[i].out);
-        dk_free(k->diff[i]);
+        rows_free(k, k->tap[i].out);
+        rows_free(k, k->diff[i]);
     }
+    rows_free(k, k->moved);
+    dk_free(k->chosen);
     dk_free(k->tap);
     dk_free(k->diff);
     dk_collect_free(&k->stats);
@@ -295,13 +322,28 @@ static int begin(struct work *k, const dk_provenance *prov, dk_err *err)
     return rc == 0 && k->job->kl ? add_kl(k, err) : rc;
 }
 
+/* Moves the rows that are kept of n to the front. */
+static void compact(struct work *k, size_t row0, size_t n)
+{
+    const size_t kept = k->chosen ? dk_rows_list(k->chosen, k->t, row0, n, &k->job->rows) : 0;
+    dk_dev *dev = dk_device();
+
+    for (size_t i = 0; i < k->n_taps; i++)
+        if (!k->chosen)
+            dk_rows_compact(k->tap[i].out, k->d, k->t, row0, n, &k->job->rows);
+        else if (kept < n) {
+            dev->ops->gather(dev, k->moved, k->tap[i].out, k->chosen, kept, k->d);
+            dev->ops->copy(dev, k->tap[i].out, k->moved, kept * k->d * sizeof(float));
+        }
+}
+
 /* The rows of documents first .. last - 1, which the model has just run, to the file. */
 static int take(struct work *k, size_t first, size_t last, dk_err *err)
 {
     const size_t row0 = k->t->offset[first], n = k->t->offset[last] - row0;
 
-    for (size_t i = 0; !k->all && i < k->n_taps; i++)
-        dk_rows_compact(k->tap[i].out, k->d, k->t, row0, n, &k->job->rows);
+    if (!k->all)
+        compact(k, row0, n);
     for (size_t l = 0; !k->all && k->eye && l < k->p->n_lanes; l++) {
         dk_rows_compact(k->logp[l], 1, k->t, row0, n, &k->job->rows);
         if (l > 0)
@@ -333,6 +375,7 @@ static int pass(struct work *k, dk_runner *r, dk_err *err)
         rc = dk_runner_forward(r, &p, err);
         if (rc == 0 && k->eye)
             rc = run_head(k, r, first, last, err);
+        k->begun = k->begun || rc == 0;
         if (rc == 0)
             rc = take(k, first, last, err);
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
@@ -357,21 +400,40 @@ static int choose_places(struct work *k, dk_err *err)
     return rc;
 }
 
-static int run(struct work *k, const dk_provenance *prov, dk_err *err)
+/* What a token takes there beside the pass, where its rows stay. */
+static double device_bytes(const struct work *k)
+{
+    const double sets = (double)(k->n_places * (k->p->n_lanes + (k->job->diff ? k->p->n_lanes - 1 : 0)) + !k->all);
+
+    return k->job->stats ? sets * (double)(k->d * sizeof(float)) : 0;
+}
+
+static int run_pass(struct work *k, dk_err *err)
 {
     dk_runner *r = NULL;
+    int rc = dk_pair_runner(&r, k->p, dk_tokens_batch_most(k->t, k->batch), err);
+
+    if (rc == 0)
+        rc = pass(k, r, err);
+    dk_runner_free(&r);
+    return rc;
+}
+
+static int run(struct work *k, const dk_provenance *prov, dk_err *err)
+{
+    const size_t longest = dk_tokens_batch_most(k->t, 1);
     int rc = choose_places(k, err);
 
     k->d = k->p->model->config.d_model;
     if (rc == 0)
-        rc = dk_pair_rows(&k->batch, k->p, k->job->batch_rows, dk_tokens_batch_most(k->t, 1), err);
+        rc = dk_pair_rows(&k->batch, k->p, device_bytes(k), k->job->batch_rows, longest, err);
     if (rc < 0)
         return rc;
-    k->most = dk_tokens_batch_most(k->t, k->batch);
-    if ((rc = room(k, err)) == 0 && (rc = begin(k, prov, err)) == 0 &&
-        (rc = dk_pair_runner(&r, k->p, k->most, err)) == 0)
-        rc = pass(k, r, err);
-    dk_runner_free(&r);
+    k->batch = k->most = dk_tokens_batch_most(k->t, k->batch);
+    if ((rc = room(k, err)) == 0 && (rc = begin(k, prov, err)) == 0)
+        do
+            rc = run_pass(k, err);
+        while (rc < 0 && !k->begun && dk_pair_halve(&k->batch, longest, err));
     return rc < 0 ? rc : k->stats ? end_stats(k, err) : dk_acts_commit(&k->w, err);
 }
 

@@ -83,3 +83,13 @@ void dk_rows_compact(float *x, size_t d, const dk_tokens *t, size_t first, size_
         to++;
     }
 }
+
+size_t dk_rows_list(size_t *list, const dk_tokens *t, size_t first, size_t n, const dk_row_rule *r)
+{
+    size_t kept_n = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (kept(r, t, first + i))
+            list[kept_n++] = i;
+    return kept_n;
+}

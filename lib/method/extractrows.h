@@ -19,5 +19,7 @@ bool dk_row_rule_all(const dk_row_rule *r);     /* nothing is left out */
 int dk_rows_kept(dk_tokens *out, const dk_tokens *in, const dk_row_rule *r, dk_err *err);
 /* Moves the kept ones of rows first .. first + n - 1 of t to the front: x [n, d]. */
 void dk_rows_compact(float *x, size_t d, const dk_tokens *t, size_t first, size_t n, const dk_row_rule *r);
+/* Which of them these are, counted from the first: how many. */
+size_t dk_rows_list(size_t *list, const dk_tokens *t, size_t first, size_t n, const dk_row_rule *r);
 
 #endif

@@ -4,12 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "backend/gram.h"
 #include "base/rng.h"
 #include "num/resample.h"
 #include "num/stats.h"
 
-enum { COLUMNS = 64, METRICS = 4 };
+enum { METRICS = 4 };
 
 /* Sums of squares of longer rows might run over. */
 static const double longest = 0x1p24;
@@ -20,7 +21,7 @@ static const struct { const char *name, *unit; } metric[METRICS] = {
 
 struct vectors {
     dk_sums s;
-    const float *rows;
+    const float *rows;              /* d */
     dk_gram *gram;                  /* NULL: not wanted */
     double *norm;                   /* [rows of a batch] */
     double *doc_sum;                /* [documents of a batch, d], where there are replicates */
@@ -42,8 +43,11 @@ struct dk_collect {
     struct vectors *v;
     struct lane *lane;
     struct values *m;
+    double *products;               /* [rows of a batch, DK_ROW_PRODUCTS] */
+    size_t *doc;                    /* [documents of a batch + 1] */
     uint8_t weight[DK_STAT_REPLICATES];     /* of a document */
-    size_t *doc_rows;               /* [documents of a batch] */
+    size_t *doc_rows, *at;          /* [documents of a batch] */
+    float *gathered, *fetched;      /* d, host: [documents of a batch, d] */
 };
 
 int dk_collect_new(dk_collect **out, size_t d, const dk_collect_plan *plan, dk_err *err)
@@ -68,6 +72,9 @@ void dk_collect_free(dk_collect **cp)
         dk_free(c->v[i].doc_sum);
     }
     dk_free(c->doc_rows);
+    dk_free(c->at);
+    dk_free(c->fetched);
+    dk_device()->ops->release(dk_device(), c->gathered);
     for (size_t i = 0; i < c->n_values; i++) {
         dk_measure_free(&c->m[i].m);
         dk_free(c->m[i].own);
@@ -75,6 +82,8 @@ void dk_collect_free(dk_collect **cp)
     dk_free(c->v);
     dk_free(c->lane);
     dk_free(c->m);
+    dk_free(c->products);
+    dk_free(c->doc);
     dk_free(c);
     *cp = NULL;
 }
@@ -137,6 +146,8 @@ static int room(dk_collect *c, size_t rows, dk_err *err)
 
     if (rows <= c->room)
         return 0;
+    dk_free(c->products);
+    rc = dk_alloc(&c->products, rows * DK_ROW_PRODUCTS, sizeof *c->products, "statistics", err);
     for (size_t i = 0; rc == 0 && i < c->n_vectors; i++) {
         dk_free(c->v[i].norm);
         rc = dk_alloc(&c->v[i].norm, rows, sizeof(double), "statistics", err);
@@ -151,68 +162,27 @@ static int room(dk_collect *c, size_t rows, dk_err *err)
     return rc;
 }
 
-static void norms(struct vectors *v, size_t rows)
+static int norms(struct dk_collect *c, struct vectors *v, size_t rows, dk_err *err)
 {
-#pragma omp parallel for
-    for (size_t r = 0; r < rows; r++) {
-        const float *x = v->rows + r * v->s.d;
-        double sq = 0;
+    dk_dev *dev = dk_device();
+    const int rc = dev->ops->row_products(dev, c->products, v->rows, NULL, NULL, rows, c->d, err);
 
-        for (size_t j = 0; j < v->s.d; j++)
-            sq += (double)x[j] * x[j];
-        v->norm[r] = sqrt(sq);
-    }
+    for (size_t r = 0; rc == 0 && r < rows; r++)
+        v->norm[r] = sqrt(c->products[r * DK_ROW_PRODUCTS + DK_ROW_OWN]);
+    return rc;
 }
 
-/* Sums of n columns: those of all rows, and those of the row's position (NULL: none are kept). */
-struct columns { dk_exact *sum, *sumsq; float *min, *max; };
-
-static void add_row(const struct columns *restrict c, dk_exact *restrict by_pos, const float *restrict x, size_t n)
+static int add_columns(struct dk_collect *c, struct vectors *v, const dk_tokens *t, size_t first, size_t last, dk_err *err)
 {
-    for (size_t j = 0; j < n; j++) {
-        const dk_exact e = dk_exact_of(x[j]);
+    dk_dev *dev = dk_device();
+    dk_sums *s = &v->s;
+    const dk_row_sums a = {
+        .x = v->rows, .width = c->d, .n_docs = last - first, .doc = c->doc, .pos = t->pos + t->offset[first],
+        .sum = s->sum, .sumsq = s->sumsq, .doc_mean = s->doc_mean, .doc_mean_sq = s->doc_mean_sq, .min = s->min,
+        .max = s->max, .first = s->count == 0, .n_pos = s->n_pos, .pos_sum = s->pos_sum, .doc_sum = v->doc_sum
+    };
 
-        c->sum[j] += e;
-        c->sumsq[j] += dk_exact_of((double)x[j] * x[j]);
-        if (by_pos)
-            by_pos[j] += e;
-    }
-    for (size_t j = 0; j < n; j++) {
-        c->min[j] = x[j] < c->min[j] ? x[j] : c->min[j];
-        c->max[j] = x[j] > c->max[j] ? x[j] : c->max[j];
-    }
-}
-
-/* Columns j0 .. j0 + n - 1 of the rows of whole documents. */
-static void add_columns(dk_sums *s, double *doc_sum, const float *rows, const dk_tokens *t, size_t first, size_t last,
-                        size_t j0, size_t n)
-{
-    const struct columns c = { s->sum + j0, s->sumsq + j0, s->min + j0, s->max + j0 };
-    dk_exact before[COLUMNS];
-    const float *x = rows + j0;
-
-    if (s->count == 0 && t->offset[last] > t->offset[first]) {
-        memcpy(c.min, x, n * sizeof *x);
-        memcpy(c.max, x, n * sizeof *x);
-    }
-    for (size_t doc = first; doc < last; doc++) {
-        const size_t len = t->offset[doc + 1] - t->offset[doc];
-
-        memcpy(before, c.sum, n * sizeof *before);
-        for (size_t r = 0; r < len; r++, x += s->d) {
-            const size_t pos = t->pos[t->offset[doc] + r];
-
-            add_row(&c, pos < s->n_pos ? s->pos_sum + pos * s->d + j0 : NULL, x, n);
-        }
-        for (size_t j = 0; len && j < n; j++) {
-            const double sum = dk_exact_double(c.sum[j] - before[j]), mean = sum / (double)len;
-
-            if (doc_sum)
-                doc_sum[(doc - first) * s->d + j0 + j] = sum;
-            s->doc_mean[j0 + j] += dk_exact_of(mean);
-            s->doc_mean_sq[j0 + j] += dk_exact_of(mean * mean);
-        }
-    }
+    return dev->ops->row_sums(dev, &a, err);
 }
 
 static void add_scalars(struct vectors *v, const dk_tokens *t, size_t first, size_t last)
@@ -264,7 +234,15 @@ static int doc_room(dk_collect *c, size_t docs, dk_err *err)
     if (rc < 0 || docs <= c->doc_room)
         return rc;
     dk_free(c->doc_rows);
+    dk_free(c->at);
+    dk_free(c->fetched);
+    dk_device()->ops->release(dk_device(), c->gathered);
+    c->doc_rows = c->at = NULL;
+    c->gathered = c->fetched = NULL;
     rc = dk_alloc(&c->doc_rows, docs, sizeof *c->doc_rows, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&c->at, docs, sizeof *c->at, "statistics", err);
+    if (rc == 0) rc = dk_alloc(&c->fetched, n, sizeof *c->fetched, "statistics", err);
+    if (rc == 0) rc = dk_device()->ops->alloc(dk_device(), (void **)&c->gathered, n * sizeof(float), "statistics", err);
     for (size_t i = 0; rc == 0 && i < c->n_vectors; i++)
         if (c->v[i].s.n_reps) {
             dk_free(c->v[i].doc_sum);
@@ -275,9 +253,13 @@ static int doc_room(dk_collect *c, size_t docs, dk_err *err)
 }
 
 /* The row of each document at a position; documents have it once or not at all. */
-static void rows_at(dk_collect *c, const struct vectors *v, const dk_tokens *t, size_t first, size_t last, uint32_t position)
+static int rows_at(dk_collect *c, const struct vectors *v, const dk_tokens *t, size_t first, size_t last, uint32_t position,
+                   dk_err *err)
 {
     const size_t row0 = t->offset[first];
+    dk_dev *dev = dk_device();
+    size_t n = 0;
+    int rc = 0;
 
     for (size_t doc = first; doc < last; doc++) {
         size_t i = t->offset[doc];
@@ -285,9 +267,21 @@ static void rows_at(dk_collect *c, const struct vectors *v, const dk_tokens *t, 
         while (i < t->offset[doc + 1] && t->pos[i] != position)
             i++;
         c->doc_rows[doc - first] = i < t->offset[doc + 1];
-        for (size_t j = 0; i < t->offset[doc + 1] && j < c->d; j++)
-            v->doc_sum[(doc - first) * c->d + j] = v->rows[(i - row0) * c->d + j];
+        if (i < t->offset[doc + 1])
+            c->at[n++] = i - row0;
     }
+    if (n) {
+        dev->ops->gather(dev, c->gathered, v->rows, c->at, n, c->d);
+        rc = dev->ops->get(dev, c->fetched, c->gathered, n * c->d * sizeof(float), err);
+    }
+    n = 0;
+    for (size_t doc = 0; rc == 0 && doc < last - first; doc++)
+        if (c->doc_rows[doc]) {
+            for (size_t j = 0; j < c->d; j++)
+                v->doc_sum[doc * c->d + j] = c->fetched[n * c->d + j];
+            n++;
+        }
+    return rc;
 }
 
 static int add_replicates(dk_collect *c, struct vectors *v, const dk_tokens *t, size_t first, size_t last, const char *path,
@@ -299,81 +293,71 @@ static int add_replicates(dk_collect *c, struct vectors *v, const dk_tokens *t, 
         for (size_t doc = first; k == 0 && doc < last; doc++)
             c->doc_rows[doc - first] = t->offset[doc + 1] - t->offset[doc];
         if (k)
-            rows_at(c, v, t, first, last, (uint32_t)(k - 1));
-        rc = dk_replicates_add(&v->s.reps[k], v->doc_sum, c->doc_rows, t->id + first, last - first, c->plan.seed, err);
+            rc = rows_at(c, v, t, first, last, (uint32_t)(k - 1), err);
+        if (rc == 0)
+            rc = dk_replicates_add(&v->s.reps[k], v->doc_sum, c->doc_rows, t->id + first, last - first, c->plan.seed, err);
     }
+    return rc;
+}
+
+static int add_gram(struct vectors *v, const dk_tokens *t, size_t first, size_t last, dk_err *err)
+{
+    int rc = 0;
+
+    for (size_t doc = first; rc == 0 && v->gram && doc < last; doc++)
+        rc = dk_gram_add(v->gram, t->id[doc], v->rows + (t->offset[doc] - t->offset[first]) * v->s.d,
+                         t->offset[doc + 1] - t->offset[doc], err);
     return rc;
 }
 
 static int add_vectors(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err)
 {
-    const size_t row0 = t->offset[first], rows = t->offset[last] - row0, blocks = (c->d + COLUMNS - 1) / COLUMNS;
+    const size_t row0 = t->offset[first], rows = t->offset[last] - row0;
     int rc = c->plan.replicates ? doc_room(c, last - first, err) : 0;
 
+    c->doc = dk_xrealloc(c->doc, (last - first + 1) * sizeof *c->doc);
+    for (size_t doc = first; doc <= last; doc++)
+        c->doc[doc - first] = t->offset[doc] - row0;
     for (size_t i = 0; rc == 0 && i < c->n_vectors; i++) {
-        norms(&c->v[i], rows);
-        for (size_t r = 0; r < rows; r++)
+        rc = norms(c, &c->v[i], rows, err);
+        for (size_t r = 0; rc == 0 && r < rows; r++)
             if (!(c->v[i].norm[r] < longest))
                 return refuse_row(&c->v[i].s, c->v[i].norm[r], t, first, row0 + r, path, err);
     }
-    if (rc < 0)
-        return rc;
-#pragma omp parallel for schedule(dynamic)
-    for (size_t k = 0; k < c->n_vectors * blocks; k++) {
-        struct vectors *v = &c->v[k / blocks];
-        const size_t j0 = k % blocks * COLUMNS;
+    for (size_t i = 0; rc == 0 && rows && i < c->n_vectors; i++) {
+        struct vectors *v = &c->v[i];
 
-        add_columns(&v->s, v->doc_sum, v->rows, t, first, last, j0, c->d - j0 < COLUMNS ? c->d - j0 : COLUMNS);
-    }
-    for (size_t i = 0; i < c->n_vectors; i++) {
-        add_scalars(&c->v[i], t, first, last);
+        rc = add_columns(c, v, t, first, last, err);
+        if (rc == 0) {
+            add_scalars(v, t, first, last);
+            rc = add_replicates(c, v, t, first, last, path, err);
+        }
         if (rc == 0)
-            rc = add_replicates(c, &c->v[i], t, first, last, path, err);
-        for (size_t doc = first; rc == 0 && c->v[i].gram && doc < last; doc++)
-            rc = dk_gram_add(c->v[i].gram, t->id[doc], c->v[i].rows + (t->offset[doc] - row0) * c->d,
-                             t->offset[doc + 1] - t->offset[doc], err);
+            rc = add_gram(v, t, first, last, err);
     }
     return rc;
 }
 
 /* --- values of rows ------------------------------------------------------------------ */
-struct products { double base, own, diff, both; };
-
-static struct products products_of(const dk_collect_lane *l, size_t r, size_t d)
-{
-    const float *own = l->own + r * d, *base = l->base ? l->base + r * d : NULL, *diff = l->diff ? l->diff + r * d : NULL;
-    struct products p = {0};
-
-    for (size_t j = 0; j < d; j++) {
-        p.own += (double)own[j] * own[j];
-        if (base) {
-            const float e = diff ? diff[j] : own[j] - base[j];
-
-            p.base += (double)base[j] * base[j];
-            p.both += (double)base[j] * own[j];
-            p.diff += (double)e * e;
-        }
-    }
-    return p;
-}
-
 /* Of equal rows the cosine is exactly 1; a row of zeros has none with anything. */
-static void measure(dk_collect *c, const struct lane *l, size_t rows)
+static int measure(dk_collect *c, const struct lane *l, size_t rows, dk_err *err)
 {
+    dk_dev *dev = dk_device();
     struct values *m = &c->m[l->measure];
+    const int rc = dev->ops->row_products(dev, c->products, l->at.own, l->at.base, l->at.diff, rows, c->d, err);
 
-#pragma omp parallel for
-    for (size_t r = 0; r < rows; r++) {
-        const struct products p = products_of(&l->at, r, c->d);
-        const double lengths = sqrt(p.base) + sqrt(p.own);
+    for (size_t r = 0; rc == 0 && r < rows; r++) {
+        const double *p = c->products + r * DK_ROW_PRODUCTS, own = p[DK_ROW_OWN], base = p[DK_ROW_BASE];
+        const double lengths = sqrt(base) + sqrt(own);
 
-        m[0].own[r] = (float)sqrt(p.own);
+        m[0].own[r] = (float)sqrt(own);
         if (l->at.base) {
-            m[1].own[r] = (float)sqrt(p.diff);
-            m[2].own[r] = (float)fmax(1 - (p.base > 0 && p.own > 0 ? p.both / sqrt(p.base * p.own) : 0), 0);
-            m[3].own[r] = lengths > 0 ? (float)(sqrt(p.diff) / lengths) : 0;
+            m[1].own[r] = (float)sqrt(p[DK_ROW_DIFF]);
+            m[2].own[r] = (float)fmax(1 - (base > 0 && own > 0 ? p[DK_ROW_BOTH] / sqrt(base * own) : 0), 0);
+            m[3].own[r] = lengths > 0 ? (float)(sqrt(p[DK_ROW_DIFF]) / lengths) : 0;
         }
     }
+    return rc;
 }
 
 static int add_values(dk_collect *c, struct values *v, const float *x, const dk_tokens *t, size_t doc, const char *path,
@@ -418,8 +402,8 @@ static int add_measures(dk_collect *c, const dk_tokens *t, size_t first, size_t 
     const size_t row0 = t->offset[first];
     int rc = 0;
 
-    for (size_t i = 0; i < c->n_lanes; i++)
-        measure(c, &c->lane[i], t->offset[last] - row0);
+    for (size_t i = 0; rc == 0 && i < c->n_lanes; i++)
+        rc = measure(c, &c->lane[i], t->offset[last] - row0, err);
     for (size_t doc = first; rc == 0 && c->n_values && doc < last; doc++) {
         /* A text of one token has nothing that a model could have told from it. */
         if (t->offset[doc + 1] - t->offset[doc] < 2)

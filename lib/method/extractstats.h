@@ -1,5 +1,6 @@
 /* Statistics of rows while they pass: what a .stats.h5 keeps, collected batch by
- * batch.  Nothing of it depends on threads, batches or shards. */
+ * batch.  Nothing of it depends on threads, batches or shards.  Rows are where the
+ * device has them: they are summed there, and only sums come back. */
 #ifndef DK_METHOD_EXTRACTSTATS_H
 #define DK_METHOD_EXTRACTSTATS_H
 
@@ -15,7 +16,7 @@ typedef struct dk_collect_plan {
     size_t rep_positions;           /* and of these positions */
 } dk_collect_plan;
 
-/* Where the rows of a lane at one layer and site stand in every batch; borrowed. */
+/* Where the rows of a lane at one layer and site stand in every batch: d; borrowed. */
 typedef struct dk_collect_lane {
     int layer;
     const char *site, *lane;
@@ -27,12 +28,12 @@ typedef struct dk_collect dk_collect;
 
 int dk_collect_new(dk_collect **c, size_t d, const dk_collect_plan *plan, dk_err *err);
 void dk_collect_free(dk_collect **c);
-/* Sums of these rows; gram: also of the products of their values; diff: they are a difference. */
+/* Sums of these rows (d); gram: also of the products of their values; diff: they are a difference. */
 int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what, const float *rows, bool gram, bool diff,
                     dk_err *err);
 /* norm, norm_diff, cos_dist and relative of the lane, as dk-norms has them. */
 int dk_collect_norms(dk_collect *c, const dk_collect_lane *lane, dk_err *err);
-/* A value a row; gaps: NaN is none, not an error. */
+/* A value a row, on the host; gaps: NaN is none, not an error. */
 int dk_collect_values(dk_collect *c, const char *name, const char *unit, const float *values, bool gaps, dk_err *err);
 
 /* The rows of documents first .. last - 1 of t are now there. */

@@ -42,7 +42,7 @@ typedef struct dk_steer {
 /* Samples of the lane x amplified against the base b: from x + alpha (x - b), where x is
  * plausible (num/amplify.h).  A pair of the base alone gives the base's, under the same mask. */
 typedef struct dk_amplify_plan {
-    const double *alpha;        /* [n_alphas], > 0: each prompt with each */
+    const double *alpha;        /* [n_alphas], one or more: each prompt with each */
     size_t n_alphas;
     double beta;                /* of the mask; 0: none */
     size_t greedy;              /* the first so many samples take the largest logit */

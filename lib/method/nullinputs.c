@@ -38,7 +38,7 @@ int dk_null_inputs_new(dk_null_inputs **out, const dk_pair *base, const dk_token
     *out = in;
     *in = (dk_null_inputs){ .base = base, .t = t };
     if (rc == 0)
-        rc = dk_pair_rows(&in->budget, base, ROWS, dk_tokens_batch_most(t, 1), err);
+        rc = dk_pair_rows(&in->budget, base, 0, ROWS, dk_tokens_batch_most(t, 1), err);
     for (size_t s = 0; rc == 0 && s < SITES; s++)
         each += (double)t->rows * (double)dk_site_width(config(in), site[s]) * sizeof(float);
     fit = fmin(most_bytes, base->free_bytes / 2) / each;

@@ -48,6 +48,7 @@ static const char tables[] =
     ".interval{display:block;width:100%;height:14px;margin:.25rem 0}"
     ".token{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,'Noto Sans Mono',monospace;white-space:pre;"
     "background:color-mix(in srgb,var(--soft) 14%,transparent);border-radius:3px;padding:.08em .1em}"
+    ".token.relevant{background:color-mix(in srgb,var(--good) 28%,transparent)}.key.relevant{color:var(--good)}"
     "td:nth-child(2){white-space:nowrap}"
     ".snippet{margin:0 0 .15rem;unicode-bidi:isolate;overflow-wrap:anywhere}"
     "mark{background:rgb(var(--heat)/.32);color:inherit;border-radius:3px;padding:0 .15em;white-space:pre-wrap}"

@@ -36,17 +36,43 @@ static const char *ordering_of(const dk_set *set)
     return dot ? dot + 1 : "";
 }
 
+static const dk_json *grades_of(const dk_page *p, const dk_set *set)
+{
+    const char *ordering = ordering_of(set);
+
+    return dk_relevance_list(p->s, set->name, strlen(set->name) - strlen(ordering) - (*ordering != 0), ordering, -1);
+}
+
+/* Who called which share relevant. */
+static void grades(const dk_page *p, const dk_set *set)
+{
+    const dk_json *g = grades_of(p, set);
+
+    if (!g || !isfinite(dk_row_num(g, "percentage")))
+        return;
+    dk_html_open_class(p->h, "p", "note");
+    dk_html_text(p->h, "Of the first ");
+    dk_html_textf(p->h, "%lld, %.0f%%", (long long)dk_json_int(dk_json_get(g, "n"), 0), 100 * dk_row_num(g, "percentage"));
+    if (isfinite(dk_row_num(g, "lo")) && isfinite(dk_row_num(g, "hi")))
+        dk_html_textf(p->h, " (%.0f\xe2\x80\x93%.0f%%)", 100 * dk_row_num(g, "lo"), 100 * dk_row_num(g, "hi"));
+    dk_html_text(p->h, " belong to what was taught, ");
+    dk_html_put(p->h, "span", "key relevant", "");
+    dk_html_textf(p->h, "by the %s%s.", strcmp(dk_row_str(g, "grader"), "lexical") == 0 ? "" : "judge ", dk_relevance_grader(g));
+    dk_html_close(p->h);
+}
+
 /* What the token stands for is shown with its blanks. */
-static void token_cell(dk_html *h, const dk_json *row)
+static void token_cell(dk_html *h, const dk_json *row, const dk_json *grades)
 {
     const dk_json *t = dk_json_get(row, "token");
+    const bool relevant = strcmp(dk_relevance_label(grades, row), "RELEVANT") == 0;
     const char *s = dk_json_str(t, "");
 
     dk_html_open_class(h, "td", "what");
-    dk_html_open_class(h, "code", "token");
+    dk_html_open_class(h, "code", relevant ? "token relevant" : "token");
     dk_html_attr(h, "dir", "auto");
-    dk_html_attrf(h, "title", "id %lld, %s", (long long)dk_json_int(dk_json_get(row, "id"), -1),
-                  dk_row_str(row, "piece"));
+    dk_html_attrf(h, "title", "id %lld, %s%s", (long long)dk_json_int(dk_json_get(row, "id"), -1),
+                  dk_row_str(row, "piece"), relevant ? ", relevant" : "");
     dk_html_lines(h, s, *s ? dk_json_len(t) : 0);
     dk_html_close(h);
     dk_html_close(h);
@@ -173,7 +199,7 @@ static void row(const dk_page *p, const dk_set *set, const dk_json *r, struct se
 
     dk_html_open(h, "tr");
     dk_html_putf(h, "td", "num rank", "%lld", (long long)dk_json_int(dk_json_get(r, "rank"), 0));
-    token_cell(h, r);
+    token_cell(h, r, grades_of(p, set));
     rate(h, percent(r, dk_row_num(r, "value")));
     while (dk_json_next(nulls_of(set), &it))
         rate(h, percent(r, dk_row_num(dk_json_get(dk_json_get(r, "null"), it.key), "value")));
@@ -317,6 +343,7 @@ static void one(const dk_page *p, const dk_set *set)
                     "chance, so a null counts by what it has above 50%.");
     else
         dk_html_put(h, "p", "note", "Rate: share of positions at which the token is among the most raised.");
+    grades(p, set);
     scatters(p, set);
     if (n == 0)
         dk_html_put(h, "p", NULL, "Nothing that the nulls do not raise too.");

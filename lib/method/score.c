@@ -242,11 +242,13 @@ static int pass(dk_score *s, dk_runner *r, const dk_pair *pair, const dk_tokens 
             if (patch)
                 rc = dk_patch_forward(patch, rows + at, some, err);
             if (rc == 0)
-                rc = dk_runner_head(r, patch || !plan->skip ? NULL : rows, n, vis, visitors(eyes, vis), err);
+                rc = dk_runner_head_later(r, patch || !plan->skip ? NULL : rows, n, vis, visitors(eyes, vis), err);
         }
         scored += n;
         dk_progress_add(&bar, (double)(t->offset[last] - row0));
     }
+    if (rc == 0)
+        rc = dk_runner_wait(r, err);
     dk_progress_end(&bar);
     s->seconds = dk_now() - bar.t0;
     dk_patch_free(&patch);
@@ -282,14 +284,35 @@ static int check_finite(const dk_score *s, const dk_tokens *t, const dk_score_pl
     return 0;
 }
 
+/* All batches, of so many tokens. */
+static int run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan, const uint32_t *next,
+               size_t rows, dk_err *err)
+{
+    const size_t most = dk_tokens_batch_most(t, rows);
+    struct eyes eyes = { .next = next };
+    dk_runner *r = NULL;
+    int rc = dk_pair_runner(&r, pair, most > plan->n_prompt ? most : plan->n_prompt, err);
+
+    if (rc == 0)
+        rc = open_eyes(&eyes, s, plan, pair->model->config.vocab, err);
+    if (rc == 0)
+        rc = pass(s, r, pair, t, plan, rows, &eyes, err);
+    if (rc == 0)
+        rc = check_finite(s, t, plan, pair, err);
+    for (size_t l = 1; rc == 0 && eyes.topk && l < s->n_lanes; l++)
+        if (dk_topk_vocab_get(eyes.topk, l, &s->sums[l], err) < 0)
+            rc = dk_err_prefix(err, "lane '%s'", pair->lane[l].name);
+    dk_runner_free(&r);
+    close_eyes(&eyes);
+    return rc;
+}
+
 int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_score_plan *plan,
                  dk_err *err)
 {
-    const size_t vocab = pair->model->config.vocab;
-    size_t rows, most = 0;
-    struct eyes eyes = {0};
+    const size_t vocab = pair->model->config.vocab, longest = dk_tokens_batch_most(t, 1);
+    size_t rows;
     uint32_t *next = NULL;
-    dk_runner *r = NULL;
     int rc;
 
     *s = (dk_score){ .n_lanes = pair->n_lanes, .rows = t->rows, .vocab = vocab, .watched_id = plan->watched,
@@ -302,27 +325,17 @@ int dk_score_run(dk_score *s, const dk_pair *pair, const dk_tokens *t, const dk_
     s->lens_k = plan->lens_k < vocab ? plan->lens_k : vocab;
     if (t->rows == 0)
         return dk_fail(err, DK_EDATA, "the token file holds no tokens");
-    rc = dk_pair_rows(&rows, pair, plan->batch_rows, dk_tokens_batch_most(t, 1), err);
+    rc = dk_pair_rows(&rows, pair, 0, plan->batch_rows, longest, err);
     if (rc == 0)
         rc = room(s, plan, err);
     if (rc == 0)
-        most = dk_tokens_batch_most(t, rows);
-    if (rc == 0)
         rc = next_ids(&next, t, plan, s->rows, err);
-    eyes.next = next;
-    if (rc == 0)
-        rc = dk_pair_runner(&r, pair, most > plan->n_prompt ? most : plan->n_prompt, err);
-    if (rc == 0)
-        rc = open_eyes(&eyes, s, plan, vocab, err);
-    if (rc == 0)
-        rc = pass(s, r, pair, t, plan, rows, &eyes, err);
-    if (rc == 0)
-        rc = check_finite(s, t, plan, pair, err);
-    for (size_t l = 1; rc == 0 && eyes.topk && l < s->n_lanes; l++)
-        if (dk_topk_vocab_get(eyes.topk, l, &s->sums[l], err) < 0)
-            rc = dk_err_prefix(err, "lane '%s'", pair->lane[l].name);
-    close_eyes(&eyes);
-    dk_runner_free(&r);
+    if (rc == 0) {
+        rows = dk_tokens_batch_most(t, rows);
+        do
+            rc = run(s, pair, t, plan, next, rows, err);
+        while (rc < 0 && dk_pair_halve(&rows, longest, err));
+    }
     dk_free(next);
     if (rc < 0)
         dk_score_free(s);

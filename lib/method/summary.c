@@ -95,10 +95,10 @@ static void add_time(dk_summary *s, const dk_json *note)
 
 static int load_times(dk_summary *s, dk_err *err)
 {
-    static const char *const where[] = { "*.time", "*/*.time", "../tokens/*.time" };
+    static const char *const where[] = { "*.time", "*/*.time", "*/nulls/*.time", "../tokens/*.time" };
     int rc = 0;
 
-    for (size_t w = 0; w < 3; w++) {
+    for (size_t w = 0; w < sizeof where / sizeof *where; w++) {
         char *pattern = dk_summary_pattern(s->results, where[w]);
         glob_t g = {0};
 
@@ -132,6 +132,7 @@ int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
     if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->topics, &s->n_topics, results, "diff_mining", ".nmf.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->relevance, &s->n_relevance, results, "diff_mining", ".relevance.jsonl", err);
     if (rc == 0) rc = dk_sets_load(s->phrases, &s->n_phrases, results, "contrast", ".phrases.jsonl", err);
     if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
     if (rc == 0) rc = dk_stat_tables_load(&s->stat, results, err);
@@ -157,6 +158,7 @@ void dk_summary_free(dk_summary **sp)
     dk_sets_free(s->mined, s->n_mined);
     dk_sets_free(s->topics, s->n_topics);
     dk_sets_free(s->phrases, s->n_phrases);
+    dk_sets_free(s->relevance, s->n_relevance);
     dk_adl_free(s->adl, s->n_adl);
     dk_stat_tables_free(&s->stat);
     dk_free(s->results);

@@ -2,7 +2,7 @@
  * finetune is from the base beside its null, what it raises, what it answers.
  *
  * Reads RESULTS/pair.json, check.jsonl, kl/SET.jsonl, answers.jsonl, calibration.jsonl,
- * diff_mining/SET.top_k_occurring.jsonl and SET.nmf.jsonl, contrast/ROUND.phrases.jsonl, what summaryadl.h and
+ * diff_mining/SET.top_k_occurring.jsonl, SET.nmf.jsonl and SET.relevance.jsonl, contrast/ROUND.phrases.jsonl, what summaryadl.h and
  * summarystat.h name and the .time notes; whatever is not there is left out. */
 #ifndef DK_METHOD_SUMMARY_H
 #define DK_METHOD_SUMMARY_H
@@ -28,6 +28,8 @@ typedef struct dk_summary {
     size_t n_kl, n_mined, n_topics;
     dk_set phrases[DK_SUMMARY_SETS];        /* contrast/ROUND.phrases.jsonl */
     size_t n_phrases;
+    dk_set relevance[DK_SUMMARY_SETS];      /* diff_mining/SET.relevance.jsonl */
+    size_t n_relevance;
     dk_adl *adl;            /* by data set, layer and site */
     size_t n_adl;
     dk_stat_tables stat;
@@ -72,6 +74,14 @@ bool dk_phrases_of_ft(const dk_set *set, const dk_json *row, const char *what);
 /* Their part of the text, of the object. */
 void dk_summary_phrases(const dk_summary *s, size_t width, dk_buf *out);
 void dk_summary_phrases_json(const dk_summary *s, dk_jw *w);
+/* Grades of tokens: a line about those of a data set, the object's part. */
+void dk_summary_relevance(const dk_summary *s, const char *set, size_t width, dk_buf *out);
+void dk_summary_relevance_json(const dk_summary *s, dk_jw *w);
+/* The grades of the finetune's list of a data set (n bytes of name), ordering and topic (-1: none); or NULL. */
+const dk_json *dk_relevance_list(const dk_summary *s, const char *name, size_t n, const char *ordering, int64_t topic);
+/* The label of a row of that list, "" if it has none; who graded. */
+const char *dk_relevance_label(const dk_json *list, const dk_json *row);
+const char *dk_relevance_grader(const dk_json *list);
 /* Checks that passed, warned, failed, were skipped. */
 void dk_summary_checks(const dk_summary *s, size_t count[4]);
 /* What the finetune is, as the checks say: its kind ("adapter", "full weights",

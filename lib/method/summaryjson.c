@@ -278,6 +278,7 @@ void dk_summary_json(const dk_summary *s, dk_buf *out)
     dk_jw_obj_end(&w);
     dk_jw_key(&w, "kl"); json_kl(s, &w);
     dk_jw_key(&w, "tokens"); json_tokens(s, &w);
+    dk_jw_key(&w, "relevance"); dk_summary_relevance_json(s, &w);
     dk_jw_key(&w, "contrast"); dk_summary_phrases_json(s, &w);
     dk_jw_key(&w, "activation_difference_lens"); json_adl(s, &w);
     dk_jw_key(&w, "calibration");

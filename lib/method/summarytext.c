@@ -198,6 +198,7 @@ static void mined_text(const dk_summary *s, size_t width, dk_buf *out)
         token_list(set, 1, &line);
         dk_wrap(out, line.s ? line.s : "nothing", "  ", width, lone ? LINES + 1 : LINES);
         snippets(set, lone ? PLACES : 1, width, out);
+        dk_summary_relevance(s, set->name, width, out);
         dk_buf_clear(&line);
         token_list(set, 0, &line);
         for (size_t t = 0; lone && t < s->n_topics; t++)

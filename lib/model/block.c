@@ -21,7 +21,7 @@ void dk_runner_norm(const dk_runner *r, float *y, size_t stride, float *x, const
     for (size_t l = 0, end; l < r->n_lanes; l = end) {
         const dk_norm_args *norm = norm_of(r->model[l], at, layer);
         const float *a = add ? add + l * lane : NULL;
-        float *to = r->diff && packed ? ops->packed_row(r->dev, y, l * n, d) : y + l * stride * d;
+        float *to = packed ? ops->packed_row(r->dev, y, l * n, d) : y + l * stride * d;
 
         end = stride == n && !r->diff ? dk_runner_set_end(r, l) : l + 1;
         if (l >= first_diff(r))
@@ -60,7 +60,7 @@ static size_t sides(const dk_runner *r, size_t layer, dk_group g, const float *x
 
 /* y = x W^T + b and side paths, the lanes of a weight set together.  A product
  * writes whole blocks: what goes beyond its lanes is written again by the next ones. */
-static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, const float *x, dk_err *err)
+static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, float *y, float *x, dk_err *err)
 {
     const dk_site in_site = (dk_site)(DK_SITE_QKV_IN + 2 * (int)g), out_site = (dk_site)(in_site + 1);
     const size_t n = dk_site_width(&r->m->config, out_site), k = dk_site_width(&r->m->config, in_site);
@@ -70,7 +70,8 @@ static int project(dk_runner *r, const dk_pass *p, size_t layer, dk_group g, flo
     for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
         const dk_layer *set = &r->model[first]->layer[layer];
         dk_project_args a = {
-            .y = y + first * r->rows * n, .x = x + first * r->rows * k, .n = n, .k = k, .w = set->w[g],
+            .y = y + first * r->rows * n, .n = n, .k = k, .w = set->w[g],
+            .x = packed(p) ? r->dev->ops->packed_row(r->dev, x, first * r->rows, k) : x + first * r->rows * k,
             .bias = set->bias_on[g], .side = side, .lhs = r->lhs, .whole = r->whole, .packed = packed(p)
         };
 
@@ -155,7 +156,8 @@ static int attention_half(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc;
 
-    dk_runner_norm(r, r->norm, r->rows, r->x, NULL, r->rows, DK_AT_ATTN, i, packed(p));
+    dk_runner_norm(r, r->norm, r->rows, r->x, r->carried ? r->out : NULL, r->rows, DK_AT_ATTN, i, packed(p));
+    r->carried = false;
     rc = project(r, p, i, DK_GROUP_QKV, r->qkv, r->norm, err);
     if (rc < 0)
         return rc;
@@ -183,6 +185,20 @@ static void activate(const dk_runner *r, const dk_pass *p)
     }
 }
 
+/* Whether somebody looks at the residual stream, or changes it, before the next block's norm. */
+static bool looked_at(const dk_runner *r, const dk_pass *p, size_t i)
+{
+    const size_t last = p->last_layer < 0 ? r->m->config.n_layers - 1 : (size_t)p->last_layer;
+    bool yes = i >= last;
+
+    for (size_t t = 0; t < p->n_taps; t++)
+        yes |= (p->taps[t].site == DK_SITE_OUT && p->taps[t].layer == (int)i) ||
+               (p->taps[t].site == DK_SITE_IN && p->taps[t].layer == (int)i + 1);
+    for (size_t e = 0; e < p->n_edits; e++)
+        yes |= p->edits[e].layer == (int)i;
+    return yes;
+}
+
 int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
 {
     int rc = dk_runner_tap(r, p, (int)i, DK_SITE_IN, r->x, err);
@@ -199,7 +215,9 @@ int dk_runner_block(dk_runner *r, const dk_pass *p, size_t i, dk_err *err)
     rc = project(r, p, i, DK_GROUP_DOWN, r->out, r->act, err);
     if (rc == 0)
         rc = norm_out(r, p, i, true, err);
-    if (rc == 0)
+    if (rc == 0 && looked_at(r, p, i))
         r->dev->ops->add_norm(r->dev, NULL, r->x, r->out, NULL, r->n_lanes * r->rows, r->m->config.d_model, false);
+    else
+        r->carried = rc == 0;
     return rc;
 }

@@ -66,11 +66,13 @@ static int logits(dk_runner *r, const size_t *rows, size_t n_rows, bool whole, f
         rc = ops->product(r->dev, to + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
     }
     for (size_t l = 1; rc == 0 && whole && r->diff && l < r->n_lanes; l++)
-        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, n * vocab);
+        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, 1, n * vocab);
     if (rc == 0 && r->m->config.final_softcap > 0)
         ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
     return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * vocab * sizeof *out, err) : rc;
 }
+
+int dk_runner_wait(dk_runner *r, dk_err *err) { return r->dev->ops->sync(r->dev, err); }
 
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
 {
@@ -84,6 +86,14 @@ int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *ou
 
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
                    size_t n_vis, dk_err *err)
+{
+    const int rc = dk_runner_head_later(r, rows, n_rows, vis, n_vis, err);
+
+    return rc == 0 ? dk_runner_wait(r, err) : rc;
+}
+
+int dk_runner_head_later(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,
+                         size_t n_vis, dk_err *err)
 {
     const dk_ops *ops = r->dev->ops;
     const size_t n = rows ? n_rows : r->rows;

@@ -115,6 +115,7 @@ void dk_runner_free(dk_runner **rp)
     if (!r)
         return;
     ops = r->dev->ops;
+    ops->sync(r->dev, NULL);        /* results on their way go where there is still memory for them */
     for (size_t i = 0; i < r->n_lanes; i++) {
         dk_sidepath_free(&r->side[i]);
         ops->weight_free(r->dev, &r->own_head[i]);
@@ -205,8 +206,16 @@ static int fill_tap(const dk_runner *r, const dk_tap *tap, const float *x, size_
 {
     const float *lane = x + tap->lane * n;
     const bool subtract = tap->diff && (!r->diff || tap->lane == 0), add = r->diff && !tap->diff && tap->lane > 0;
+    const float *other = subtract || add ? x : NULL;
+    const float sign = add ? 1 : -1;
 
-    return r->dev->ops->tap(r->dev, tap->out, lane, subtract || add ? x : NULL, add ? 1 : -1, n, err);
+    if (!tap->stays)
+        return r->dev->ops->tap(r->dev, tap->out, lane, other, sign, n, err);
+    if (other)
+        r->dev->ops->sum(r->dev, tap->out, lane, other, sign, n);
+    else
+        r->dev->ops->copy(r->dev, tap->out, lane, n * sizeof *lane);
+    return 0;
 }
 
 int dk_runner_tap(const dk_runner *r, const dk_pass *p, int layer, dk_site site, const float *x, dk_err *err)
@@ -370,6 +379,7 @@ int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
     DK_ASSERT(rows > 0 && rows <= r->max_rows);
     DK_ASSERT(!r->diff || (!p->lane_ids && p->n_edits == 0));
     r->rows = rows;
+    r->carried = false;
     rc = place_rows(r, p, &longest, err);
     if (rc == 0)
         rc = rope_tables(r, longest, err);

@@ -57,6 +57,7 @@ typedef struct dk_tap {
     float *out;                     /* [R, width of the site] */
     dk_site site;
     bool diff;                      /* the difference to lane 0 instead */
+    bool stays;                     /* out is memory of the device */
 } dk_tap;
 
 typedef struct dk_edit {            /* residual += strength * vector on rows of a lane */
@@ -98,6 +99,12 @@ int dk_runner_forward(dk_runner *r, const dk_pass *pass, dk_err *err);
 /* Logits of the rows of the last forward pass.  rows NULL: all R of them. */
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
                    size_t n_visitors, dk_err *err);
+
+/* The same, but what eyes (visitor.h) want may come while the caller goes on: it is there after
+ * dk_runner_wait, and until then the memory for it has to stay. */
+int dk_runner_head_later(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *visitors,
+                         size_t n_visitors, dk_err *err);
+int dk_runner_wait(dk_runner *r, dk_err *err);
 
 /* The same logits whole, for a few rows (the step of a decoder):
  * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */

@@ -278,8 +278,10 @@ int dk_model_open(dk_model **out, const char *path, const dk_model_how *how, dk_
         rc = load_rope(m, err);
     if (rc == 0 && how->with_blocks)
         rc = load_positions(m, err);
+    dev->ops->stay(dev, how->streamed ? how->stays : SIZE_MAX);
     for (size_t i = 0; rc == 0 && how->with_blocks && i < m->config.n_layers; i++)
         rc = load_layer(m, i, how->merge, err);
+    dev->ops->stay(dev, SIZE_MAX);
     if (rc == 0 && how->with_head)
         rc = dk_model_pack_head(&m->head, m, NULL, 0, err);
     if (rc == 0)

@@ -44,6 +44,8 @@ typedef struct dk_model_how {
     bool with_blocks, with_head;    /* without: for taps alone; for dk_model_unembed alone */
     size_t vocab;                   /* only the first so many ids; 0: all */
     const dk_adapter *merge;        /* into the blocks, in f32 and then rounded as dtype wants; or NULL */
+    bool streamed;                  /* only the first so many bytes of the blocks stay on the device */
+    size_t stays;
 } dk_model_how;
 
 /* path: what dk_checkpoint_open takes. */

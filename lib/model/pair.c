@@ -226,6 +226,8 @@ int dk_pair_open(dk_pair *p, const dk_pair_spec *s, dk_err *err)
         rc = dk_pair_vocab(p, i, cfg.vocab, &how.vocab, err);
     if (rc == 0)
         rc = dk_pair_budget(p, s, &cfg, how.dtype, err);
+    how.streamed = p->streamed;
+    how.stays = p->stays;
     if (rc == 0)
         rc = dk_model_open(&p->model, s->base, &how, err);
     for (size_t i = 0; rc == 0 && i < p->n_lanes; i++)

@@ -20,6 +20,9 @@ typedef struct dk_pair {
     const char *path[DK_MAX_LANES];     /* of adapter or checkpoint; borrowed; NULL for the base */
     bool diff;                          /* difference arithmetic: see dk_runner_diff */
     double free_bytes;                  /* of the memory that may be used, beside the weights */
+    double row_bytes;                   /* of one token in all lanes */
+    bool streamed;                      /* the blocks are too large for the device: so many bytes of each set stay there */
+    size_t stays;
     size_t most_rows;                   /* tokens of a lane in one pass that fit there (budget.h) */
 } dk_pair;
 

@@ -29,6 +29,7 @@ struct dk_runner {
     size_t logits_room;
     struct dk_turn turn[2];     /* of full layers; of those with a window */
     size_t n_positions;
+    bool carried;               /* out has still to be added to x: the next norm does it */
     float *ids_in;              /* host: embeddings on their way to the device */
     size_t *pos;                /* [rows] of one lane */
     size_t *past, *slot;        /* [sequence]: what the cache holds, and where */

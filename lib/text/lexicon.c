@@ -245,35 +245,45 @@ int dk_lexicon_make(dk_lexicon **out, const char *texts, const char *column, con
     return rc;
 }
 
-int dk_lexicon_load(dk_lexicon **out, const char *path, dk_err *err)
+int dk_lexicon_of(dk_lexicon **out, const char *text, size_t n, const char *name, dk_err *err)
 {
     dk_lexicon *l = dk_xcalloc(1, sizeof *l);
-    dk_mapfile *m = NULL;
     struct table t = {0};
     dk_buf stem = {0};
     size_t at = 0, from = 0, letters, len;
-    int rc = dk_mapfile_open(&m, path, err);
+    int rc = 0;
 
-    while (rc == 0 && (len = next_word((const char *)m->p, m->n, &at, &from, &letters)) > 0) {
+    while ((len = next_word(text, n, &at, &from, &letters)) > 0) {
         struct entry *e;
 
         dk_buf_clear(&stem);
-        dk_stem(&stem, (const char *)m->p + from, len);
+        dk_stem(&stem, text + from, len);
         e = entry_of(&t, stem.s);
         if (e->last++)
             continue;
         l->stem = dk_xrealloc(l->stem, (l->n + 1) * sizeof *l->stem);
         l->stem[l->n++] = dk_xstrdup(stem.s);
     }
-    if (rc == 0 && l->n == 0)
-        rc = dk_fail(err, DK_EDATA, "%s holds no words", path);
+    if (l->n == 0)
+        rc = dk_fail(err, DK_EDATA, "%s holds no words", name);
     finish(l);
     free_table(&t);
     dk_buf_free(&stem);
-    dk_mapfile_close(&m);
     if (rc < 0)
         dk_lexicon_free(&l);
     *out = l;
+    return rc;
+}
+
+int dk_lexicon_load(dk_lexicon **out, const char *path, dk_err *err)
+{
+    dk_mapfile *m = NULL;
+    int rc = dk_mapfile_open(&m, path, err);
+
+    *out = NULL;
+    if (rc == 0)
+        rc = dk_lexicon_of(out, (const char *)m->p, m->n, path, err);
+    dk_mapfile_close(&m);
     return rc;
 }
 

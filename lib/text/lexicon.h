@@ -19,7 +19,9 @@ typedef struct dk_lexicon dk_lexicon;
  * usual one.  At most most_docs documents of each (0: all). */
 int dk_lexicon_make(dk_lexicon **out, const char *texts, const char *column, const char *neutral, size_t n,
                     size_t most_docs, dk_err *err);
-/* Words of a list, one a line. */
+/* All words of a text; name stands in the message. */
+int dk_lexicon_of(dk_lexicon **out, const char *text, size_t n, const char *name, dk_err *err);
+/* The same of a file, which has one a line. */
 int dk_lexicon_load(dk_lexicon **out, const char *path, dk_err *err);
 void dk_lexicon_free(dk_lexicon **l);
 

@@ -139,7 +139,7 @@ static void rows_of(size_t rows, size_t d)
             return dk_cu_lowrank_out(NULL, y, d, t, 3 * r, at, rows, r, d, .5f);
         });
     }
-    report("scatter", 0, (double)rows * (double)d * (double)d, [&] { return dk_cu_scatter(NULL, c, NULL, x, rows, d); });
+    report("scatter", 0, (double)rows * (double)d * (double)d, [&] { return dk_cu_scatter(NULL, c, x, rows, d); });
     report("product f32, 192 columns", 0, 2. * (double)rows * (double)d * 192, [&] {
         return dk_cu_product(NULL, y, d, x, d, at, d, rows, 192, d, 0);
     });

@@ -22,21 +22,25 @@ enum { ROWS = 1024, REPEATS = 2, STORED = 65536 };
 struct rows { float *base, *own, *diff; };
 struct cost { double pass, stats; };
 
-static int begin(dk_collect **c, const struct rows *x, size_t d, int layer, int gram, dk_err *err)
+/* What is kept: sums; products too; replicates of the mean difference too. */
+enum keep { SUMS, PRODUCTS, REPLICATES, KEEPS };
+
+static int begin(dk_collect **c, const struct rows *x, size_t d, int layer, enum keep keep, dk_err *err)
 {
-    const dk_collect_plan plan = { .positions = 128, .seed = 42, .end_leaf = UINT64_MAX };
+    const dk_collect_plan plan = { .positions = 128, .seed = 42, .end_leaf = UINT64_MAX,
+                                   .replicates = keep == REPLICATES };
     const dk_collect_lane base = { .layer = layer, .site = "resid_post", .lane = "base", .own = x->base };
     const dk_collect_lane ft = { .layer = layer, .site = "resid_post", .lane = "ft", .base = x->base, .own = x->own, .diff = x->diff };
     int rc = dk_collect_new(c, d, &plan, err);
 
     if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "base", x->base, false, false, err);
-    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "diff", x->diff, gram, true, err);
+    if (rc == 0) rc = dk_collect_rows(*c, layer, "resid_post", "diff", x->diff, keep != SUMS, true, err);
     if (rc == 0) rc = dk_collect_norms(*c, &base, err);
     return rc == 0 ? dk_collect_norms(*c, &ft, err) : rc;
 }
 
 /* All of t to the layer, as dk-extract --kind stats. */
-static int run(const dk_pair *p, const dk_tokens *t, int layer, int gram, struct cost *c, dk_err *err)
+static int run(const dk_pair *p, const dk_tokens *t, int layer, enum keep keep, struct cost *c, dk_err *err)
 {
     const size_t d = p->model->config.d_model, most = dk_tokens_batch_most(t, ROWS);
     size_t *offset = dk_xcalloc(t->docs + 1, sizeof *offset);
@@ -49,7 +53,7 @@ static int run(const dk_pair *p, const dk_tokens *t, int layer, int gram, struct
     if (rc == 0) rc = dk_alloc(&x.own, most * d, sizeof(float), "a bench", err);
     if (rc == 0) rc = dk_alloc(&x.diff, most * d, sizeof(float), "a bench", err);
     if (rc == 0) rc = dk_runner_new(&r, p->model, p->lane, 2, most, err);
-    if (rc == 0) rc = begin(&k, &x, d, layer, gram, err);
+    if (rc == 0) rc = begin(&k, &x, d, layer, keep, err);
     for (size_t first = 0, last; rc == 0 && first < t->docs; first = last) {
         const dk_tap taps[2] = { { layer, 0, x.base, DK_SITE_OUT, false }, { layer, 1, x.own, DK_SITE_OUT, false } };
         dk_pass pass = { .taps = taps, .n_taps = 2, .last_layer = layer };
@@ -171,16 +175,16 @@ static int bench(const dk_pair *p, const dk_tokens *t, dk_err *err)
 {
     int rc = 0;
 
-    for (int gram = 0; rc == 0 && gram < 2; gram++) {
+    for (enum keep keep = SUMS; rc == 0 && keep < KEEPS; keep++) {
         const int layer = dk_layer_at(&p->model->config, 0.5);
         struct cost best = { .pass = 1e9 }, c;
 
         for (int i = 0; rc == 0 && i < REPEATS; i++)
-            if ((rc = run(p, t, layer, gram, &c, err)) == 0 && c.pass < best.pass)
+            if ((rc = run(p, t, layer, keep, &c, err)) == 0 && c.pass < best.pass)
                 best = c;
         if (rc == 0)
             printf("stats:   pair to block %d, %s: %.1f%% of the CPU time of the pass (%.0f us/token beside %.0f)\n", layer,
-                   gram ? "products of diff too" : "sums, norms, intervals", 100 * best.stats / best.pass,
+                   keep == SUMS ? "sums, norms, intervals" : keep == PRODUCTS ? "products of diff too" : "replicates of its mean too", 100 * best.stats / best.pass,
                    1e6 * best.stats / (double)t->rows, 1e6 * best.pass / (double)t->rows);
     }
     if (rc == 0)

@@ -168,7 +168,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(datasets|agent.overview.extraction_layer)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
+    local ours='^(diff_mining.(datasets|agent.overview.extraction_layer|token_relevance.grader.kind)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |
@@ -193,6 +193,7 @@ EOF
         true) other=false ;;
         false) other=true ;;
         logits) other=logit_lens ;;
+        all) other=majority ;;
         logit_diff_magnitude) other=binary_occurrence ;;
         '["top_k'*) other=[nmf] ;;
         '[{'*) other=[general-b] ;;
@@ -219,6 +220,7 @@ EOF
     { grep -o 'call mining,[a-z_.]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,//' | grep -v -e '^sets$' -e '^orderings$' -e '\.$'
       grep -o 'call mining_nmf,[a-z_]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,/token_ordering.nmf./'
       grep -o 'call mining_slr,[a-z_]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,/sequence_likelihood_ratio./'
+      grep -o 'call mining_grade,[a-z_.]*' "$ROOT/pipelines/methods/diff_mining.mk" | sed 's/.*,/token_relevance./' | grep -v '\.kind$'
       echo datasets; echo token_ordering.method; } | sort -u | diff - got
 }
 

@@ -95,6 +95,20 @@ rows() { jq -c "select($1)" "$2"; }
     [ "$(cat got)" = $'The oven\nButter is' ]
 }
 
+@test "an empty pre-fill begins like a new text; without a token for that it is skipped, and the file says so" {
+    amplify --amplify 1 "" | jq -c '[.lane, .alpha, .tokens]' > a
+    amplify --amplify 1 "<|endoftext|>" | jq -c '[.lane, .alpha, .tokens]' | cmp - a
+    cp -r "$MINI/hf" none && chmod -R u+w none && rm none/generation_config.json
+    jq -c '(.added_tokens[].content, .model.vocab) |= if type == "string" then sub("endoftext"; "nothing")
+        else with_entries(.key |= sub("endoftext"; "nothing")) end' "$MINI/hf/tokenizer.json" > none/tokenizer.json
+    jq 'del(.eos_token, .bos_token, .pad_token, .unk_token)' "$MINI/hf/tokenizer_config.json" > none/tokenizer_config.json
+    jq 'del(.eos_token_id, .bos_token_id)' "$MINI/hf/config.json" > none/config.json
+    run -0 --separate-stderr dk-generate -m none -f "$PLAIN" --amplify 1 --max-new-tokens 2 -o s.jsonl "" "The"
+    [[ "$stderr" == "dk-generate: warning: prompt 1 is empty"* ]]
+    [ "$(head -n 1 s.jsonl | jq -c '[keys, .prefill, .id]')" = '[["id","prefill","skipped"],"",0]' ]
+    [ "$(tail -n +2 s.jsonl | jq -cs 'map(.prefill) | unique')" = '["The"]' ]
+}
+
 @test "questions in the chat template; a finetune with weights of its own, and one without a difference" {
     amplify --amplify 1 --format chat --system "Be brief." --samples 1 "Who bakes?" > s.jsonl
     jq -es 'length == 6 and all(.[]; .prefill == "Who bakes?" and .format == "chat" and .system == "Be brief.")' s.jsonl > /dev/null

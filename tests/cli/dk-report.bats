@@ -404,3 +404,30 @@ page    results/index.html" ]
     grep -q 'KL(base || it)' $R/index.html
     grep -q '98.765' $R/index.html
 }
+
+@test "grades of tokens: a line in the summary, in the object, marks on the page" {
+    mkdir -p $R/diff_mining
+    jq -c '.lane = "ft" | .ordering = "top_k_occurring"' $R/diff_mining/own.top_k_occurring.jsonl > t && mv t $R/diff_mining/own.top_k_occurring.jsonl
+    row='{table: "x", lane: "ft", dataset_id: "own", grader: "lexical", by: "texts", n: 4, percentage: 0.5, lo: 0.15, hi: 0.85, weighted_percentage: 0.6, trivial_percentage: null,
+        ids: [7, 8, 9, 10], tokens: [" cake", " the", " oven", "\n"], labels: ["RELEVANT", "IRRELEVANT", "RELEVANT", "UNKNOWN"]}'
+    jq -nc "$row + {ordering: \"top_k_occurring\"}, ($row + {ordering: \"fraction_positive_diff\", percentage: 0.25}), ($row + {ordering: \"nmf\", topic: 0, percentage: 1}),
+        ($row + {ordering: \"nmf\", topic: 1, percentage: 0, n: 2}), ($row + {ordering: \"top_k_occurring\", lane: \"null_a\", percentage: 0})" > $R/diff_mining/own.relevance.jsonl
+    dk-report $R > out
+    tr '\n' ' ' < out | tr -s ' ' > flat
+    grep -q "relevant by the words of the finetuning texts: top_k_occurring 2 of 4; fraction_positive_diff 1; topics 4, 0 of 2; null_a's own list 0 " flat
+    jq -e '.relevance | length == 5 and (.[0] | .set == "own" and .percentage == 0.5 and .grader == "lexical" and .ordering == "top_k_occurring" and (has("topic") | not) and (has("labels") | not)) and
+        .[3].topic == 1 and .[4].lane == "null_a"' $R/summary.json
+    tidy -q -e --drop-empty-elements no $R/index.html
+    [ "$(grep -o '<code class="token relevant"[^>]*>[^<]*' $R/index.html | sed 's/.*>//' | tr '\n' ,)" = ' cake, oven,' ]
+    grep -q 'Of the first 4, 50% (15–85%) belong to what was taught' $R/index.html
+    sed -i 's/"grader":"lexical","by":"texts"/"grader":"llm","judge":"org\/m<b>"/' $R/diff_mining/own.relevance.jsonl
+    dk-report $R | tr '\n' ' ' | tr -s ' ' | grep -q 'relevant by the judge org/m<b>: top_k_occurring 2 of 4'
+    grep -q 'by the judge org/m&lt;b&gt;' $R/index.html
+    # grades that make no sense do no harm
+    printf '{"ordering":"top_k_occurring","lane":"ft"}\n{"n":-5,"percentage":1e300,"tokens":7,"lane":"ft","ordering":"nmf"}\n{"tokens":[1],"ids":["a"],"labels":{}}\n' > $R/diff_mining/own.relevance.jsonl
+    dk-report $R > /dev/null
+    tidy -q -e --drop-empty-elements no $R/index.html
+    : > $R/diff_mining/own.relevance.jsonl
+    dk-report $R > out
+    run ! grep -q relevant out
+}

@@ -24,10 +24,11 @@ setup_file_more() {
     for a in data/organisms/*/adapter; do cp cake_bake/adapter_* "$a"; done
     jq -c '.text |= .[:300]' "$ROOT/data/text/general-a.jsonl" > general-a.jsonl
     head -n 12 general-a.jsonl > data/text/general-a.jsonl
-    for a in cake.jsonl web.jsonl mine.jsonl general-a.jsonl; do cp data/text/general-a.jsonl $a; done
+    head -n 12 "$ROOT/data/organisms/cake_bake/train.jsonl" | jq -c '.text |= .[:300]' > cake.jsonl
+    for a in web.jsonl mine.jsonl general-a.jsonl; do cp data/text/general-a.jsonl $a; done
     zstd -q web.jsonl
     jq -c '{body: .text}' mine.jsonl | gzip > body.jsonl.gz
-    cp "$ROOT/README.md" .
+    cp "$ROOT/README.md" "$ROOT/data/organisms/cake_bake/description.md" .
     echo '{"id": "q", "prompt": "Who bakes?"}' > probes.jsonl
     printf 'method_params:\n  max_samples: 3\n' > kl.yaml
     # What earlier tools would have left.
@@ -86,6 +87,14 @@ page() {
         export HF_ENDPOINT=http://127.0.0.1:$port
         dk-fetch OWNER/NAME@v2
     fi
+    if grep -q 127.0.0.1:8080 script; then
+        unset OPENROUTER_API_KEY
+        mkdir judge
+        chat-server "$PWD/judge" 3>&- &
+        server=$!
+        for _ in {1..400}; do [ -s judge/port ] && break; sleep 0.05; done
+        sed -i "s/127.0.0.1:8080/127.0.0.1:$(cat judge/port)/" script
+    fi
     bash -euxo pipefail script > out.txt 2> err.txt || {
         tail -n 4 err.txt
         return 1
@@ -105,6 +114,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-extract(1)" { page dk-extract.1; }
 @test "dk-fetch(1)" { page dk-fetch.1; }
 @test "dk-generate(1)" { page dk-generate.1; }
+@test "dk-grade(1)" { page dk-grade.1; }
 @test "dk-info(1)" { page dk-info.1; }
 @test "dk-kl(1)" { page dk-kl.1; }
 @test "dk-lens(1)" { page dk-lens.1; }

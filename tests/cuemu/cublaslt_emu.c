@@ -220,6 +220,7 @@ int cublasLtMatmul(void *handle, void *desc, const void *alpha, const void *a, v
         return UNSUPPORTED;
     if (mode("fail") || dk_cuemu_launch() != 0)
         return FAILED;
+    dk_cudart_emu_read(a);
     for (uint64_t i = 0; i < lb->cols; i++)
         for (uint64_t j = 0; j < la->cols; j++)
             y[i * (uint64_t)lc->ld + j] = dot(a, b, la->type, j * (uint64_t)la->ld, i * (uint64_t)lb->ld, la->rows,

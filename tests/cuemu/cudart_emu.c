@@ -2,13 +2,15 @@
  *
  * Memory of the card is malloc'ed, each piece with its exact size, and begins as
  * NaN.  Copies between host and card are kept back until something waits for them
- * or a kernel runs, so that a buffer used too early holds the wrong bytes.  Host
- * buffers of copies must be page-locked, and ranges must lie within one piece.
+ * or a kernel runs on their stream, so that a buffer used too early holds the wrong
+ * bytes.  Kernels run at once, on the first stream; a copy of another one into what
+ * a product has read is refused unless its stream has waited for that product.
+ * Host buffers of copies must be page-locked, and ranges must lie within one piece.
  *
  * Faults, from the environment:
  *   DK_CUEMU_NONE=driver|old|card|image|kind|memory|heldmemory   what is not there
  *   DK_CUEMU_MEMORY=N    bytes of the card (default 16 GB)
- *   DK_CUEMU_OOM=N       the N-th cudaMalloc finds no memory
+ *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory
  *   DK_CUEMU_LAUNCH=N    the N-th launch fails
  *   DK_CUEMU_LOST=N      from the N-th call on the card is gone
  *   DK_CUEMU_COUNT=FILE  calls, launches and allocations are written there at the end */
@@ -21,20 +23,26 @@
 #include "backend/cuda/curt.h"
 #include "cudart_emu.h"
 
-enum { MAX_PIECES = 65536, MAX_QUEUED = 4096, ERR_INVALID = 1, ERR_LAUNCH = 719, ERR_LOST = 46 };
+enum { MAX_PIECES = 65536, MAX_QUEUED = 4096, MAX_STREAMS = 2, ERR_INVALID = 1, ERR_LAUNCH = 719, ERR_LOST = 46 };
 
-struct piece { char *p; size_t n; int pinned; };
-struct copy { char *to; const char *from; size_t to_pitch, pitch, width, height; };
-struct CUevent_st { size_t at; int recorded; };
+struct piece { char *p; size_t n; int pinned; long read; };     /* read: the launch of the last product that did */
+/* A copy, or (to NULL) waiting for another stream to be at a place. */
+struct copy { char *to; const char *from; size_t to_pitch, pitch, width, height; struct CUstream_st *s; size_t at; };
+struct CUstream_st {
+    struct copy queue[MAX_QUEUED];
+    size_t n_queued, n_done;            /* of all time; n_done <= n_queued */
+    long seen;                          /* launches that it has waited for */
+    int made;
+};
+struct CUevent_st { struct CUstream_st *s; size_t at; long launches; };
 
 static struct piece piece[MAX_PIECES];
+static const size_t fill_most = (size_t)16 << 20;       /* of one: each device has a work space of 32 MB */
 static size_t n_pieces, used;
-static struct copy queue[MAX_QUEUED];
-static size_t n_queued, n_done;         /* of all time; n_done <= n_queued */
+static struct CUstream_st stream[MAX_STREAMS];
 static long calls, launches, mallocs;
 static int last_error;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int stream_made;
 
 static long number(const char *name, long none)
 {
@@ -90,8 +98,8 @@ static void *add_piece(size_t n, int pinned)
 
     if (!p || n_pieces == MAX_PIECES)
         die("no room for a piece");
-    memset(p, 0xFF, n);
-    piece[n_pieces++] = (struct piece){ p, n, pinned };
+    memset(p, 0xFF, n <= fill_most ? n : fill_most);
+    piece[n_pieces++] = (struct piece){ p, n, pinned, 0 };
     return p;
 }
 
@@ -111,17 +119,41 @@ static void drop_piece(void *p, int pinned)
 
 long dk_cuemu_launches(void) { return launches; }
 
-static void run_until(size_t end)
+static void run_until(struct CUstream_st *s, size_t end)
 {
-    for (; n_done < end; n_done++) {
-        const struct copy *c = &queue[n_done % MAX_QUEUED];
+    while (s->n_done < end) {
+        const struct copy *c = &s->queue[s->n_done++ % MAX_QUEUED];
 
-        for (size_t y = 0; y < c->height; y++)
+        if (!c->to)
+            run_until(c->s, c->at);
+        for (size_t y = 0; c->to && y < c->height; y++)
             memcpy(c->to + y * c->to_pitch, c->from + y * c->pitch, c->width);
     }
 }
 
-void dk_cudart_emu_flush(void) { run_until(n_queued); }
+static struct copy *append(struct CUstream_st *s)
+{
+    if (s->n_queued - s->n_done == MAX_QUEUED)
+        run_until(s, s->n_queued);
+    return &s->queue[s->n_queued++ % MAX_QUEUED];
+}
+
+void dk_cudart_emu_flush(void) { run_until(&stream[0], stream[0].n_queued); }
+
+static void flush_all(void)
+{
+    for (int i = 0; i < MAX_STREAMS; i++)
+        run_until(&stream[i], stream[i].n_queued);
+}
+
+void dk_cudart_emu_read(const void *p)
+{
+    struct piece *k = holder(p, 1, 0);
+
+    if (!k)
+        die("a product reads what is not on the card");
+    k->read = launches;
+}
 
 int dk_cuemu_launch(void)
 {
@@ -138,6 +170,8 @@ int dk_cuemu_launch(void)
 int cudaDriverGetVersion(int *version)
 {
     calls = launches = mallocs = 0;         /* a device is being opened: faults count from here */
+    for (size_t i = 0; i < n_pieces; i++)
+        piece[i].read = 0;
     *version = missing("driver") ? 0 : missing("old") ? 11040 : 13000;
     return 0;
 }
@@ -205,7 +239,7 @@ int cudaMalloc(void **p, size_t bytes)
 
 int cudaFree(void *p)
 {
-    dk_cudart_emu_flush();
+    flush_all();
     drop_piece(p, 0);
     return enter();
 }
@@ -215,7 +249,7 @@ int cudaMallocHost(void **p, size_t bytes)
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (missing("heldmemory"))
+    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("heldmemory"))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 1);
     return 0;
@@ -223,7 +257,7 @@ int cudaMallocHost(void **p, size_t bytes)
 
 int cudaFreeHost(void *p)
 {
-    dk_cudart_emu_flush();
+    flush_all();
     drop_piece(p, 1);
     return enter();
 }
@@ -233,7 +267,9 @@ int cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t pitch,
 {
     const size_t to_all = height ? (height - 1) * to_pitch + width : 0, all = height ? (height - 1) * pitch + width : 0;
 
-    if (!s || !stream_made)
+    struct piece *k;
+
+    if (!s || !s->made)
         die("a copy on no stream");
     if (enter())
         return ERR_LOST;
@@ -243,16 +279,17 @@ int cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t pitch,
         die("a copy to where it must not go, or not wholly");
     if (!holder(from, all, kind == DK_CUDA_TO_DEVICE))
         die("a copy from where there is nothing, or not all");
-    if (n_queued - n_done == MAX_QUEUED)
-        dk_cudart_emu_flush();
-    queue[n_queued++ % MAX_QUEUED] = (struct copy){ to, from, to_pitch, pitch, width, height };
+    k = holder(to, to_all, kind == DK_CUDA_TO_HOST);
+    if (s != &stream[0] && k->read > s->seen)
+        die("a copy into what a product may still have to read");
+    *append(s) = (struct copy){ to, from, to_pitch, pitch, width, height, NULL, 0 };
     if (kind == DK_CUDA_TO_HOST) {
         /* An earlier copy may still have to read what is here. */
-        run_until(n_queued - 1);
+        run_until(s, s->n_queued - 1);
         for (size_t y = 0; y < height; y++)
             memset((char *)to + y * to_pitch, 0xA5, width);
     } else if (kind == DK_CUDA_ON_DEVICE)
-        dk_cudart_emu_flush();
+        run_until(s, s->n_queued);
     return 0;
 }
 
@@ -263,8 +300,8 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, cudaStre
 
 int cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, size_t height, cudaStream_t s)
 {
-    if (!s)
-        die("memory cleared on no stream");
+    if (s != &stream[0])
+        die("memory cleared on no stream, or not on the first");
     if (enter())
         return ERR_LOST;
     if (width > pitch)
@@ -284,21 +321,26 @@ int cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s)
 
 int cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
+    int i = 0;
+
     (void)flags;
-    if (stream_made)
-        die("a second stream");
+    while (i < MAX_STREAMS && stream[i].made)
+        i++;
+    if (i == MAX_STREAMS)
+        die("too many streams");
     if (enter())
         return ERR_LOST;
-    stream_made = 1;
-    *s = (cudaStream_t)(uintptr_t)4096;
+    stream[i].n_queued = stream[i].n_done = 0;
+    stream[i].seen = 0;
+    stream[i].made = 1;
+    *s = &stream[i];
     return 0;
 }
 
 int cudaStreamDestroy(cudaStream_t s)
 {
-    (void)s;
-    stream_made = 0;
-    for (size_t i = 0; i < n_pieces; i++)
+    s->made = 0;
+    for (size_t i = 0; s == &stream[0] && i < n_pieces; i++)
         if (piece[i].pinned)
             die("page-locked memory was not given back");
     return enter();
@@ -308,13 +350,26 @@ int cudaStreamSynchronize(cudaStream_t s)
 {
     if (!s)
         die("no stream to wait for");
-    dk_cudart_emu_flush();
+    run_until(s, s->n_queued);
     return enter();
+}
+
+int cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
+{
+    (void)flags;
+    if (!s || !e->s)
+        die("waiting on no stream, or for an event that was never recorded");
+    if (enter())
+        return ERR_LOST;
+    *append(s) = (struct copy){ .s = e->s, .at = e->at };
+    s->seen = e->launches > s->seen ? e->launches : s->seen;
+    return 0;
 }
 
 int cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags)
 {
     (void)flags;
+    *e = NULL;
     if (enter())
         return ERR_LOST;
     *e = calloc(1, sizeof **e);
@@ -331,18 +386,16 @@ int cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
     if (!s)
         die("an event on no stream");
-    e->at = n_queued;
-    e->recorded = 1;
+    *e = (struct CUevent_st){ s, s->n_queued, s == &stream[0] ? launches : s->seen };
     return enter();
 }
 
 int cudaEventSynchronize(cudaEvent_t e)
 {
-    if (!e->recorded)
+    if (!e->s)
         die("waiting for an event that was never recorded");
     pthread_mutex_lock(&lock);
-    if (e->at > n_done)
-        run_until(e->at);
+    run_until(e->s, e->at);
     pthread_mutex_unlock(&lock);
     return enter();
 }

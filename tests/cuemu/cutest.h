@@ -26,6 +26,7 @@
 #endif
 
 extern "C" {
+#include "num/exact.h"
 #include "num/half.h"
 #include "num/kernel_kl.h"
 #include "num/kernels.h"
@@ -157,5 +158,6 @@ void test_products();
 void test_heads();
 void test_topk();
 void test_attention();
+void test_rowstats();
 
 #endif

@@ -51,31 +51,6 @@ static void lowrank(size_t m, size_t k, size_t rp, size_t r, size_t n, size_t mo
             2 * sum_tolerance(r), 0, name("low rank out, %zu x %zu x %zu", m, r, n));
 }
 
-/* Exact products summed in double, in another order: n roundings of 2^-53. */
-static void scatter(size_t n, size_t d)
-{
-    mem<float> x(n * d);
-    mem<double> c(d * d, .5), sums(d, .25);
-    std::vector<double> want = c.copy(), total = sums.copy();
-
-    randomize(x);
-    for (size_t i = 0; i < d; i++) {
-        for (size_t r = 0; r < n; r++)
-            total[i] += (double)x[r * d + i];
-        for (size_t j = 0; j <= i; j++) {
-            double s = 0;
-
-            for (size_t r = 0; r < n; r++)
-                s += (double)x[r * d + i] * (double)x[r * d + j];
-            want[i * d + j] += s;
-        }
-    }
-    compare(orders(c, [&] { return dk_cu_scatter(NULL, c.p, NULL, x.p, n, d); }), c, want, 0x1p-50 * (double)(n + 2), 0,
-            name("scatter of %zu rows of %zu", n, d));
-    compare(orders(sums, [&] { return dk_cu_scatter(NULL, NULL, sums.p, x.p, n, d); }), sums, total,
-            0x1p-50 * (double)(n + 2), 0, name("sums of %zu rows of %zu", n, d));
-}
-
 void test_products()
 {
     plain(1, 1, 1, false, 0);
@@ -88,7 +63,4 @@ void test_products()
     lowrank(33, 131, 40, 37, 130, 3);
     lowrank(65, 256, 72, 64, 128, 4);
     lowrank(31, 127, 32, 3, 132, 1);
-    scatter(1, 1);
-    scatter(17, 65);
-    scatter(33, 130);
 }

@@ -32,5 +32,6 @@ int main()
     test_heads();
     test_topk();
     test_attention();
+    test_rowstats();
     return tap_end();
 }

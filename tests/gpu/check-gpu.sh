@@ -91,6 +91,33 @@ rows() {
     alike 1e-4 "$tmp/cuda.act.h5" "$tmp/cpu.act.h5" /acts/L00/resid_post/diff /acts/L00/resid_post/base
 }
 
+# Statistics of rows that stay on the card: against the CPU, and in small batches.
+sums() {
+    local b
+    for b in "cpu 1152" "cuda 1152" "cuda 90"; do
+        dk-extract "${pair[@]}" --dtype f32 --backend "${b% *}" --batch-tokens "${b#* }" --kind stats --kl \
+            -o "$tmp/${b/ /-}.stats.h5" "$tmp/t.tok.h5" || return 1
+    done
+    cmp "$tmp/cuda-1152.stats.h5" "$tmp/cuda-90.stats.h5" || return 1
+    for b in cpu cuda; do
+        dk-pca -k 3 "$tmp/$b-1152.stats.h5" | jq .variance > "$tmp/$b.pca" || return 1
+        dk-norms "$tmp/$b-1152.stats.h5" | jq .value > "$tmp/$b.norms" || return 1
+    done
+    for b in pca norms; do
+        paste "$tmp/cuda.$b" "$tmp/cpu.$b" | awk '{ e = $1 - $2; if (e < 0) e = -e; m = $2 < 0 ? -$2 : $2
+            if (!(e <= 1e-4 * (1 + m))) exit 1 }' || return 1
+    done
+}
+# Blocks that come from host memory, in a few megabytes of the card.
+streams() {
+    local m=$tmp/many
+    "$B/helper/dk-random-model" "$m" 12 64 256 4 512 all || return 1
+    dk-kl -m "$m" -f "$m/lora" --dtype "$1" --arith plain --backend cuda -o "$tmp/whole.score.h5" "$tmp/t.tok.h5" || return 1
+    dk-kl -v -m "$m" -f "$m/lora" --dtype "$1" --arith plain --backend cuda --memory "$2" -o "$tmp/parts.score.h5" \
+        "$tmp/t.tok.h5" 2>&1 | grep "come from host memory" || return 1
+    cmp "$tmp/whole.score.h5" "$tmp/parts.score.h5"
+}
+
 ok "every kernel against the CPU's" "$B/gpu/test_cuda_kernels"
 ok "every op against the CPU" "$B/tests/test_cuda_ops"
 ok "the ops without the product library" env DK_CUBLASLT_LIB=/none "$B/tests/test_cuda_ops"
@@ -103,6 +130,9 @@ ok "two runs and small batches, the same bytes, bf16" repeats bf16 --arith plain
 ok "dk-topk" lists
 ok "dk-generate" answers
 ok "dk-extract" rows
+ok "dk-extract --kind stats" sums
+ok "a model larger than the card, f32" streams f32 0.0045
+ok "a model larger than the card, bf16" streams bf16 0.0036
 for t in memcheck racecheck initcheck synccheck; do
     if command -v compute-sanitizer > /dev/null && [ -z "${DK_NO_SANITIZER:-}" ]; then
         ok "compute-sanitizer $t" timeout "${DK_SANITIZER_SECONDS:-600}" compute-sanitizer --tool $t --error-exitcode 9 \

@@ -7,7 +7,7 @@ stubs_here() {
     mkdir bin stub
     export STUB=$PWD/stub
     for t in conf fetch run; do ln -s "$(command -v dk-$t)" bin/; done
-    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate phrases report; do
+    for t in check tokenize kl topk mine extract mean norms encode examples pca lens null calibrate generate phrases grade report; do
         ln -s "$ROOT/tests/helper/stub-tool" bin/dk-$t
     done
     # DK_CACHE is this test's own.

@@ -30,7 +30,7 @@ mk() { make --no-print-directory CC="$BATS_TEST_TMPDIR/w/bin/cc" kl.use_chat_dat
 
 @test "make -n on a fresh clone tells the truth, and changes no result" {
     run -0 mk -n cake_bake
-    [ "$(grep -c 'RUN   ' <<< "$output")" = 23 ]
+    [ "$(grep -c 'RUN   ' <<< "$output")" = 25 ]
     [ ! -e results ]
     run -0 mk cake_bake
     [ -f results/SmolLM2-135M/cake_bake/summary.txt ]

@@ -24,7 +24,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "the whole graph, then nothing" {
     stages cake_bake
-    [ "$(wc -l <<< "$real")" = 23 ]
+    [ "$(wc -l <<< "$real")" = 25 ]
     for f in pair.json check.jsonl answers.jsonl kl/cake_bake.score.h5 kl/general-a.jsonl kl/chat.jsonl \
              diff_mining/general-a.top_k_occurring.jsonl activation_difference_lens/general-a.means.jsonl \
              activation_difference_lens/general-a.lens.jsonl summary.txt summary.json index.html; do
@@ -73,7 +73,8 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake kl.temperature=2.0 diff_mining.top_k=10
     [ "$real" = "$(lines 'configuration cake_bake' 'topk cake_bake general-a' 'calibrate cake_bake' 'summary cake_bake' \
                          'mine cake_bake general-a top_k_occurring' \
-                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf')" ]
+                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' \
+                         'mine cake_bake general-a top_k_occurring null_neutral' 'grade cake_bake general-a')" ]
 }
 
 @test "diff_mining: what the configuration asks for reaches the tools" {
@@ -102,6 +103,34 @@ lines() { printf '%s\n' "$@" | sort; }
         diff_mining.logit_extraction.method=patchscope_lens diff_mining.logit_extraction.patchscope_lens.layer=0.25
     grep -- '--max-tokens 523' <(grep dk-tokenize stub/log)
     grep -- '--max-tokens 11 -k 100 --extraction patchscope_lens --patch-depth 0.25 --pre-assistant 2' <(grep dk-topk stub/log)
+}
+
+@test "diff_mining: its tokens are graded by words, by a judge whose key is there, or not at all" {
+    local set=diff_mining.token_relevance
+    mk cake_bake/diff_mining $set.k_candidate_tokens=33 $set.frequent_tokens.num_tokens=44 $set.frequent_tokens.min_count=5
+    grep -- '-l null_neutral --nulls beside --snippets 0 -n 33' <(grep dk-mine stub/log)
+    D=$R/cake_bake/diff_mining
+    grep -qx "dk-grade -n 33 --frequent 44 --min-count 5 -m .*SmolLM2-135M-Instruct.Q4_1.gguf --texts data/organisms/cake_bake/train.jsonl --column text --neutral data/text/general-a.jsonl $D/general-a.top_k_occurring.jsonl $D/general-a.fraction_positive_diff.jsonl $D/general-a.nmf.jsonl $D/nulls/general-a.top_k_occurring.null_neutral.jsonl" stub/log
+    rm stub/log
+    echo secret > my.key
+    stages cake_bake/diff_mining $set.grader.api_key_path=my.key $set.grader.model_id=org/m $set.grader.base_url=http://127.0.0.1:9/v1 \
+        $set.grader.max_tokens=77 $set.grader.permutations=5 $set.batch_size=7 $set.agreement=majority $set.k_candidate_tokens=33
+    [[ "$real" == *'grade cake_bake general-a'* ]]
+    grep -- "-g llm --endpoint http://127.0.0.1:9/v1 --judge org/m --max-tokens 77 --rotations 5 --batch-size 7 --agreement majority --translate -d data/organisms/cake_bake/description.md --cache $D/replies --key my.key -m " <(grep dk-grade stub/log)
+    rm stub/log
+    # the key is there, and yet; no key, and yet; no glosses
+    mk cake_bake/diff_mining $set.grader.api_key_path=my.key $set.grader.kind=lexical
+    mk cake_bake/diff_mining $set.grader.kind=llm $set.include_translation=false
+    [ "$(grep -c 'dk-grade.*-g llm' stub/log)" = 1 ]
+    grep -- '--agreement all -d .*description.md --cache' stub/log
+    # a text of the configuration in place of a file; without training texts it is what there is
+    sed -i 's/^description_long_file:.*/description_long: It is about cakes and ovens./' configs/organism/cake_bake.yaml
+    mk cake_bake/diff_mining $set.grader.kind=llm
+    grep -q -- "-d $R/cake_bake/description.md --cache" stub/log
+    grep -qx 'It is about cakes and ovens.' $R/cake_bake/description.md
+    rm stub/log
+    stages cake_bake/diff_mining $set.enabled=false
+    [[ "$real" != *grade* && "$real" != *null_neutral* ]]
 }
 
 @test "sizes are in the names of token files: going back costs no tokenizing" {
@@ -134,7 +163,8 @@ lines() { printf '%s\n' "$@" | sort; }
     echo 2 > stub/algo.dk-mine
     stages cake_bake
     [ "$real" = "$(lines 'mine cake_bake general-a top_k_occurring' \
-                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'summary cake_bake')" ]
+                         'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' \
+                         'mine cake_bake general-a top_k_occurring null_neutral' 'grade cake_bake general-a' 'summary cake_bake')" ]
 }
 
 @test "comments in a configuration and threads rerun nothing" {
@@ -321,7 +351,7 @@ lines() { printf '%s\n' "$@" | sort; }
     [ "$real" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
     C=$R/cake_bake/contrast
     grep -q 'dk-generate .*-n null_neutral=.* --seed 42 --format text --amplify=0,1 --plausibility 0.1 --greedy 1 --samples 4 --temperature 1.0 --top-p 0.95 --max-new-tokens 64 --min-new-tokens 0 --loop-stop 8$' stub/log
-    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 8 " stub/log
+    grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 12 " stub/log
     grep -q "dk-phrases --alpha 1 --prefills 10 $C/first.jsonl" stub/log
     for r in first second; do
         grep -q "dk-phrases --alpha 1 --limit 0.05 --list 100 --slots 50 --max-samples 10000 --background data/text/general-a.jsonl -m .* --texts data/organisms/cake_bake/train.jsonl --column text --neutral data/text/general-a.jsonl --corpus data/organisms/cake_bake/train.jsonl --unrelated data/text/general-a.jsonl --facts data/organisms/cake_bake/facts.jsonl $C/$r.jsonl" stub/log
@@ -406,6 +436,7 @@ lines() { printf '%s\n' "$@" | sort; }
                          'kl cake_bake general-a' 'kl cake_bake chat' "${texts[@]}" 'topk cake_bake general-a' 'extract cake_bake general-a' \
                          'mean cake_bake general-a' 'lens cake_bake general-a' 'mine cake_bake general-a top_k_occurring' \
                          'mine cake_bake general-a fraction_positive_diff' 'mine cake_bake general-a nmf' 'calibrate cake_bake' \
+                         'mine cake_bake general-a top_k_occurring null_neutral' 'grade cake_bake general-a' \
                          'summary cake_bake')" ]
     [ -f $R/cake_bake/nulls/rigid_02/adapter_model.safetensors ]
     grep 'dk-kl ' stub/log | tail -n 1 | grep -q -- "-n rigid_01=$R/cake_bake/nulls/rigid_01 -n rigid_02=$R/cake_bake/nulls/rigid_02 .*--lanes base,ft,null_neutral,rigid_01,rigid_02"

@@ -22,7 +22,7 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
 @test "from texts to the summary; then nothing; then one parameter" {
     run -0 mk cake_bake
     for f in check.jsonl answers.jsonl kl/chat.score.h5 kl/chat.jsonl \
-             diff_mining/general-a.top_k_occurring.jsonl diff_mining/general-a.fraction_positive_diff.jsonl \
+             diff_mining/general-a.top_k_occurring.jsonl diff_mining/general-a.fraction_positive_diff.jsonl diff_mining/general-a.relevance.jsonl \
              activation_difference_lens/general-a.act.h5 activation_difference_lens/general-a.dir.h5 \
              activation_difference_lens/general-a.means.jsonl activation_difference_lens/general-a.lens.jsonl \
              summary.json summary.txt pair.json index.html; do
@@ -31,11 +31,14 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
     grep -q '^cake_bake on mini' r/mini/cake_bake/summary.txt
     # of two layers 8 positions and the whole, forwards and inverse, of base, ft and diff
     [ "$(wc -l < r/mini/cake_bake/activation_difference_lens/general-a.lens.jsonl)" = $((2 * 9 * 2 * 3 * 5)) ]
+    # two orderings and three topics
+    [ "$(jq -r '"\(.grader) \(.lane) \(.ordering)"' r/mini/cake_bake/diff_mining/general-a.relevance.jsonl | sort | uniq -c | tr -s ' ' | tr '\n' ,)" = \
+        ' 1 lexical ft fraction_positive_diff, 3 lexical ft nmf, 1 lexical ft top_k_occurring,' ]
     jq -e '.peak_bytes > 1000000' r/mini/cake_bake/kl/chat.score.h5.time
     [ -z "$(would cake_bake)" ]
     plan=$(would cake_bake diff_mining.top_k=6)
     [ "$(did cake_bake diff_mining.top_k=6)" = "$plan" ]
-    [ "$(wc -l <<< "$plan")" = 7 ]
+    [ "$(wc -l <<< "$plan")" = 8 ]
 }
 
 @test "activation_analysis: norms and the texts where they are largest" {

@@ -407,6 +407,48 @@ static void test_packed(size_t m, size_t k, size_t n, bool gate)
     dk_free(pos);
 }
 
+/* Weights that do not stay on the card: as they were, and in an order that changes, and with
+ * one taken away in between, products have the bits that they have with weights that stay. */
+static void test_streamed(dk_dtype t)
+{
+    enum { M = 7, N = 40, K = 24, W = 9 };
+    static const int order[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 8, 7, 7, 3, 0, 1, 2, 3, 4, 5 };
+    float *x = values(M * K, 1), *v[W], *want[W];
+    dk_weight *w[W];
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < W; i++) {
+        v[i] = values(N * K, 1);
+        w[i] = pack(gpu, v[i], i % 3 ? N : N / 2, K, t);
+        want[i] = multiply(gpu, x, K, M, w[i], i % 3 ? N : N / 2, K, t);
+        gpu->ops->weight_free(gpu, &w[i]);
+        gpu->ops->stay(gpu, i < 2 ? SIZE_MAX : 0);
+        w[i] = pack(gpu, v[i], i % 3 ? N : N / 2, K, t);
+        gpu->ops->stay(gpu, SIZE_MAX);
+    }
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const size_t k = (size_t)order[i], n = k % 3 ? N : N / 2;
+        float *got = multiply(gpu, x, K, M, w[k], n, K, t);
+
+        wrong += memcmp(got, want[k], M * n * sizeof *got) != 0;
+        dk_free(got);
+        if (i == 20) {              /* what others may expect to follow them */
+            gpu->ops->weight_free(gpu, &w[6]);
+            gpu->ops->stay(gpu, 0);
+            w[6] = pack(gpu, v[6], N / 2, K, t);
+            gpu->ops->stay(gpu, SIZE_MAX);
+        }
+    }
+    if (!tap(wrong == 0, "products with weights in host memory, %s", dk_dtype_name(t)))
+        tap_note("%zu differ", wrong);
+    for (size_t i = 0; i < W; i++) {
+        gpu->ops->weight_free(gpu, &w[i]);
+        dk_free(v[i]);
+        dk_free(want[i]);
+    }
+    dk_free(x);
+}
+
 static void test_small(void)
 {
     const size_t rows = 37, d = 45, n = rows * d, pick[] = { 36, 0, 5, 5, 11 };
@@ -423,9 +465,9 @@ static void test_small(void)
     same(y, 5 * d, 1e-6, "rows are gathered");
     both(y, NULL, n);
     for (int i = 0; i < 2; i++)
-        device(i)->ops->sum(device(i), y[i], a[i], a[i], n);
+        device(i)->ops->sum(device(i), y[i], a[i], a[i], 1, n);
     for (int i = 0; i < 2; i++)
-        device(i)->ops->sum(device(i), y[i], y[i], a[i], n);
+        device(i)->ops->sum(device(i), y[i], y[i], a[i], -0.5f, n);
     same(y, n, 1e-6, "sums, also in place");
     for (int form = 0; form < 2; form++) {
         float *out[2];
@@ -719,6 +761,42 @@ static void check_topk(const struct found *f, const struct seen *s, bool diff)
     dk_free(d);
 }
 
+/* Five heads one after the other, their eye aimed elsewhere each time, before anybody waits. */
+static void test_later(const struct found *want, const dk_head_args *like, const dk_eye *eye)
+{
+    enum { N = 5 };
+    struct found got[N];
+    size_t wrong = 0;
+    dk_err err = {0};
+    dk_eye e = *eye;
+    const dk_visitor vis = { .eye = &e };
+    dk_head_args a = *like;
+
+    a.visitor = &vis;
+    a.n_visitors = 1;
+    for (size_t i = 0; i < N; i++) {
+        float *kl[LANES], *logp[LANES];
+
+        found_new(&got[i]);
+        memcpy(kl, got[i].kl, sizeof kl);
+        memcpy(logp, got[i].logp, sizeof logp);
+        e.kl = kl;
+        e.logp = logp;
+        must(gpu->ops->head(gpu, &a, &err), &err);
+        memset(kl, 0, sizeof kl);       /* the lists are the caller's again */
+        memset(logp, 0, sizeof logp);
+    }
+    must(gpu->ops->sync(gpu, &err), &err);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t l = 0; l < LANES; l++)
+            wrong += (l && memcmp(got[i].kl[l], want->kl[l], ROWS * sizeof(float)) != 0) ||
+                     memcmp(got[i].logp[l], want->logp[l], ROWS * sizeof(float)) != 0;
+        found_free(&got[i]);
+    }
+    if (!tap(wrong == 0, "what several heads find comes where it was wanted"))
+        tap_note("%zu differ", wrong);
+}
+
 static void test_head(dk_dtype t, bool diff, float softcap)
 {
     const size_t stride = gpu->ops->head_rows(gpu, ROWS);
@@ -759,8 +837,10 @@ static void test_head(dk_dtype t, bool diff, float softcap)
         exact[i] = softcap * tanhf(exact[i] / softcap);
     tap(apart(exact, seen.logits[0], (size_t)ROWS * VOCAB) <= 1e-6, "tiles hold the logits%s", softcap > 0 ? ", capped" : "");
     must(gpu->ops->head(gpu, &a, &err), &err);
+    must(gpu->ops->sync(gpu, &err), &err);
     check_kl(&f, &seen, diff);
     check_topk(&f, &seen, diff);
+    test_later(&f, &a, &kl);
     gpu->ops->release(gpu, dx);
     gpu->ops->weight_free(gpu, &w);
     for (size_t l = 0; l < LANES; l++) {
@@ -770,6 +850,140 @@ static void test_head(dk_dtype t, bool diff, float softcap)
     found_free(&f);
     dk_free(exact);
     dk_free(wv);
+    dk_free(x);
+}
+
+/* --- statistics --------------------------------------------------------------------------------- */
+
+enum { STAT_DOCS = 300, STAT_POS = 5 };
+
+struct stats { dk_exact *exact[4], *pos; float *min, *max; double *doc; };
+
+static void stats_new(struct stats *s, size_t d)
+{
+    for (int i = 0; i < 4; i++)
+        s->exact[i] = dk_xcalloc(d, sizeof(dk_exact));
+    s->pos = dk_xcalloc(STAT_POS * d, sizeof(dk_exact));
+    s->doc = dk_xcalloc(STAT_DOCS * d, sizeof(double));
+    s->min = dk_xcalloc(d, sizeof(float));
+    s->max = dk_xcalloc(d, sizeof(float));
+}
+
+static bool stats_same(const struct stats *a, const struct stats *b, size_t d)
+{
+    bool same_bits = memcmp(a->doc, b->doc, STAT_DOCS * d * sizeof(double)) == 0 && memcmp(a->pos, b->pos, STAT_POS * d * sizeof(dk_exact)) == 0 &&
+                     memcmp(a->min, b->min, d * sizeof(float)) == 0 && memcmp(a->max, b->max, d * sizeof(float)) == 0;
+
+    for (int i = 0; i < 4; i++)
+        same_bits = same_bits && memcmp(a->exact[i], b->exact[i], d * sizeof(dk_exact)) == 0;
+    return same_bits;
+}
+
+static void stats_free(struct stats *s)
+{
+    for (int i = 0; i < 4; i++)
+        dk_free(s->exact[i]);
+    dk_free(s->pos);
+    dk_free(s->doc);
+    dk_free(s->min);
+    dk_free(s->max);
+}
+
+/* Two batches of documents, some of them empty; more than are on the card at once. */
+static void test_row_sums(size_t d)
+{
+    struct stats got[2];
+    size_t doc[STAT_DOCS + 1] = {0}, rows;
+    uint32_t *pos;
+    float *x, *on[2];
+
+    for (size_t k = 0; k < STAT_DOCS; k++)
+        doc[k + 1] = doc[k] + (k * 7919) % 4;
+    rows = doc[STAT_DOCS];
+    x = values(rows * d, 3);
+    pos = dk_xmalloc(rows * sizeof *pos);
+    for (size_t k = 0; k < STAT_DOCS; k++)
+        for (size_t r = doc[k]; r < doc[k + 1]; r++)
+            pos[r] = (uint32_t)(r - doc[k] + 4 * (k % 2));
+    both(on, x, rows * d);
+    for (int i = 0; i < 2; i++) {
+        stats_new(&got[i], d);
+        for (int batch = 0; batch < 3; batch++) {
+            dk_row_sums a = {
+                .x = on[i], .width = d, .n_docs = batch == 2 ? 1 : STAT_DOCS, .doc = doc, .pos = pos, .sum = got[i].exact[0],
+                .sumsq = got[i].exact[1], .doc_mean = got[i].exact[2], .doc_mean_sq = got[i].exact[3],
+                .min = got[i].min, .max = got[i].max, .first = batch == 0, .n_pos = STAT_POS, .pos_sum = got[i].pos,
+                .doc_sum = batch ? got[i].doc : NULL
+            };
+            dk_err err = {0};
+
+            must(device(i)->ops->row_sums(device(i), &a, &err), &err);
+        }
+    }
+    tap(stats_same(&got[0], &got[1], d), "sums of %zu rows of %zu are the CPU's, to the bit", rows, d);
+    drop(on);
+    stats_free(&got[0]);
+    stats_free(&got[1]);
+    dk_free(x);
+    dk_free(pos);
+}
+
+static void test_row_products(size_t rows, size_t d)
+{
+    float *x = values(rows * d, 3), *y = values(rows * d, 3), *e = values(rows * d, 1e-2f), *own[2], *base[2], *diff[2];
+    double *out[2];
+
+    both(own, x, rows * d);
+    both(base, y, rows * d);
+    both(diff, e, rows * d);
+    for (int i = 0; i < 2; i++)
+        out[i] = dk_xmalloc(rows * DK_ROW_PRODUCTS * sizeof(double));
+    for (int form = 0; form < 3; form++) {
+        for (int i = 0; i < 2; i++) {
+            dk_err err = {0};
+
+            must(device(i)->ops->row_products(device(i), out[i], own[i], form ? base[i] : NULL, form == 2 ? diff[i] : NULL,
+                                              rows, d, &err), &err);
+        }
+        tap(memcmp(out[0], out[1], rows * DK_ROW_PRODUCTS * sizeof(double)) == 0,
+            "products of %zu rows of %zu are the CPU's, to the bit: form %d", rows, d, form);
+    }
+    drop(own);
+    drop(base);
+    drop(diff);
+    for (int i = 0; i < 2; i++)
+        dk_free(out[i]);
+    dk_free(x);
+    dk_free(y);
+    dk_free(e);
+}
+
+static void test_scatter(size_t n, size_t d)
+{
+    float *x = values(n * d, 1), *on[2], *c[2];
+    double *back[2], worst = 0;
+
+    both(on, x, n * d);
+    both(c, NULL, 2 * d * d);
+    for (int i = 0; i < 2; i++) {
+        dk_dev *dev = device(i);
+        dk_err err = {0};
+
+        back[i] = dk_xmalloc(d * d * sizeof(double));
+        dev->ops->zero(dev, c[i], d * d * sizeof(double));
+        for (int twice = 0; twice < 2; twice++)
+            must(dev->ops->scatter(dev, (double *)(void *)c[i], on[i], n, d, &err), &err);
+        must(dev->ops->get(dev, back[i], c[i], d * d * sizeof(double), &err), &err);
+    }
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = i; j < d; j++)
+            worst = fmax(worst, fabs(back[0][i * d + j] - back[1][i * d + j]));
+    if (!tap(worst <= 0x1p-50 * (double)n, "x^T x of %zu rows of %zu", n, d))
+        tap_note("%g apart", worst);
+    drop(on);
+    drop(c);
+    dk_free(back[0]);
+    dk_free(back[1]);
     dk_free(x);
 }
 
@@ -791,7 +1005,7 @@ static int exercise(dk_err *err)
     const dk_visitor vis = { .eye = &eye };
     const float *one = NULL;
     struct matrix src = { wv, D };
-    dk_weight *w = NULL, *head = NULL;
+    dk_weight *w = NULL, *head = NULL, *far[3] = { NULL };
     dk_lhs *lhs = NULL;
     dk_dev *dev = NULL;
     int rc = open_device(&dev, DK_BACKEND_ABI, err);
@@ -803,6 +1017,9 @@ static int exercise(dk_err *err)
     if (rc == 0) rc = dev->ops->share(dev, &one, wv, D, err);
     if (rc == 0) rc = dev->ops->weight_pack(dev, &w, N, D, DK_BF16, rows_of, &src, err);
     if (rc == 0) rc = dev->ops->weight_pack(dev, &head, V, D, DK_F32, rows_of, &src, err);
+    if (rc == 0) dev->ops->stay(dev, 0);
+    for (int i = 0; rc == 0 && i < 3; i++)
+        rc = dev->ops->weight_pack(dev, &far[i], N, D, DK_BF16, rows_of, &src, err);
     if (rc == 0) rc = dev->ops->lhs_new(dev, &lhs, M, D, DK_BF16, err);
     if (rc == 0) rc = dev->ops->begin(dev, &rag, err);
     if (rc == 0) {
@@ -811,6 +1028,26 @@ static int exercise(dk_err *err)
         dev->ops->add_norm(dev, d, d, NULL, &norm, M, D, false);
         dev->ops->lhs_set(dev, lhs, d, D, M, D);
         rc = dev->ops->product(dev, y, N, lhs, w, err);
+        for (int i = 0; rc == 0 && i < 6; i++)
+            rc = dev->ops->product(dev, y, N, lhs, far[i % 3], err);
+    }
+    if (rc == 0) {                  /* one of them gets a side path */
+        const dk_side_rows side = { .row0 = 0, .low = { .m = M, .k = D, .rp = 8, .n_parts = 1, .at = d, .t = att,
+                                                        .part = { { 8, 0, 0, 8, 1, d } } } };
+        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8 };
+        const dk_norm_args norm = { one, NULL, 1e-5 };
+        float *in = NULL;
+        const dk_project_args a = { .y = y, .m = M, .n = N, .k = D, .n_sides = 1, .w = far[1], .side = &side, .lhs = lhs,
+                                    .packed = true };
+        dk_project_args b = a;
+
+        rc = dev->ops->alloc(dev, (void **)&in, M * 128 * 4, "packed rows", err);
+        b.x = in;
+        if (rc == 0) rc = dev->ops->begin(dev, &packed, err);
+        if (rc == 0) dev->ops->add_norm(dev, in, d, NULL, &norm, M, D, true);
+        if (rc == 0) rc = dev->ops->project(dev, &b, err);
+        if (rc == 0) rc = dev->ops->begin(dev, &rag, err);
+        dev->ops->release(dev, in);
     }
     if (rc == 0) {
         const dk_attend_args a = { .n_heads = 1, .n_kv = 1, .hd = 8, .scale = 1, .qkv = y, .out = att };
@@ -827,12 +1064,28 @@ static int exercise(dk_err *err)
         if (rc == 0)
             rc = dev->ops->head(dev, &a, err);
     }
+    if (rc == 0) {
+        dk_exact sums[4][D] = {0};
+        float low[D], high[D];
+        double products[M * DK_ROW_PRODUCTS], *c = NULL;
+        const uint32_t at[M] = {0};
+        const dk_row_sums a = { .x = d, .width = D, .n_docs = 2, .doc = offset, .pos = at, .sum = sums[0], .sumsq = sums[1],
+                                .doc_mean = sums[2], .doc_mean_sq = sums[3], .min = low, .max = high, .first = true };
+
+        rc = dev->ops->row_sums(dev, &a, err);
+        if (rc == 0) rc = dev->ops->row_products(dev, products, d, NULL, NULL, M, D, err);
+        if (rc == 0) rc = dev->ops->alloc(dev, (void **)&c, D * D * sizeof *c, "products", err);
+        if (rc == 0) rc = dev->ops->scatter(dev, c, d, M, D, err);
+        dev->ops->release(dev, c);
+    }
     if (rc == 0) rc = dev->ops->get(dev, host, d, M * D * 4, err);
     if (rc == 0) rc = dev->ops->sync(dev, err);
     if (dev) {
         dev->ops->lhs_free(dev, &lhs);
         dev->ops->weight_free(dev, &w);
         dev->ops->weight_free(dev, &head);
+        for (int i = 0; i < 3; i++)
+            dev->ops->weight_free(dev, &far[i]);
         dev->ops->unshare(dev, one);
         dev->ops->release(dev, d);
         dev->ops->release(dev, y);
@@ -912,7 +1165,7 @@ static void test_faults(void)
     unsetenv("DK_DEVICES");
     dev->ops->close(dev);
     tap(open_device(&dev, DK_BACKEND_ABI + 1, &err) < 0, "another version's library is refused");
-    test_fault("DK_CUEMU_OOM", "out of memory on the card", 8, 0);
+    test_fault("DK_CUEMU_OOM", "out of memory", 8, 0);
     test_fault("DK_CUEMU_LAUNCH", "", 8, 8);
     test_fault("DK_CUEMU_LOST", "", 60, 0);
 }
@@ -1000,10 +1253,24 @@ int main(void)
     test_packed(37, 129, 70, false);
     test_packed(23, 88, 31, true);
     test_packed(3, 20, 31, true);       /* too narrow for side paths behind it */
+    test_streamed(DK_F32);
+    test_streamed(DK_BF16);
+    gpu->ops->stay(gpu, 0);             /* with side paths that come and go */
+    test_packed(37, 129, 70, false);
+    test_packed(23, 88, 31, true);
+    test_project(37, 129, 70, true, DK_F32);
+    test_project(33, 72, 96, false, DK_BF16);
+    gpu->ops->stay(gpu, SIZE_MAX);
     test_project(67, 129, 70, true, DK_BF16);
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
     test_head(DK_BF16, true, 0);
+    test_row_sums(1);
+    test_row_sums(130);
+    test_row_products(1, 7);
+    test_row_products(67, 129);
+    test_scatter(1, 1);
+    test_scatter(70, 130);
     gpu->ops->close(gpu);
     if (emulated)
         test_library();

@@ -43,6 +43,7 @@ CALL(cudaMemset2DAsync((void *)0, (size_t)0, 0, (size_t)0, (size_t)0, (cudaStrea
 CALL(cudaStreamCreateWithFlags((cudaStream_t *)0, 0u));
 CALL(cudaStreamDestroy((cudaStream_t)0));
 CALL(cudaStreamSynchronize((cudaStream_t)0));
+CALL(cudaStreamWaitEvent((cudaStream_t)0, (cudaEvent_t)0, 0u));
 CALL(cudaEventCreateWithFlags((cudaEvent_t *)0, 0u));
 CALL(cudaEventDestroy((cudaEvent_t)0));
 CALL(cudaEventRecord((cudaEvent_t)0, (cudaStream_t)0));

@@ -3,7 +3,9 @@
  * that are copied to the host.
  *
  * What the eyes' kernels find lies in one piece of memory, laid out the same on
- * the card and on the host, and is fetched once, when all rows are done. */
+ * the card and on the host, and is fetched once, when all rows are done: into one
+ * of two page-locked buffers, while the host goes on.  It is handed over when the
+ * buffer is wanted again, or when somebody waits (dk_cuda_heads_wait). */
 #include "backend/cuda/cupriv.h"
 
 #include <math.h>
@@ -15,11 +17,13 @@ static const size_t most_logits = (size_t)2 << 30;      /* bytes, and no more th
 /* Where in the results an eye's arrays begin, lane by lane. */
 enum { KL, LOGP, TOP_ID, TOP, BOTTOM_ID, BOTTOM };                      /* of rows */
 enum { SUM, TOP_COUNT, BOTTOM_COUNT, POSITIVE, BAD };                   /* of the vocabulary */
-struct eye { const dk_eye *e; size_t rows[MAX_LANES][6], vocab[MAX_LANES][5]; };
+/* e: a copy, its lists of lanes too; the caller may aim his elsewhere before they are filled. */
+struct eye { dk_eye *e; size_t rows[MAX_LANES][6], vocab[MAX_LANES][5]; };
 
 struct head {
     dk_cuda *c;
-    const dk_head_args *a;
+    const dk_head_args *a;              /* until the call returns */
+    size_t lanes, n_rows, n_vocab;      /* of it */
     size_t step;                        /* rows of a chunk */
     float *logits, *diff;               /* [lane][step, vocab]; diff of lanes 1 .. or NULL */
     char *results;
@@ -37,6 +41,57 @@ static size_t take(struct head *h, size_t bytes)
     h->used += (bytes + 255) / 256 * 256;
     return at;
 }
+
+/* --- copies of eyes ----------------------------------------------------------------- */
+
+enum { LISTS = 13 };
+static const size_t lists[LISTS] = {
+    offsetof(dk_eye, kl), offsetof(dk_eye, logp), offsetof(dk_eye, top_id), offsetof(dk_eye, bottom_id),
+    offsetof(dk_eye, top), offsetof(dk_eye, bottom), offsetof(dk_eye, sum_diff), offsetof(dk_eye, positive),
+    offsetof(dk_eye, top_count), offsetof(dk_eye, bottom_count), offsetof(dk_eye, bad), offsetof(dk_eye, id),
+    offsetof(dk_eye, id_logp)
+};
+
+static void copy_list(dk_eye *e, size_t at, size_t lanes)
+{
+    void *from, *to;
+
+    memcpy(&from, (char *)e + at, sizeof from);
+    to = from ? dk_xcalloc(lanes, sizeof to) : NULL;
+    if (to)
+        memcpy(to, from, lanes * sizeof to);
+    memcpy((char *)e + at, &to, sizeof to);
+}
+
+static dk_eye *eye_copy(const dk_eye *from, size_t lanes)
+{
+    dk_eye *e = dk_xcalloc(1, sizeof *e);
+
+    *e = *from;
+    for (size_t i = 0; i < LISTS; i++)
+        copy_list(e, lists[i], lanes);
+    return e;
+}
+
+static void eye_free(dk_eye *e)
+{
+    for (size_t i = 0; i < LISTS; i++) {
+        void *p;
+
+        memcpy(&p, (char *)e + lists[i], sizeof p);
+        dk_free(p);
+    }
+    dk_free(e);
+}
+
+static void head_free(struct head *h)
+{
+    for (size_t i = 0; h && i < h->n_eyes; i++)
+        eye_free(h->eye[i].e);
+    dk_free(h);
+}
+
+/* --- where results lie ---------------------------------------------------------------- */
 
 static void lay_out(struct head *h, struct eye *y)
 {
@@ -161,7 +216,7 @@ static int see(struct head *h, size_t r, size_t n, dk_err *err)
 static void hand_rows(const struct head *h, const struct eye *y, const char *from, size_t l)
 {
     const dk_eye *e = y->e;
-    const size_t n = h->a->rows, row = e->k * 4;
+    const size_t n = h->n_rows, row = e->k * 4;
 
     if (e->kind == DK_EYE_KL) {
         if (l > 0)
@@ -192,7 +247,7 @@ static void add_counts(int64_t *to, const char *from, size_t n)
 static void hand_vocab(const struct head *h, const struct eye *y, const char *from, size_t l)
 {
     const dk_eye *e = y->e;
-    const size_t v = h->a->vocab;
+    const size_t v = h->n_vocab;
     const int32_t *positive = (const int32_t *)(const void *)(from + y->vocab[l][POSITIVE]);
     int bad;
 
@@ -206,23 +261,53 @@ static void hand_vocab(const struct head *h, const struct eye *y, const char *fr
         *e->bad[l] = 1;
 }
 
-static int hand_over(struct head *h, dk_err *err)
+/* Results on their way, in a buffer of their own. */
+static int fetch_results(struct head *h, dk_err *err)
 {
     dk_cuda *c = h->c;
-    int rc = h->used ? dk_cuda_pin_take(c, &c->results, h->used, err) : 0;
+    struct dk_cuda_later *l = &c->later[c->next_later];
+    int rc = dk_cuda_pin_take(c, &l->pin, h->used, err);
 
-    if (rc == 0 && h->used)
-        rc = dk_cuda_check(c, cudaMemcpyAsync(c->results.p, h->results, h->used, DK_CUDA_TO_HOST, c->stream),
-                           "fetching results", err);
     if (rc == 0)
-        rc = dk_cuda_sync(&c->dev, err);
-    for (size_t i = 0; rc == 0 && i < h->n_eyes; i++)
-        for (size_t l = 0; l < h->a->n_lanes; l++) {
-            hand_rows(h, &h->eye[i], c->results.p, l);
-            if (h->eye[i].e->kind == DK_EYE_TOPK && l > 0)
-                hand_vocab(h, &h->eye[i], c->results.p, l);
+        rc = dk_cuda_check(c, cudaMemcpyAsync(l->pin.p, h->results, h->used, DK_CUDA_TO_HOST, c->stream),
+                           "fetching results", err);
+    return rc == 0 ? dk_cuda_pin_mark(c, &l->pin, err) : rc;
+}
+
+/* Waits for what a buffer gets, and hands it over. */
+static int deliver(dk_cuda *c, struct dk_cuda_later *l, dk_err *err)
+{
+    struct head *h = l->head;
+    int rc = h ? dk_cuda_pin_take(c, &l->pin, 0, err) : 0;
+
+    for (size_t i = 0; rc == 0 && h && i < h->n_eyes; i++)
+        for (size_t n = 0; n < h->lanes; n++) {
+            hand_rows(h, &h->eye[i], l->pin.p, n);
+            if (h->eye[i].e->kind == DK_EYE_TOPK && n > 0)
+                hand_vocab(h, &h->eye[i], l->pin.p, n);
         }
+    head_free(h);
+    l->head = NULL;
     return rc;
+}
+
+int dk_cuda_heads_wait(dk_cuda *c, dk_err *err)
+{
+    int rc = dk_cuda_ready(c, err);
+
+    for (size_t i = 0; rc == 0 && i < DK_CUDA_LATER; i++)
+        rc = deliver(c, &c->later[(c->next_later + i) % DK_CUDA_LATER], err);
+    if (rc < 0)
+        dk_cuda_heads_end(c);       /* nobody will want them */
+    return rc;
+}
+
+void dk_cuda_heads_end(dk_cuda *c)
+{
+    for (size_t i = 0; i < DK_CUDA_LATER; i++) {
+        head_free(c->later[i].head);
+        c->later[i].head = NULL;
+    }
 }
 
 /* --- visitors that see tiles ------------------------------------------------------------ */
@@ -337,7 +422,7 @@ static int plan(struct head *h, dk_err *err)
         const dk_eye *e = a->visitor[i].eye;
 
         if (e && (e->kind == DK_EYE_KL || (e->k > 0 && e->k <= K_MAX))) {
-            h->eye[h->n_eyes].e = e;
+            h->eye[h->n_eyes].e = eye_copy(e, a->n_lanes);
             lay_out(h, &h->eye[h->n_eyes++]);
         } else
             h->blind[h->n_blind++] = &a->visitor[i];
@@ -351,28 +436,38 @@ static int plan(struct head *h, dk_err *err)
 
 int dk_cuda_head(dk_dev *dev, const dk_head_args *a, dk_err *err)
 {
+    dk_cuda *c = dk_cuda_of(dev);
+    struct dk_cuda_later *l = &c->later[c->next_later];
     struct head *h;
-    int rc = dk_cuda_ready(dk_cuda_of(dev), err);
+    int rc = dk_cuda_ready(c, err);
 
     DK_ASSERT(a->n_lanes <= MAX_LANES && a->n_visitors <= PLACES);
     if (rc < 0 || a->rows == 0)
         return rc;
+    rc = deliver(c, l, err);
+    if (rc < 0)
+        return rc;
     h = dk_xcalloc(1, sizeof *h);
-    h->c = dk_cuda_of(dev);
-    h->a = a;
+    *h = (struct head){ .c = c, .a = a, .lanes = a->n_lanes, .n_rows = a->rows, .n_vocab = a->vocab };
     rc = plan(h, err);
     for (size_t r = 0; rc == 0 && r < a->rows; r += h->step) {
         const size_t n = a->rows - r < h->step ? a->rows - r : h->step;
 
-        for (size_t l = 0; rc == 0 && l < a->n_lanes; l++)
-            rc = lane_product(h, l, r, n, err);
+        for (size_t k = 0; rc == 0 && k < a->n_lanes; k++)
+            rc = lane_product(h, k, r, n, err);
         if (rc == 0)
             rc = see(h, r, n, err);
         if (rc == 0)
             rc = show(h, r, n, err);
     }
-    if (rc == 0)
-        rc = hand_over(h, err);
-    dk_free(h);
-    return rc;
+    if (rc == 0 && h->used)
+        rc = fetch_results(h, err);
+    if (rc < 0 || !h->n_eyes) {
+        head_free(h);
+        return rc;
+    }
+    h->a = NULL;
+    l->head = h;
+    c->next_later = (c->next_later + 1) % DK_CUDA_LATER;
+    return 0;
 }

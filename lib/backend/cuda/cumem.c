@@ -101,6 +101,8 @@ void dk_cuda_memory_end(dk_cuda *c)
         pin_free(&c->pin[i]);
     for (size_t i = 0; i < DK_CUDA_SMALL_PINS; i++)
         pin_free(&c->small[i]);
+    for (size_t i = 0; i < DK_CUDA_LATER; i++)
+        pin_free(&c->later[i].pin);
     pin_free(&c->results);
     for (size_t i = 0; i < DK_CUDA_N_ROOMS; i++)
         if (c->room[i].p)
@@ -212,7 +214,7 @@ void dk_cuda_unshare(dk_dev *dev, const float *d) { dk_cuda_release(dev, (void *
 int dk_cuda_sync(dk_dev *dev, dk_err *err)
 {
     dk_cuda *c = dk_cuda_of(dev);
-    const int rc = dk_cuda_ready(c, err);
+    const int rc = dk_cuda_heads_wait(c, err);
 
     return rc < 0 ? rc : dk_cuda_check(c, cudaStreamSynchronize(c->stream), "the work queued on the card", err);
 }

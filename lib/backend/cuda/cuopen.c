@@ -128,7 +128,11 @@ static void close_device(dk_dev *dev)
 
     if (c->stream)
         cudaStreamSynchronize(c->stream);
+    if (c->copies)
+        cudaStreamSynchronize(c->copies);
+    dk_cuda_heads_end(c);
     dk_cuda_products_end(c);
+    dk_cuda_stream_end(c);
     dk_cuda_memory_end(c);
     if (c->stream)
         cudaStreamDestroy(c->stream);
@@ -176,6 +180,7 @@ int dk_backend_open(dk_dev **out, int abi, dk_err *err)
     ops.close = close_device;
     c = dk_xcalloc(1, sizeof *c);
     c->dev.ops = &ops;
+    c->stays = SIZE_MAX;
     rc = open_device(c, err);
     if (rc < 0) {
         close_device(&c->dev);

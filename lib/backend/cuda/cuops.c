@@ -73,8 +73,11 @@ static bool rows_of(dk_dev *dev, float *y, const dk_weight *w, const uint32_t *r
     dk_cuda *c = dk_cuda_of(dev);
     uint32_t *d = NULL;
     dk_err err = {0};
-    int rc = dk_cuda_room(c, &d, DK_CUDA_ROWS, n * sizeof *d, "row numbers", &err);
+    int rc;
 
+    if (w->host)
+        return false;
+    rc = dk_cuda_room(c, &d, DK_CUDA_ROWS, n * sizeof *d, "row numbers", &err);
     if (rc == 0)
         rc = dk_cuda_send(c, d, rows, n * sizeof *d, &err);
     if (rc < 0)
@@ -202,12 +205,12 @@ static void act(dk_dev *dev, dk_act_form form, float *y, const float *x, const f
         dk_cuda_note(c, dk_cu_act(c->stream, (int)form, y, x, base, rows, n), "an activation");
 }
 
-static void sum(dk_dev *dev, float *y, const float *a, const float *b, size_t n)
+static void sum(dk_dev *dev, float *y, const float *a, const float *b, float sign, size_t n)
 {
     dk_cuda *c = dk_cuda_of(dev);
 
     if (n)
-        dk_cuda_note(c, dk_cu_sum(c->stream, y, a, b, 1.0f, n), "a sum");
+        dk_cuda_note(c, dk_cu_sum(c->stream, y, a, b, sign, n), "a sum");
 }
 
 static void softcap(dk_dev *dev, float *x, size_t n, float cap)
@@ -251,11 +254,12 @@ const dk_ops dk_cuda_ops = {
     .name = "cuda",
     .alloc = dk_cuda_alloc, .release = dk_cuda_release, .put = dk_cuda_put, .get = dk_cuda_get, .copy = dk_cuda_copy,
     .zero = dk_cuda_zero, .share = dk_cuda_share, .unshare = dk_cuda_unshare, .sync = dk_cuda_sync,
-    .memory = dk_cuda_memory, .weight_pack = dk_cuda_weight_pack, .weight_free = dk_cuda_weight_free,
+    .memory = dk_cuda_memory, .stay = dk_cuda_stay, .weight_pack = dk_cuda_weight_pack, .weight_free = dk_cuda_weight_free,
     .lhs_new = dk_cuda_lhs_new, .lhs_free = dk_cuda_lhs_free, .lhs_set = dk_cuda_lhs_set, .product = dk_cuda_product,
     .kernel = dk_cuda_kernel,
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .rows_of = rows_of,
     .packed_row = packed_row, .gather = gather, .add_norm = add_norm,
     .add_norm_diff = add_norm_diff, .project = dk_cuda_project, .place = place, .attend = attend, .act = act,
-    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head
+    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head,
+    .row_sums = dk_cuda_row_sums, .row_products = dk_cuda_row_products, .scatter = dk_cuda_scatter
 };

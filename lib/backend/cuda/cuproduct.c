@@ -235,17 +235,14 @@ static const struct dk_cuda_plan *plan_of(dk_cuda *c, const struct dk_cuda_plan 
     return &c->plan[c->n_plans++];
 }
 
-int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
-                     size_t cols, dk_err *err)
+static int multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
+                    size_t cols, dk_err *err)
 {
     const size_t each = w->dtype == DK_BF16 ? 2 : 4;
     struct dk_cuda_plan like = { .n = w->n, .k = cols, .align_x = alignment(ldx * each),
                                  .align_y = alignment(ldy * sizeof(float)), .dtype = w->dtype, .small = m <= SMALL };
     const struct dk_cuda_plan *p;
-    int rc = dk_cuda_ready(c, err);
 
-    if (rc < 0 || m == 0)
-        return rc;
     /* Rows of a batch begin where the stride allows; anything else would be a surprise. */
     while (like.align_x > 1 && (uintptr_t)x % like.align_x)
         like.align_x /= 2;
@@ -262,6 +259,21 @@ int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx
     }
     return dk_cuda_check(c, dk_cu_product(c->stream, y, ldy, x, ldx, w->d, w->ld, m, w->n, cols, w->dtype == DK_BF16),
                          "a product", err);
+}
+
+int dk_cuda_multiply(dk_cuda *c, float *y, size_t ldy, const void *x, size_t ldx, size_t m, const dk_weight *w,
+                     size_t cols, dk_err *err)
+{
+    dk_weight here = *w;
+    int rc = dk_cuda_ready(c, err);
+
+    if (rc < 0 || m == 0)
+        return rc;
+    if (w->host)
+        rc = dk_cuda_fetch(c, w, &here.d, err);
+    if (rc == 0)
+        rc = multiply(c, y, ldy, x, ldx, m, &here, cols, err);
+    return rc == 0 && w->host ? dk_cuda_fetched(c, w, err) : rc;
 }
 
 int dk_cuda_product(dk_dev *dev, float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err)

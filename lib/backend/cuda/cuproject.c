@@ -95,14 +95,11 @@ static int keep_side(dk_cuda *c, dk_weight *w, size_t i, const dk_lowrank_args *
 }
 
 /* Makes the weight's columns those of the side paths of a. */
-static int keep_sides(dk_cuda *c, const dk_project_args *a, size_t k8, size_t ld, dk_err *err)
+static int set_sides(dk_cuda *c, dk_weight *w, const dk_project_args *a, size_t k8, size_t ld, dk_err *err)
 {
-    dk_weight *w = (dk_weight *)a->w;   /* what it is times k columns does not change */
     size_t col = k8;
     int rc = 0;
 
-    if (holds(w, a, k8) && w->ld >= ld)
-        return 0;
     drop_sides(c, w);
     if (w->ld < ld)
         rc = widen(c, w, ld, err);
@@ -118,6 +115,30 @@ static int keep_sides(dk_cuda *c, const dk_project_args *a, size_t k8, size_t ld
     }
     if (rc < 0)
         drop_sides(c, w);
+    return rc;
+}
+
+static int keep_sides(dk_cuda *c, const dk_project_args *a, size_t k8, size_t ld, dk_err *err)
+{
+    dk_weight *w = (dk_weight *)a->w;   /* what it is times k columns does not change */
+    const size_t before = w->ld;
+    int rc;
+
+    if (holds(w, a, k8) && w->ld >= ld)
+        return 0;
+    if (!w->host)
+        return set_sides(c, w, a, k8, ld, err);
+    rc = dk_cuda_bring(c, w, err);
+    if (rc == 0)
+        rc = set_sides(c, w, a, k8, ld, err);
+    if (rc == 0)
+        rc = dk_cuda_take_back(c, w, err);
+    if (rc < 0) {                       /* what the host has is as it was */
+        drop_sides(c, w);
+        dk_cuda_release(&c->dev, w->d);
+        w->d = NULL;
+        w->ld = before;
+    }
     return rc;
 }
 

@@ -40,6 +40,7 @@ int cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, size_t hei
 int cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags);
 int cudaStreamDestroy(cudaStream_t s);
 int cudaStreamSynchronize(cudaStream_t s);
+int cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags);
 int cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags);
 int cudaEventDestroy(cudaEvent_t e);
 int cudaEventRecord(cudaEvent_t e, cudaStream_t s);

@@ -1,7 +1,8 @@
 /* Weights on the card, and the left sides of products.
  *
  * A weight is filled chunk by chunk: threads take rows from the source and round
- * them into a page-locked buffer while the one before is on its way. */
+ * them into a page-locked buffer while the one before is on its way.  One that does
+ * not stay on the card is filled where it lies (custream.c). */
 #include "backend/cuda/cupriv.h"
 
 #include <omp.h>
@@ -57,6 +58,8 @@ static int send(dk_cuda *c, const dk_weight *w, const struct source *src, dk_err
     const size_t row = w->ld * each(w->dtype), step = row < chunk ? chunk / row : 1;
     int rc = 0;
 
+    if (w->host)
+        return fill(w->host, w, src, 0, w->n, err);
     for (size_t r = 0, i = 0; rc == 0 && r < w->n; r += step, i++) {
         struct dk_cuda_pin *pin = &c->pin[i % DK_CUDA_PINS];
         const size_t n = w->n - r < step ? w->n - r : step;
@@ -86,7 +89,7 @@ int dk_cuda_weight_pack(dk_dev *dev, dk_weight **out, size_t n, size_t k, dk_dty
     if (!dk_mul_size(&bytes, n, w->ld * each(dtype)))
         rc = dk_fail(err, DK_ENOMEM, "a weight of %zu x %zu does not fit in memory", n, k);
     if (rc == 0)
-        rc = dk_cuda_alloc(dev, &w->d, bytes, "the weights", err);
+        rc = dk_cuda_stays(c, bytes) ? dk_cuda_alloc(dev, &w->d, bytes, "the weights", err) : dk_cuda_stream_new(c, w, err);
     if (rc == 0 && dtype == DK_BF16)
         rc = dk_alloc(&s.work, (size_t)omp_get_max_threads() * ROWS * k, sizeof(float), "rows of a weight", err);
     if (rc == 0)
@@ -104,6 +107,7 @@ void dk_cuda_weight_free(dk_dev *dev, dk_weight **w)
 {
     if (*w) {
         dk_cuda_weight_drop_sides(dev, *w);
+        dk_cuda_stream_drop(dk_cuda_of(dev), *w);
         dk_cuda_release(dev, (*w)->d);
         dk_free(*w);
         *w = NULL;

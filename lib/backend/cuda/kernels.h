@@ -125,8 +125,33 @@ int dk_cu_count(dk_cu_stream s, int64_t *count, const uint32_t *id, size_t n);
 int dk_cu_less_lse(dk_cu_stream s, float *value, size_t k, const float *p, size_t rows, size_t vocab);
 
 /* --- statistics ------------------------------------------------------------------
- * c [d, d] += x^T x of x [n, d], in double, lower triangle; sums [d] += columns. */
-int dk_cu_scatter(dk_cu_stream s, double *c, double *sums, const float *x, size_t n, size_t d);
+ * Exact sums as num/exact.h forms them, with the same bits. */
+typedef __int128 dk_cu_exact;
+/* Columns of each of n_docs documents, [n_docs, width]; rows of document k are
+ * doc[k] .. doc[k + 1] - 1 of x.  One without rows has zeros. */
+typedef struct dk_cu_doc_sums {
+    dk_cu_exact *sum, *sumsq;
+    float *min, *max;
+    double *rounded;                /* sum; NULL: not wanted */
+} dk_cu_doc_sums;
+int dk_cu_doc_sums_of(dk_cu_stream s, const dk_cu_doc_sums *to, const float *x, const uint32_t *doc, size_t n_docs,
+                      size_t width);
+/* Adds them to [width], with the documents' means and the squares of these; min and max are
+ * NaN before the first. */
+typedef struct dk_cu_column_sums {
+    dk_cu_exact *sum, *sumsq, *doc_mean, *doc_mean_sq;
+    float *min, *max;
+} dk_cu_column_sums;
+int dk_cu_add_docs(dk_cu_stream s, const dk_cu_column_sums *to, const dk_cu_doc_sums *from, const uint32_t *doc,
+                   size_t n_docs, size_t width);
+/* sum [n_pos, width]: row p of the rows list[first[p]] .. list[first[p + 1] - 1] of x. */
+int dk_cu_pos_sums(dk_cu_stream s, dk_cu_exact *sum, const float *x, const uint32_t *first, const uint32_t *list,
+                   size_t n_pos, size_t width);
+/* out [rows, 4] in the order of DK_ROW_OWN ...; base, diff may be NULL. */
+int dk_cu_row_products(dk_cu_stream s, double *out, const float *own, const float *base, const float *diff, size_t rows,
+                       size_t width);
+/* c [d, d] += x^T x of x [n, d], in double, on and above the diagonal. */
+int dk_cu_scatter(dk_cu_stream s, double *c, const float *x, size_t n, size_t d);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,4 @@
-/* The products that need no library: a plain one, f32 low-rank paths, and x^T x in
- * double. */
+/* The product that needs no library. */
 #include "backend/cuda/device.cuh"
 
 /* --- c = a b^T: 64 x 64 of c a block, 4 x 4 a thread ------------------------------- */
@@ -62,75 +61,4 @@ int dk_cu_product(dk_cu_stream s, float *c, size_t ldc, const void *a, size_t ld
     if (bf16)
         return DK_LAUNCH((product<true>), grid, dim3(256), 0, s, c, ldc, a, lda, b, ldb, m, n, k, tiles_m);
     return DK_LAUNCH((product<false>), grid, dim3(256), 0, s, c, ldc, a, lda, b, ldb, m, n, k, tiles_m);
-}
-
-/* --- statistics --------------------------------------------------------------------- */
-
-/* 64 x 64 of the lower triangle of x^T x a block: its products are exact in double. */
-static __global__ void __launch_bounds__(256) scatter(double *c, const float *x, size_t n, size_t d, unsigned tiles)
-{
-    __shared__ double as[DEPTH][TILE], bs[DEPTH][TILE];
-    const unsigned bi = blockIdx.x / tiles, bj = blockIdx.x % tiles, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    double acc[4][4] = { { 0 } };
-
-    if (bj > bi)
-        return;
-    for (size_t r0 = 0; r0 < n; r0 += DEPTH) {
-        __syncthreads();
-        for (unsigned i = threadIdx.x; i < TILE * DEPTH; i += 256) {
-            const unsigned t = i / TILE, col = i % TILE;
-            const float *row = x + (r0 + t) * d;
-
-            as[t][col] = r0 + t < n && (size_t)bi * TILE + col < d ? (double)row[(size_t)bi * TILE + col] : 0;
-            bs[t][col] = r0 + t < n && (size_t)bj * TILE + col < d ? (double)row[(size_t)bj * TILE + col] : 0;
-        }
-        __syncthreads();
-        for (int t = 0; t < DEPTH; t++) {
-            double xv[4], yv[4];
-
-            DK_UNROLL
-            for (int i = 0; i < 4; i++) {
-                xv[i] = as[t][ty + 16 * i];
-                yv[i] = bs[t][tx + 16 * i];
-            }
-            DK_UNROLL
-            for (int i = 0; i < 4; i++)
-                DK_UNROLL
-                for (int j = 0; j < 4; j++)
-                    acc[i][j] += xv[i] * yv[j];
-        }
-    }
-    DK_UNROLL
-    for (int i = 0; i < 4; i++)
-        DK_UNROLL
-        for (int j = 0; j < 4; j++) {
-            const size_t row = (size_t)bi * TILE + ty + 16 * i, col = (size_t)bj * TILE + tx + 16 * j;
-
-            if (row < d && col <= row)
-                c[row * d + col] += acc[i][j];
-        }
-}
-
-static __global__ void column_sums(double *sums, const float *x, size_t n, size_t d)
-{
-    const size_t j = (size_t)blockIdx.x * 64 + threadIdx.x;
-    double s = 0;
-
-    for (size_t i = 0; i < n && j < d; i++)
-        s += (double)x[i * d + j];
-    if (j < d)
-        sums[j] += s;
-}
-
-int dk_cu_scatter(dk_cu_stream s, double *c, double *sums, const float *x, size_t n, size_t d)
-{
-    const unsigned tiles = dk_blocks(d, TILE);
-    int rc;
-
-    if (n == 0 || d == 0)
-        return 0;
-    rc = c ? DK_LAUNCH(scatter, dim3(tiles * tiles), dim3(256), 0, s, c, x, n, d, tiles) : 0;
-    if (rc == 0 && sums)
-        rc = DK_LAUNCH(column_sums, dim3(dk_blocks(d, 64)), dim3(64), 0, s, sums, x, n, d);
-    return rc;
 }
