@@ -96,7 +96,8 @@ $(PLUGIN): lib/io/zstdplugin.c lib/io/zstdfilter.c lib/io/zstdfilter.h lib/io/h5
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TIME ?= 60
 # All that reads foreign bytes; none of it uses OpenMP.
-FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) lib/num/dequant.c lib/num/exact.c lib/num/infer.c lib/num/tree.c \
+FUZZ_SRC  := $(filter-out lib/base/thread.c,$(wildcard lib/base/*.c)) \
+             $(addprefix lib/num/,dequant.c exact.c infer.c replicate.c resample.c stats.c tree.c) \
              $(filter-out lib/io/zstdplugin.c,$(wildcard lib/io/*.c)) $(wildcard lib/text/*.c) lib/model/config.c \
              lib/model/configjson.c lib/model/configgguf.c lib/model/arch.c lib/model/configrow.c lib/model/tensors.c lib/model/loraconfig.c \
              $(addprefix lib/judge/,relevance.c relevancetext.c frequent.c client.c)
