@@ -74,7 +74,11 @@ template <class T> struct mem {
     ~mem() { device_free(p); }
     T &operator[](size_t i) { return p[i]; }
     std::vector<T> copy() const { return std::vector<T>(p, p + n); }
-    void set(const std::vector<T> &v) { memcpy(p, v.data(), n * sizeof(T)); }
+    void set(const std::vector<T> &v)
+    {
+        if (n)
+            memcpy(p, v.data(), n * sizeof(T));
+    }
 };
 
 inline uint64_t test_seed = 1;
