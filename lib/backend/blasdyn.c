@@ -1,6 +1,7 @@
 #include "backend/blasdyn.h"
 
 #include "base/dynlib.h"
+#include "base/thread.h"
 
 struct dk_blas dk_blas;
 
@@ -9,12 +10,23 @@ int dk_blas_load(dk_err *err)
 #define X(name) { #name, offsetof(struct dk_blas, name) }
     static const dk_dynlib_name names[] = { X(cblas_dgemm), X(dsyevr_), X(dgesvd_), X(openblas_set_num_threads) };
 #undef X
+    const int threads = dk_threads();
     const int rc = dk_dynlib_load(DK_BLAS_SONAME, "libopenblas-openmp-dev", names, sizeof names / sizeof *names,
                                   &dk_blas, err);
 
-    if (rc == 0)
+    if (rc == 0) {
         dk_blas.openblas_set_num_threads(1);
+        dk_threads_set(threads);        /* it sets OpenMP's number, too */
+    }
     return rc;
+}
+
+int dk_blas_alone(void)
+{
+    const int threads = dk_threads();
+
+    dk_threads_set(1);
+    return threads;
 }
 
 void dk_blas_products(double *c, const double *x, size_t n, size_t d, dk_triangle which)

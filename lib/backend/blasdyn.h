@@ -1,6 +1,7 @@
 /* OpenBLAS, loaded at first use (base/dynlib.h): what of BLAS and LAPACK is
- * used, with the types that both give their arguments.  It always works on the
- * thread that calls it: split by threads, sums would depend on their number. */
+ * used, with the types that both give their arguments.  It is to work on the
+ * thread that calls it: split by threads, sums would depend on their number.  But
+ * outside parallel loops it goes by OpenMP's number: see dk_blas_alone. */
 #ifndef DK_BACKEND_BLASDYN_H
 #define DK_BACKEND_BLASDYN_H
 
@@ -27,7 +28,11 @@ struct dk_blas {
 };
 extern struct dk_blas dk_blas;
 
-int dk_blas_load(dk_err *err);      /* before any use */
+int dk_blas_load(dk_err *err);      /* before any use; the number of threads stays */
+
+/* One thread from here on: around calls outside parallel loops.  What it gives, the number
+ * before, goes to dk_threads_set afterwards. */
+int dk_blas_alone(void);
 
 /* c [d, d] += x^T x of x [n, d], one triangle and what the tiles on the diagonal
  * hold of the other; on all threads, each tile by one, so its bits do not depend on them. */

@@ -8,6 +8,7 @@
 #include "backend/blasdyn.h"
 #include "backend/eigen.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { BLOCK = 1024 };
 
@@ -265,14 +266,15 @@ static int svd(double *x, size_t rows, size_t d, double *s, double *u, dk_err *e
     const int m = (int)d, n = (int)rows, ask = -1, one = 1;
     double *work = NULL, want = 0, nothing = 0;
     int info = 0, lwork, rc;
+    const int threads = dk_blas_alone();
 
     dk_blas.dgesvd_("S", "N", &m, &n, x, &m, s, u, &m, &nothing, &one, &want, &ask, &info);
     lwork = (int)want;
-    if ((rc = doubles(&work, (size_t)lwork + 1, 1, err)) < 0)
-        return rc;
-    dk_blas.dgesvd_("S", "N", &m, &n, x, &m, s, u, &m, &nothing, &one, work, &lwork, &info);
+    if ((rc = doubles(&work, (size_t)lwork + 1, 1, err)) == 0)
+        dk_blas.dgesvd_("S", "N", &m, &n, x, &m, s, u, &m, &nothing, &one, work, &lwork, &info);
+    dk_threads_set(threads);
     dk_free(work);
-    return info == 0 ? 0 : dk_fail(err, DK_ENUM, "the singular values were not found (LAPACK's dgesvd says %d)", info);
+    return rc < 0 ? rc : info == 0 ? 0 : dk_fail(err, DK_ENUM, "the singular values were not found (LAPACK's dgesvd says %d)", info);
 }
 
 static int update(dk_pca_fit *f, const float *rows, size_t m, dk_err *err)

@@ -258,7 +258,9 @@ int main(void)
     dk_err err = {0};
     dk_pca p;
 
+    dk_threads_set(2);
     golden("exact", (dk_pca_plan){0}, D);
+    tap(dk_threads() == 2, "loading the library of products leaves the number of threads");
     golden("exact7", (dk_pca_plan){ .k = 7 }, 7);
     golden("k5", (dk_pca_plan){ 5, 64, false }, 5);
     golden("joined", (dk_pca_plan){ 5, 74, false }, 5);
