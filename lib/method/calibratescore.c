@@ -1,29 +1,14 @@
 /* Statistics out of score files. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "io/scorefile.h"
 #include "method/calibrate.h"
+#include "num/infer.h"
 #include "num/resample.h"
 
 /* --- divergence ------------------------------------------------------------------- */
-static double ascending(const double *sorted, size_t n, double p)
-{
-    const double h = (double)(n - 1) * p;
-    const size_t i = (size_t)h;
-
-    return i + 1 < n ? sorted[i] + (sorted[i + 1] - sorted[i]) * (h - (double)i) : sorted[n - 1];
-}
-
-static int by_double(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Mean, with its interval; high quantiles; and the share of all divergence on the
  * hundredth of the tokens that has the most: content, for it does not grow with size. */
 static int divergence(dk_cal *c, const dk_tokens *t, const char *lane, const float *kl, dk_err *err)
@@ -49,14 +34,14 @@ static int divergence(dk_cal *c, const dk_tokens *t, const char *lane, const flo
         total += sum[d];
     }
     if (rc == 0) {
-        qsort(sorted, t->rows, sizeof *sorted, by_double);
+        dk_sort(sorted, t->rows);
         r = dk_cal_new_row(c, "kl", "mean", t->corpus_name, lane);
         r->value = total / (double)t->rows;
         r->docs = (double)t->docs;
         rc = dk_bootstrap_ratio(&r->lo, &r->hi, sum, n, t->id, t->docs, c->seed, err);
         for (size_t k = 0; k < 2; k++) {
             r = dk_cal_new_row(c, "kl", high[k].name, t->corpus_name, lane);
-            r->value = ascending(sorted, t->rows, high[k].p);
+            r->value = dk_quantile_sorted(sorted, t->rows, high[k].p);
             r->docs = (double)t->docs;
         }
         for (size_t i = 0; i < most; i++)

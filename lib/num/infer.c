@@ -33,9 +33,11 @@ double dk_null_z(double x, double se, double m, double s)
     return error > 0 ? (x - m) / error : NAN;
 }
 
+void dk_sort(double *x, size_t n) { qsort(x, n, sizeof *x, by_double); }
+
 double dk_lower_median(double *x, size_t n)
 {
-    qsort(x, n, sizeof *x, by_double);
+    dk_sort(x, n);
     return n ? x[(n - 1) / 2] : 0;
 }
 
@@ -48,18 +50,24 @@ double dk_ensemble_p(double t, const double *null, size_t m)
     return (1 + (double)above) / ((double)m + 1);
 }
 
+double dk_quantile_sorted(const double *x, size_t n, double p)
+{
+    const double h = (double)(n - 1) * p;
+    const size_t i = (size_t)h;
+
+    return i + 1 < n ? x[i] + (x[i + 1] - x[i]) * (h - (double)i) : x[n - 1];
+}
+
 double dk_quantile(const double *x, size_t n, double p)
 {
     double *s, q;
-    const double h = n ? (double)(n - 1) * p : 0;
-    const size_t i = (size_t)h;
 
     if (n == 0)
         return NAN;
     s = dk_xmalloc(n * sizeof *s);
     memcpy(s, x, n * sizeof *s);
-    qsort(s, n, sizeof *s, by_double);
-    q = i + 1 < n ? s[i] + (s[i + 1] - s[i]) * (h - (double)i) : s[n - 1];
+    dk_sort(s, n);
+    q = dk_quantile_sorted(s, n, p);
     dk_free(s);
     return q;
 }

@@ -16,7 +16,8 @@ double dk_mean_sd(double *sd, const double *x, size_t n);      /* unbiased; n at
 /* (x - m) / sqrt(se^2 + s^2): m the nulls' mean and s their deviation, or the
  * largest and its own error.  NaN: neither has an error. */
 double dk_null_z(double x, double se, double m, double s);
-/* The lower middle of x, which is sorted; n 0: 0.  A deviation of few nulls is taken
+void dk_sort(double *x, size_t n);                             /* ascending; no NaN */
+/* The lower middle of x, which is sorted by it; n 0: 0.  A deviation of few nulls is taken
  * to be no less than that of the values of its stratum. */
 double dk_lower_median(double *x, size_t n);
 
@@ -24,6 +25,8 @@ double dk_lower_median(double *x, size_t n);
 double dk_ensemble_p(double t, const double *null, size_t m);
 /* Linear between order statistics, h = (n - 1) p; x is copied.  n 0: NaN. */
 double dk_quantile(const double *x, size_t n, double p);
+/* The same of x [n > 0] that ascends already. */
+double dk_quantile_sorted(const double *x, size_t n, double p);
 
 /* 95% interval of k successes in n independent trials. */
 void dk_wilson(double *lo, double *hi, uint64_t k, uint64_t n);

@@ -2,18 +2,11 @@
 #include "num/resample.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
-
-static int by_double(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
+#include "num/infer.h"
 
 int dk_poisson1(uint64_t u)
 {
@@ -39,13 +32,9 @@ void dk_replicate_interval(double *lo, double *hi, double *x, size_t n)
     for (size_t i = 0; i < n; i++)
         if (isfinite(x[i]))
             x[kept++] = x[i];
-    qsort(x, kept, sizeof *x, by_double);
-    for (int e = 0; kept > 1 && e < 2; e++) {
-        const double at = (double)(kept - 1) * (e ? .975 : .025);
-        const size_t i = (size_t)at;
-
-        end[e] = i + 1 < kept ? x[i] + (x[i + 1] - x[i]) * (at - (double)i) : x[kept - 1];
-    }
+    dk_sort(x, kept);
+    for (int e = 0; kept > 1 && e < 2; e++)
+        end[e] = dk_quantile_sorted(x, kept, e ? .975 : .025);
     *lo = end[0];
     *hi = end[1];
 }
