@@ -160,9 +160,9 @@ static const dk_json *mean_row(const dk_stat_table *t, const dk_place *at, const
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
 
-        if (strcmp(dk_row_str(r, "metric"), "mean_diff") == 0 && dk_json_int(dk_json_get(r, "layer"), -1) == at->layer &&
-            strcmp(dk_row_str(r, "site"), at->site) == 0 && strcmp(dk_row_str(r, "lane"), lane) == 0 &&
-            strcmp(dk_row_str(r, "name"), name) == 0)
+        if (dk_row_is(r, "metric", "mean_diff") && dk_json_int(dk_json_get(r, "layer"), -1) == at->layer &&
+            dk_row_is(r, "site", at->site) && dk_row_is(r, "lane", lane) &&
+            dk_row_is(r, "name", name))
             return r;
     }
     return NULL;

@@ -6,8 +6,8 @@
 
 static int same_prompt(const dk_json *a, const dk_json *b)
 {
-    return strcmp(dk_row_str(a, "prompt"), dk_row_str(b, "prompt")) == 0 &&
-           strcmp(dk_row_str(a, "id"), dk_row_str(b, "id")) == 0;
+    return dk_row_is(a, "prompt", dk_row_str(b, "prompt")) &&
+           dk_row_is(a, "id", dk_row_str(b, "id"));
 }
 
 static void answer(const dk_page *p, const dk_json *r)
@@ -28,7 +28,7 @@ static void answer(const dk_page *p, const dk_json *r)
     dk_html_open_class(h, "p", "said");
     dk_html_attr(h, "dir", "auto");
     dk_html_textn(h, dk_json_str(text, ""), dk_json_type(text) == DK_JSON_STR ? dk_json_len(text) : 0);
-    if (strcmp(dk_row_str(r, "finish"), "length") == 0)
+    if (dk_row_is(r, "finish", "length"))
         dk_html_put(h, "span", "cut", " ... (cut at the length asked for)");
     dk_html_close(h);
     dk_html_close(h);
@@ -93,7 +93,7 @@ void dk_page_checks(const dk_page *p)
         for (size_t i = 0; i < c->n; i++) {
             const dk_json *r = c->row[i];
 
-            if (strcmp(dk_row_str(r, "status"), order[k]) != 0)
+            if (!dk_row_is(r, "status", order[k]))
                 continue;
             dk_html_open(h, "tr");
             dk_html_put(h, "td", order[k], order[k]);

@@ -96,7 +96,7 @@ static void table(dk_html *h, const dk_summary *s, const char *kind)
         dk_html_put(h, "th", NULL, head[i]);
     dk_html_close(h);
     for (size_t i = 0; i < s->calibration.n; i++)
-        if (dk_row_statistic(s->calibration.row[i]) && strcmp(dk_row_str(s->calibration.row[i], "kind"), kind) == 0)
+        if (dk_row_statistic(s->calibration.row[i]) && dk_row_is(s->calibration.row[i], "kind", kind))
             row(h, s->calibration.row[i]);
     dk_html_close(h);
     dk_html_close(h);

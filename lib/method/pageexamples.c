@@ -46,8 +46,8 @@ void dk_page_examples_free(dk_page_examples *e)
 
 static bool in_list(const dk_json *r, const char *score, const char *by, const char *side)
 {
-    return strcmp(dk_row_str(r, "score"), score) == 0 && strcmp(dk_row_str(r, "by"), by) == 0 &&
-           strcmp(dk_row_str(r, "side"), side) == 0;
+    return dk_row_is(r, "score", score) && dk_row_is(r, "by", by) &&
+           dk_row_is(r, "side", side);
 }
 
 size_t dk_page_examples_n(const dk_page_examples *e, const char *score, const char *by, const char *side)
@@ -81,7 +81,7 @@ static void caption(const dk_page *p, const dk_json *r)
 
     dk_html_open(h, "figcaption");
     dk_html_textf(h, "text %lld: ", (long long)dk_json_int(dk_json_get(r, "doc"), -1));
-    if (strcmp(dk_row_str(r, "by"), "mean") == 0)
+    if (dk_row_is(r, "by", "mean"))
         dk_html_textf(h, "mean %.4g", dk_row_num(r, "value"));
     else
         dk_html_textf(h, "%.4g at position %lld", dk_row_num(r, "value"), (long long)dk_json_int(dk_json_get(r, "pos"), -1));

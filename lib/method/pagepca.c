@@ -20,7 +20,7 @@ struct curve { double *x, *ratio, *sum; size_t n; };
 
 static bool here(const dk_json *r, const dk_place *at)
 {
-    return dk_json_int(dk_json_get(r, "layer"), -1) == at->layer && strcmp(dk_row_str(r, "site"), at->site) == 0;
+    return dk_json_int(dk_json_get(r, "layer"), -1) == at->layer && dk_row_is(r, "site", at->site);
 }
 
 static struct curve curve_of(const dk_jsonl *t, const dk_place *at)
@@ -277,9 +277,9 @@ static int load_answers(struct asked *a, const dk_page *p, dk_err *err)
 
 static bool same_way(const dk_json *a, const dk_json *b)
 {
-    return strcmp(dk_row_str(a, "prompt"), dk_row_str(b, "prompt")) == 0 &&
-           strcmp(dk_row_str(a, "direction"), dk_row_str(b, "direction")) == 0 &&
-           strcmp(dk_row_str(a, "steering_mode"), dk_row_str(b, "steering_mode")) == 0 &&
+    return dk_row_is(a, "prompt", dk_row_str(b, "prompt")) &&
+           dk_row_is(a, "direction", dk_row_str(b, "direction")) &&
+           dk_row_is(a, "steering_mode", dk_row_str(b, "steering_mode")) &&
            dk_json_int(dk_json_get(a, "layer"), -1) == dk_json_int(dk_json_get(b, "layer"), -1) &&
            dk_json_num(dk_json_get(a, "steering_factor"), 0) == dk_json_num(dk_json_get(b, "steering_factor"), 0);
 }
@@ -291,7 +291,7 @@ static void answer_row(const dk_page *p, const struct asked *a, const dk_json *b
     dk_html *h = p->h;
 
     for (size_t i = 0; !ft && i < a->rows.n; i++)
-        if (strcmp(dk_row_str(a->rows.row[i], "lane"), "ft") == 0 && same_way(base, a->rows.row[i]))
+        if (dk_row_is(a->rows.row[i], "lane", "ft") && same_way(base, a->rows.row[i]))
             ft = a->rows.row[i];
     dk_html_open(h, "tr");
     if (plain)
@@ -325,7 +325,7 @@ static void answers(const dk_page *p, const struct asked *a, const dk_place *at)
     for (size_t i = 0, shown = 0; i < a->rows.n; i++) {
         const dk_json *r = a->rows.row[i];
 
-        if (strcmp(dk_row_str(r, "lane"), "base") != 0 || (!dk_json_bool(dk_json_get(r, "is_baseline"), false) &&
+        if (!dk_row_is(r, "lane", "base") || (!dk_json_bool(dk_json_get(r, "is_baseline"), false) &&
             dk_json_int(dk_json_get(r, "layer"), -1) != at->layer))
             continue;
         if (!prompt || strcmp(prompt, dk_row_str(r, "prompt")) != 0) {

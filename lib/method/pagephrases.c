@@ -10,7 +10,6 @@ static const double deepest = 5;        /* nats of the deepest colour */
 
 static const char *str(const dk_json *r, const char *key) { return dk_row_str(r, key); }
 static int64_t num(const dk_json *r, const char *key) { return dk_json_int(dk_json_get(r, key), 0); }
-static bool is(const dk_json *r, const char *key, const char *value) { return strcmp(str(r, key), value) == 0; }
 
 static void cell(dk_html *h, int digits, double v)
 {
@@ -65,7 +64,7 @@ static size_t how_many(const dk_set *set, const char *what, const char *kind)
     size_t n = 0;
 
     for (size_t i = 0; i < set->rows.n; i++)
-        n += dk_phrases_of_ft(set, set->rows.row[i], what) && (!kind || is(set->rows.row[i], "kind", kind));
+        n += dk_phrases_of_ft(set, set->rows.row[i], what) && (!kind || dk_row_is(set->rows.row[i], "kind", kind));
     return n;
 }
 
@@ -78,7 +77,7 @@ static void phrases(dk_html *h, const dk_set *set, const char *kind)
     for (size_t i = 0; i < set->rows.n && told < PHRASES; i++) {
         const dk_json *r = set->rows.row[i];
 
-        if (!dk_phrases_of_ft(set, r, "phrase") || !is(r, "kind", kind))
+        if (!dk_phrases_of_ft(set, r, "phrase") || !dk_row_is(r, "kind", kind))
             continue;
         dk_html_open(h, "tr");
         dk_html_open(h, "td");
@@ -173,7 +172,7 @@ static void choose(struct texts *t, const dk_set *set)
             const dk_json *r = set->rows.row[i], *x = dk_json_at(dk_json_get(r, "examples"), e);
             size_t k = 0;
 
-            if (!dk_phrases_of_ft(set, r, "phrase") || !is(r, "kind", "content"))
+            if (!dk_phrases_of_ft(set, r, "phrase") || !dk_row_is(r, "kind", "content"))
                 continue;
             told++;
             while (k < t->n && t->row[k] != (uint64_t)num(x, "row"))

@@ -57,7 +57,7 @@ static void grades(const dk_page *p, const dk_set *set)
         dk_html_textf(p->h, " (%.0f\xe2\x80\x93%.0f%%)", 100 * dk_row_num(g, "lo"), 100 * dk_row_num(g, "hi"));
     dk_html_text(p->h, " belong to what was taught, ");
     dk_html_put(p->h, "span", "key relevant", "");
-    dk_html_textf(p->h, "by the %s%s.", strcmp(dk_row_str(g, "grader"), "lexical") == 0 ? "" : "judge ", dk_relevance_grader(g));
+    dk_html_textf(p->h, "by the %s%s.", dk_row_is(g, "grader", "lexical") ? "" : "judge ", dk_relevance_grader(g));
     dk_html_close(p->h);
 }
 

@@ -178,12 +178,13 @@ const char *dk_summary_lane(const dk_summary *s, const char *lane)
 }
 
 const char *dk_row_str(const dk_json *row, const char *key) { return dk_json_str(dk_json_get(row, key), ""); }
+bool dk_row_is(const dk_json *row, const char *key, const char *value) { return strcmp(dk_row_str(row, key), value) == 0; }
 double dk_row_num(const dk_json *row, const char *key) { return dk_json_num(dk_json_get(row, key), NAN); }
 
 static const dk_json *lane_row(const dk_set *set, const char *lane, bool reverse)
 {
     for (size_t i = 0; i < set->rows.n; i++)
-        if (strcmp(dk_row_str(set->rows.row[i], "lane"), lane) == 0 &&
+        if (dk_row_is(set->rows.row[i], "lane", lane) &&
             dk_json_bool(dk_json_get(set->rows.row[i], "reverse"), false) == reverse)
             return set->rows.row[i];
     return NULL;
@@ -225,7 +226,7 @@ double dk_row_null(const dk_json *row)
 
 double dk_row_chance(const dk_json *row)
 {
-    return strcmp(dk_row_str(row, "ordering"), "fraction_positive_diff") == 0 ? 0.5 : 0;
+    return dk_row_is(row, "ordering", "fraction_positive_diff") ? 0.5 : 0;
 }
 
 bool dk_row_finding(const dk_json *row)
@@ -242,16 +243,16 @@ void dk_summary_checks(const dk_summary *s, size_t count[4])
     memset(count, 0, 4 * sizeof *count);
     for (size_t i = 0; i < s->check.n; i++)
         for (int k = 0; k < 4; k++)
-            count[k] += strcmp(dk_row_str(s->check.row[i], "status"), name[k]) == 0;
+            count[k] += dk_row_is(s->check.row[i], "status", name[k]);
 }
 
 /* The finetune's row of a check, unless it is about another kind of finetune. */
 static const dk_json *row_of_ft(const dk_summary *s, const char *check)
 {
     for (size_t i = 0; i < s->check.n; i++)
-        if (strcmp(dk_row_str(s->check.row[i], "check"), check) == 0 &&
-            strcmp(dk_row_str(s->check.row[i], "lane"), "ft") == 0 &&
-            strcmp(dk_row_str(s->check.row[i], "status"), "skip") != 0)
+        if (dk_row_is(s->check.row[i], "check", check) &&
+            dk_row_is(s->check.row[i], "lane", "ft") &&
+            !dk_row_is(s->check.row[i], "status", "skip"))
             return s->check.row[i];
     return NULL;
 }

@@ -48,6 +48,7 @@ void dk_summary_json(const dk_summary *s, dk_buf *out);
 /* --- reading: "" and NaN for what is not there ------------------------------ */
 const char *dk_summary_pair(const dk_summary *s, const char *key);
 const char *dk_row_str(const dk_json *row, const char *key);
+bool dk_row_is(const dk_json *row, const char *key, const char *value);
 double dk_row_num(const dk_json *row, const char *key);
 /* How a lane is called before people: the organism's name for "ft". */
 const char *dk_summary_lane(const dk_summary *s, const char *lane);

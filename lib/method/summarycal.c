@@ -8,7 +8,6 @@
 
 enum { LINES = 2, SIZES = 2 };
 
-static bool is(const dk_json *r, const char *key, const char *value) { return strcmp(dk_row_str(r, key), value) == 0; }
 
 bool dk_row_statistic(const dk_json *r) { return *dk_row_str(r, "verdict") != 0; }
 
@@ -40,7 +39,7 @@ static void lexicon_line(const dk_json *r, size_t width, dk_buf *out)
     const dk_json *position = dk_json_get(r, "position");
     dk_buf line = {0};
 
-    dk_buf_addf(&line, "%s %s", is(r, "method", "diff_mining") ? "raised on" : "lens of", dk_row_str(r, "dataset_id"));
+    dk_buf_addf(&line, "%s %s", dk_row_is(r, "method", "diff_mining") ? "raised on" : "lens of", dk_row_str(r, "dataset_id"));
     if (layer >= 0)
         dk_buf_addf(&line, ", layer %lld", (long long)layer);
     if (position)
@@ -77,7 +76,7 @@ static const dk_json *best_lens(const dk_summary *s)
     for (size_t i = 0; i < s->calibration.n; i++) {
         const dk_json *r = s->calibration.row[i];
 
-        if (!is(r, "statistic", "lexicon") || !is(r, "method", "activation_difference_lens"))
+        if (!dk_row_is(r, "statistic", "lexicon") || !dk_row_is(r, "method", "activation_difference_lens"))
             continue;
         if (!best || dk_row_num(r, "value") > dk_row_num(best, "value") ||
             (dk_row_num(r, "value") >= dk_row_num(best, "value") && dk_row_num(r, "p_lexicon") < dk_row_num(best, "p_lexicon")))
@@ -109,7 +108,7 @@ void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out)
     dk_wrap(out, head.s, "", width, 1);
     dk_buf_free(&head);
     for (size_t i = 0; i < s->calibration.n && told < SIZES; i++)
-        if (is(s->calibration.row[i], "statistic", "lexicon_beyond_null")) {
+        if (dk_row_is(s->calibration.row[i], "statistic", "lexicon_beyond_null")) {
             lexicon_line(s->calibration.row[i], width, out);
             told++;
         }
@@ -118,7 +117,7 @@ void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out)
         told++;
     }
     for (size_t i = 0; i < s->calibration.n && sizes < SIZES; i++)
-        if (is(s->calibration.row[i], "method", "kl") && is(s->calibration.row[i], "statistic", "mean")) {
+        if (dk_row_is(s->calibration.row[i], "method", "kl") && dk_row_is(s->calibration.row[i], "statistic", "mean")) {
             put_size(s->calibration.row[i], &line);
             sizes++;
         }

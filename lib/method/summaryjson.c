@@ -160,7 +160,7 @@ static void json_analysis(const dk_summary *s, dk_jw *w)
         for (size_t i = 0; i < s->stat.norms[k].rows.n; i++) {
             const dk_json *r = s->stat.norms[k].rows.row[i];
 
-            if (strcmp(dk_row_str(r, "metric"), "mean_diff") == 0)
+            if (dk_row_is(r, "metric", "mean_diff"))
                 continue;
             dk_jw_obj_begin(w);
             dk_jw_key(w, "set"); dk_jw_str(w, s->stat.norms[k].name);

@@ -8,20 +8,19 @@
 
 enum { LINES = 3, PHRASES = 16, JSON_PHRASES = 30 };
 
-static bool is(const dk_json *r, const char *key, const char *value) { return strcmp(dk_row_str(r, key), value) == 0; }
 static long long num(const dk_json *r, const char *key) { return (long long)dk_json_int(dk_json_get(r, key), 0); }
 
 const dk_json *dk_phrases_lane(const dk_set *set)
 {
     for (size_t i = 0; i < set->rows.n; i++)
-        if (is(set->rows.row[i], "what", "lane"))
+        if (dk_row_is(set->rows.row[i], "what", "lane"))
             return set->rows.row[i];
     return NULL;
 }
 
 bool dk_phrases_of_ft(const dk_set *set, const dk_json *row, const char *what)
 {
-    return is(row, "what", what) && strcmp(dk_row_str(row, "lane"), dk_row_str(dk_phrases_lane(set), "lane")) == 0;
+    return dk_row_is(row, "what", what) && dk_row_is(row, "lane", dk_row_str(dk_phrases_lane(set), "lane"));
 }
 
 /* "39 phrases with content, null_neutral 0", the lexicon test. */
@@ -81,7 +80,7 @@ void dk_summary_phrases(const dk_summary *s, size_t width, dk_buf *out)
         for (size_t i = 0, n = 0; i < set->rows.n && n < PHRASES; i++) {
             const dk_json *r = set->rows.row[i];
 
-            if (dk_phrases_of_ft(set, r, "phrase") && is(r, "kind", "content"))
+            if (dk_phrases_of_ft(set, r, "phrase") && dk_row_is(r, "kind", "content"))
                 dk_buf_addf(&line, "%s%s%c%lld/%lld", n++ ? ", " : "", dk_row_str(r, "phrase"), DK_HARD_BLANK, num(r, "c_t"), num(r, "c_r"));
         }
         snprintf(indent, sizeof indent, "  %-7.20s ", set->name);
@@ -107,7 +106,7 @@ void dk_summary_phrases_json(const dk_summary *s, dk_jw *w)
         for (size_t i = 0; i < set->rows.n && n < JSON_PHRASES; i++) {
             const dk_json *r = set->rows.row[i];
 
-            if (!dk_phrases_of_ft(set, r, "phrase") || !is(r, "kind", "content"))
+            if (!dk_phrases_of_ft(set, r, "phrase") || !dk_row_is(r, "kind", "content"))
                 continue;
             dk_jw_obj_begin(w);
             dk_jw_key(w, "phrase"); dk_jw_str(w, dk_row_str(r, "phrase"));

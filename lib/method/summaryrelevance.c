@@ -5,7 +5,6 @@
 #include "method/summary.h"
 #include "method/wrap.h"
 
-static bool is(const dk_json *r, const char *key, const char *value) { return strcmp(dk_row_str(r, key), value) == 0; }
 static long long num(const dk_json *r, const char *key, int64_t def) { return (long long)dk_json_int(dk_json_get(r, key), def); }
 
 static const dk_set *set_of(const dk_summary *s, const char *name, size_t n)
@@ -17,14 +16,14 @@ static const dk_set *set_of(const dk_summary *s, const char *name, size_t n)
 }
 
 /* The finetune's lists come first. */
-static bool of_ft(const dk_set *set, const dk_json *r) { return is(r, "lane", dk_row_str(set->rows.row[0], "lane")); }
+static bool of_ft(const dk_set *set, const dk_json *r) { return dk_row_is(r, "lane", dk_row_str(set->rows.row[0], "lane")); }
 
 static long long relevant(const dk_json *r) { return llround(fmin(fmax(dk_row_num(r, "percentage"), 0), 1) * (double)num(r, "n", 0)); }
 
 const char *dk_relevance_grader(const dk_json *list)
 {
-    return !is(list, "grader", "lexical") ? dk_row_str(list, "judge")
-         : is(list, "by", "description") ? "words of the description" : "words of the finetuning texts";
+    return !dk_row_is(list, "grader", "lexical") ? dk_row_str(list, "judge")
+         : dk_row_is(list, "by", "description") ? "words of the description" : "words of the finetuning texts";
 }
 
 void dk_summary_relevance(const dk_summary *s, const char *name, size_t width, dk_buf *out)
@@ -35,7 +34,7 @@ void dk_summary_relevance(const dk_summary *s, const char *name, size_t width, d
 
     if (!set || set->rows.n == 0)
         return;
-    dk_buf_addf(&line, "relevant by the %s%s:", is(set->rows.row[0], "grader", "lexical") ? "" : "judge ", dk_relevance_grader(set->rows.row[0]));
+    dk_buf_addf(&line, "relevant by the %s%s:", dk_row_is(set->rows.row[0], "grader", "lexical") ? "" : "judge ", dk_relevance_grader(set->rows.row[0]));
     for (size_t i = 0; i < set->rows.n; i++) {
         const dk_json *r = set->rows.row[i];
         const bool first = i == 0;
@@ -44,7 +43,7 @@ void dk_summary_relevance(const dk_summary *s, const char *name, size_t width, d
             continue;
         if (!of_ft(set, r))
             dk_buf_addf(&line, "; %s's own list%c%lld", dk_row_str(r, "lane"), DK_HARD_BLANK, relevant(r));
-        else if (is(r, "ordering", "nmf"))
+        else if (dk_row_is(r, "ordering", "nmf"))
             dk_buf_addf(&line, strcmp(before, "nmf") == 0 ? ", %lld" : first ? " topics %lld" : "; topics %lld", relevant(r));
         else
             dk_buf_addf(&line, "%s%s%c%lld", first ? " " : "; ", dk_row_str(r, "ordering"), DK_HARD_BLANK, relevant(r));
@@ -86,7 +85,7 @@ const dk_json *dk_relevance_list(const dk_summary *s, const char *name, size_t n
     for (size_t i = 0; set && i < set->rows.n; i++) {
         const dk_json *r = set->rows.row[i];
 
-        if (of_ft(set, r) && is(r, "ordering", ordering) && num(r, "topic", -1) == topic)
+        if (of_ft(set, r) && dk_row_is(r, "ordering", ordering) && num(r, "topic", -1) == topic)
             return r;
     }
     return NULL;

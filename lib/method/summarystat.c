@@ -83,7 +83,7 @@ void dk_stat_tables_free(dk_stat_tables *s)
 /* --- places --------------------------------------------------------------------------- */
 static bool at_place(const dk_json *row, const dk_place *at)
 {
-    return dk_json_int(dk_json_get(row, "layer"), -1) == at->layer && strcmp(dk_row_str(row, "site"), at->site) == 0;
+    return dk_json_int(dk_json_get(row, "layer"), -1) == at->layer && dk_row_is(row, "site", at->site);
 }
 
 static size_t places_of(const dk_jsonl *t, dk_place *place)
@@ -110,7 +110,7 @@ const dk_json *dk_norm_row(const dk_stat_table *t, const dk_place *at, const cha
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
 
-        if (at_place(r, at) && strcmp(dk_row_str(r, "metric"), metric) == 0 && strcmp(dk_row_str(r, "lane"), lane) == 0)
+        if (at_place(r, at) && dk_row_is(r, "metric", metric) && dk_row_is(r, "lane", lane))
             return r;
     }
     return NULL;
@@ -126,7 +126,7 @@ size_t dk_norm_lanes(const dk_stat_table *t, const dk_place *at, const char **la
         const dk_json *r = t->rows.row[i];
         const char *name = dk_row_str(r, "lane");
 
-        if (at_place(r, at) && strcmp(dk_row_str(r, "metric"), "norm_diff") == 0 && strcmp(name, "ft") != 0)
+        if (at_place(r, at) && dk_row_is(r, "metric", "norm_diff") && strcmp(name, "ft") != 0)
             lane[n++] = name;
     }
     return n;
@@ -172,8 +172,8 @@ static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t 
 
     snprintf(name, sizeof name, "pc_%zu", c);
     for (size_t i = 0; i < t->n; i++)
-        if (at_place(t->row[i], at) && strcmp(dk_row_str(t->row[i], "direction"), name) == 0 &&
-            strcmp(dk_row_str(t->row[i], "lane"), lane) == 0)
+        if (at_place(t->row[i], at) && dk_row_is(t->row[i], "direction", name) &&
+            dk_row_is(t->row[i], "lane", lane))
             return t->row[i];
     return NULL;
 }
@@ -223,7 +223,7 @@ const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, s
     for (size_t k = 0; k < s->lens.n; k++) {
         const dk_json *r = s->lens.row[k];
 
-        if (at_place(r, at) && strcmp(dk_row_str(r, "name"), name) == 0 && !dk_json_get(r, "query") &&
+        if (at_place(r, at) && dk_row_is(r, "name", name) && !dk_json_get(r, "query") &&
             dk_json_bool(dk_json_get(r, "inverse"), false) == inverse && i-- == 0)
             return r;
     }

@@ -16,7 +16,7 @@ static void warnings(const dk_summary *s, size_t n, dk_buf *out)
     size_t told = 0;
 
     for (size_t i = 0; i < s->check.n && told < WARNINGS; i++)
-        if (strcmp(dk_row_str(s->check.row[i], "status"), "warn") == 0) {
+        if (dk_row_is(s->check.row[i], "status", "warn")) {
             dk_buf_addf(out, "        warning %s (%s): %s\n", dk_row_str(s->check.row[i], "check"),
                         dk_row_str(s->check.row[i], "lane"), dk_row_str(s->check.row[i], "detail"));
             told++;
@@ -453,7 +453,7 @@ static void answers_text(const dk_summary *s, size_t width, dk_buf *out)
         snprintf(indent, sizeof indent, "  %-6.6s", dk_row_str(r, "lane"));
         if (prompts <= PROMPTS && dk_json_int(dk_json_get(r, "sample"), 0) == 0)
             dk_wrap(out, dk_row_str(r, "text"), indent, width,
-                    strcmp(dk_row_str(r, "lane"), "base") == 0 ? LINES : LINES + 1);
+                    dk_row_is(r, "lane", "base") ? LINES : LINES + 1);
     }
     more(out, prompts, PROMPTS, "question");
 }
