@@ -53,14 +53,13 @@ static int count_neutral(uint32_t **out, size_t *vocab, dk_tokenizer *tok, const
 static int open_words(dk_cal_words *w, dk_tokenizer **tok, dk_lexicon **lex, uint32_t **count, const struct params *p,
                       const dk_cal *c, dk_err *err)
 {
+    const dk_lexicon_from from = { p->words, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs };
     int rc = p->model ? dk_tokenizer_open(tok, p->model, err) : 0;
 
     if (rc == 0 && *tok && *c->tokenizer_sha256)
         rc = dk_tokenizer_check(*tok, c->tokenizer_sha256, "the score files", p->model, err);
-    if (rc == 0 && p->words)
-        rc = dk_lexicon_load(lex, p->words, err);
-    else if (rc == 0 && p->texts)
-        rc = dk_lexicon_make(lex, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs, err);
+    if (rc == 0)
+        rc = dk_lexicon_open(lex, &from, err);
     if (rc == 0 && *tok && p->neutral)
         rc = count_neutral(count, &w->vocab, *tok, p, err);
     w->tok = *tok;

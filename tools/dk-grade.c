@@ -98,12 +98,9 @@ static int find_frequent(dk_frequent *f, const struct params *p, dk_err *err)
 
 static int find_words(dk_lexical *words, dk_lexicon **lexicon, const struct params *p, const char *description, dk_err *err)
 {
-    int rc = 0;
+    const dk_lexicon_from from = { p->words, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs };
+    const int rc = dk_lexicon_open(lexicon, &from, err);
 
-    if (p->words)
-        rc = dk_lexicon_load(lexicon, p->words, err);
-    else if (p->texts)
-        rc = dk_lexicon_make(lexicon, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs, err);
     return rc == 0 ? dk_lexical_make(words, *lexicon, description, err) : rc;
 }
 

@@ -92,6 +92,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
                             .list = (size_t)p->list, .slots = (size_t)p->slots };
     dk_phrase_corpus corpus[2] = {0};
     dk_phrase_more more = { .prefills = (size_t)p->prefills };
+    const dk_lexicon_from from = { p->words, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs };
     dk_lexicon *lexicon = NULL;
     dk_facts *facts = NULL;
     dk_buf table = {0};
@@ -100,10 +101,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     (void)ctx;
     if (rc == 0)
         rc = read_samples(&s, p, n, args, err);
-    if (rc == 0 && p->words)
-        rc = dk_lexicon_load(&lexicon, p->words, err);
-    else if (rc == 0 && p->texts)
-        rc = dk_lexicon_make(&lexicon, p->texts, p->column, p->neutral, (size_t)p->stems, (size_t)p->docs, err);
+    if (rc == 0)
+        rc = dk_lexicon_open(&lexicon, &from, err);
     if (rc == 0 && p->facts)
         rc = dk_facts_load(&facts, p->facts, err);
     if (rc == 0 && p->corpus)

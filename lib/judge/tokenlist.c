@@ -45,7 +45,7 @@ static dk_token_list *list_of(struct reader *r, const char *about)
     return &t->list[t->n++];
 }
 
-static int add_token(dk_token_list *l, const dk_json *row, const char *token, const char *piece, double value)
+static void add_token(dk_token_list *l, const dk_json *row, const char *token, const char *piece, double value)
 {
     l->token = dk_xrealloc(l->token, (l->n + 1) * sizeof *l->token);
     l->piece = dk_xrealloc(l->piece, (l->n + 1) * sizeof *l->piece);
@@ -55,7 +55,6 @@ static int add_token(dk_token_list *l, const dk_json *row, const char *token, co
     l->piece[l->n] = piece ? dk_xstrdup(piece) : NULL;
     l->id[l->n] = dk_json_int(dk_json_get(row, "id"), -1);
     l->value[l->n++] = value;
-    return 0;
 }
 
 static int take(struct reader *r, const dk_json *row)
@@ -74,7 +73,9 @@ static int take(struct reader *r, const dk_json *row)
     add_fields(&about, row);
     l = list_of(r, about.n ? about.s : "");
     dk_buf_free(&about);
-    return l->n < r->most ? add_token(l, row, token, piece, value) : 0;
+    if (l->n < r->most)
+        add_token(l, row, token, piece, value);
+    return 0;
 }
 
 static void each(void *user, dk_json **row)

@@ -287,6 +287,14 @@ int dk_lexicon_load(dk_lexicon **out, const char *path, dk_err *err)
     return rc;
 }
 
+int dk_lexicon_open(dk_lexicon **out, const dk_lexicon_from *from, dk_err *err)
+{
+    *out = NULL;
+    if (from->words)
+        return dk_lexicon_load(out, from->words, err);
+    return from->texts ? dk_lexicon_make(out, from->texts, from->column, from->neutral, from->n, from->most_docs, err) : 0;
+}
+
 void dk_lexicon_free(dk_lexicon **lp)
 {
     dk_lexicon *l = *lp;

@@ -23,6 +23,13 @@ int dk_lexicon_make(dk_lexicon **out, const char *texts, const char *column, con
 int dk_lexicon_of(dk_lexicon **out, const char *text, size_t n, const char *name, dk_err *err);
 /* The same of a file, which has one a line. */
 int dk_lexicon_load(dk_lexicon **out, const char *path, dk_err *err);
+
+/* What a tool was given: a list, or else texts and neutral ones, or neither (*out is NULL). */
+typedef struct dk_lexicon_from {
+    const char *words, *texts, *column, *neutral;
+    size_t n, most_docs;
+} dk_lexicon_from;
+int dk_lexicon_open(dk_lexicon **out, const dk_lexicon_from *from, dk_err *err);
 void dk_lexicon_free(dk_lexicon **l);
 
 size_t dk_lexicon_n(const dk_lexicon *l);
