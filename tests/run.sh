@@ -104,8 +104,13 @@ part_bats() {
 
 # What reads foreign bytes, once more under the sanitizers: the unit tests, and
 # the command lines of the tools that read configurations and files.
+#
+# The sanitizers' own reading of thread-local blocks is switched off: it takes a
+# block that starts 16 bytes into a page for one with the header that glibc had
+# until 2.19, and the leak check then dies on the addresses found there.
 part_san() {
     local f
+    local -x ASAN_OPTIONS=intercept_tls_get_addr=0
     unit san "SAN=1 B=build-san" build-san
     one "san tools" "$MAKE" --no-print-directory all helpers libdk_cuda_emu SAN=1 B=build-san CUDA=
     for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-fetch-data dk-tokenize-files dk-tokenize-tables dk-info dk-info-hdf5 dk-check \

@@ -106,7 +106,7 @@ END
 killed() {
     local sig=$1 i
     shift
-    LD_PRELOAD=$BATS_FILE_TMPDIR/slow.so ASAN_OPTIONS=verify_asan_link_order=0 \
+    LD_PRELOAD=$BATS_FILE_TMPDIR/slow.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 \
         env --default-signal=INT "$@" 3>&- > /dev/null 2>&1 &
     for ((i = 0; i < 200; i++)); do
         compgen -G '*.tmp' > /dev/null && break
