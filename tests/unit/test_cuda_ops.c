@@ -1,19 +1,14 @@
 /* Every op of a CUDA device against the CPU's table, at shapes that break tiles;
  * then the same with memory, launches and the card failing at every point.  The
  * device is the emulation (tests/cuemu), or what DK_CUDA_LIB names. */
-#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backend/backend.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "tap.h"
-
-static dk_dev *cpu, *gpu;
-static bool emulated;
+#include "cudadev.h"
 
 /* --- values ---------------------------------------------------------------------- */
 
@@ -27,35 +22,6 @@ static float *values(size_t n, float scale)
 
     for (size_t i = 0; i < n; i++)
         x[i] = draw() * scale;
-    return x;
-}
-
-static void must(int rc, const dk_err *err)
-{
-    if (rc < 0) {
-        printf("not ok %d - a call failed: %s\n", ++tap_n, err->msg);
-        exit(1);
-    }
-}
-
-/* n values on a device: of x, or whatever lies there. */
-static float *up(dk_dev *dev, const float *x, size_t n)
-{
-    dk_err err = {0};
-    void *d = NULL;
-
-    must(dev->ops->alloc(dev, &d, (n + 4096) * sizeof(float), "a test", &err), &err);
-    if (x)
-        must(dev->ops->put(dev, d, x, n * sizeof(float), &err), &err);
-    return d;
-}
-
-static float *down(dk_dev *dev, float *d, size_t n)
-{
-    float *x = dk_xmalloc(n * sizeof *x);
-    dk_err err = {0};
-
-    must(dev->ops->get(dev, x, d, n * sizeof *x, &err), &err);
     return x;
 }
 
@@ -1065,6 +1031,14 @@ static int exercise(dk_err *err)
             rc = dev->ops->head(dev, &a, err);
     }
     if (rc == 0) {
+        const uint32_t seen[] = { 3, 3, 7 };
+        dk_pick one_more = { .row = 1, .how = { .temperature = 1, .top_p = .9, .repetition_penalty = 2 },
+                             .seen = { seen }, .n_seen = { 3 } };
+        const dk_choose_args a = { .logits = y, .vocab = N, .pick = &one_more, .n = 1, .end = seen, .n_end = 1 };
+
+        rc = dev->ops->choose(dev, &a, err);
+    }
+    if (rc == 0) {
         dk_exact sums[4][D] = {0};
         float low[D], high[D];
         double products[M * DK_ROW_PRODUCTS], *c = NULL;
@@ -1198,26 +1172,6 @@ static void test_library(void)
     test_product(70, 33, 40, DK_BF16);
     test_product(65, 65, 41, DK_F32);
     gpu->ops->close(gpu);
-}
-
-/* The emulation beside this program, unless another library is named. */
-static void *library(void)
-{
-    static char path[2200];
-    const char *named = getenv("DK_CUDA_LIB");
-    ssize_t n = readlink("/proc/self/exe", path, 2000);
-    void *so;
-
-    emulated = !named || !*named;
-    path[n > 0 ? n : 0] = 0;
-    if (strrchr(path, '/'))
-        strcpy(strrchr(path, '/'), "/../lib/libdk_cuda_emu.so");
-    if (emulated)
-        setenv("DK_CUBLASLT_LIB", path, 1);
-    so = dlopen(emulated ? path : named, RTLD_NOW | RTLD_LOCAL);
-    if (!so)
-        puts(dlerror());
-    return so;
 }
 
 int main(void)

@@ -94,7 +94,7 @@ $B/gpu/%:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(NVCC) -ccbin g++ -cudart static -o $@ $^ -Xcompiler -fopenmp -lm
-GPU_ALL := $B/tests/test_cuda_ops $B/gpu/test_cuda_kernels $B/gpu/bench_cuda_kernels $B/bench/bench_gpu
+GPU_ALL := $B/tests/test_cuda_ops $B/tests/test_cuda_choose $B/gpu/test_cuda_kernels $B/gpu/bench_cuda_kernels $B/bench/bench_gpu
 .PHONY: check-gpu bench-gpu gpu-tests
 gpu-tests: $(GPU_ALL)
 check-gpu: all helpers $(if $(CUDA),$(GPU_ALL))

@@ -260,6 +260,6 @@ const dk_ops dk_cuda_ops = {
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .rows_of = rows_of,
     .packed_row = packed_row, .gather = gather, .add_norm = add_norm,
     .add_norm_diff = add_norm_diff, .project = dk_cuda_project, .place = place, .attend = attend, .act = act,
-    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head,
+    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head, .choose = dk_cuda_choose,
     .row_sums = dk_cuda_row_sums, .row_products = dk_cuda_row_products, .scatter = dk_cuda_scatter
 };
