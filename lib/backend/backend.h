@@ -40,6 +40,8 @@ typedef struct dk_rag {
     const size_t *slot;             /* [n_seq]: its slot in the cache */
     dk_dtype dtype;                 /* of the weights */
     size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
+    bool steps;                     /* rows are steps of decoding: attention of one by itself may have other bits than
+                                     * that of the same row amid a prompt */
 } dk_rag;
 
 /* RMSNorm, or LayerNorm where b is there; w [width], b [width]: d. */

@@ -162,7 +162,8 @@ static int admit(dk_gen *g, dk_err *err)
 static int step(dk_gen *g, dk_err *err)
 {
     const uint32_t *lane_ids[DK_MAX_LANES];
-    dk_pass pass = { .lane_ids = g->plan->amplify ? NULL : lane_ids, .last_layer = -1, .kv = g->kv };
+    dk_pass pass = { .lane_ids = g->plan->amplify ? NULL : lane_ids, .last_layer = -1, .kv = g->kv,
+                     .steps = true };
     size_t n = 0;
     int rc;
 

@@ -77,6 +77,7 @@ typedef struct dk_pass {
     size_t n_edits;
     int last_layer;                 /* stop after this block; -1: run them all */
     dk_kv *kv;                      /* NULL: no cache */
+    bool steps;                     /* the next token of each sequence, not a part of a prompt (dk_rag) */
 } dk_pass;
 
 typedef struct dk_runner dk_runner;

@@ -10,7 +10,7 @@
  * Faults, from the environment:
  *   DK_CUEMU_NONE=driver|old|card|image|kind|memory|heldmemory   what is not there
  *   DK_CUEMU_MEMORY=N    bytes of the card (default 16 GB)
- *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory
+ *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory; N+: nor does any after it
  *   DK_CUEMU_LAUNCH=N    the N-th launch fails
  *   DK_CUEMU_LOST=N      from the N-th call on the card is gone
  *   DK_CUEMU_COUNT=FILE  calls, launches, allocations and bytes that came to the host are written there at the end */
@@ -224,12 +224,21 @@ int cudaGetLastError(void)
     return e;
 }
 
+static int out_of_memory(void)
+{
+    const char *s = getenv("DK_CUEMU_OOM");
+    const long n = number("DK_CUEMU_OOM", 0);
+
+    mallocs++;
+    return n && (mallocs == n || (mallocs > n && strchr(s, '+')));
+}
+
 int cudaMalloc(void **p, size_t bytes)
 {
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("memory") ||
+    if (out_of_memory() || missing("memory") ||
         used + bytes > (size_t)number("DK_CUEMU_MEMORY", 16000000000L))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 0);
@@ -249,7 +258,7 @@ int cudaMallocHost(void **p, size_t bytes)
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("heldmemory"))
+    if (out_of_memory() || missing("heldmemory"))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 1);
     return 0;

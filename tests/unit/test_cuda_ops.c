@@ -332,7 +332,7 @@ static void test_packed(size_t m, size_t k, size_t n, bool gate)
         both(in, NULL, 3 * m * k);
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
-            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP };
+            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP, false };
             const dk_norm_args by = { norm[i], NULL, 1e-5 };
             dk_side_rows side[2];
             dk_project_args a = { .m = 3 * m, .n = n, .k = k, .n_sides = factors[f] != 0 ? 2 : 0, .x = in[i], .w = w[i],
@@ -487,7 +487,7 @@ static void test_attend(const struct heads *h)
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
             const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL,
-                                 DK_F32, 0 };
+                                 DK_F32, 0, step > 0 };
             const dk_place_args p = {
                 h->n_heads, h->n_kv, h->hd, { h->norm ? dnorm[i] : NULL, NULL, 1e-6 },
                 { h->norm ? dnorm[i] + h->hd : NULL, NULL, 1e-6 }, h->rotate ? dturn[i] : NULL,
@@ -963,7 +963,7 @@ static int exercise(dk_err *err)
 {
     enum { M = 9, N = 24, D = 16, V = 50 };
     static const size_t offset[] = { 0, 4, 9 }, pos[] = { 0, 1, 2, 3, 0, 1, 2, 3, 4 }, pick[] = { 8, 3 };
-    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0 };
+    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0, false };
     float *x = values(M * D, 1), *wv = values(V * D, 1), *d = NULL, *y = NULL, *att = NULL, host[M * D];
     float *kl[1] = { NULL }, logp0[M], *logp[1] = { logp0 };
     uint32_t next[M] = {0};
@@ -1000,7 +1000,7 @@ static int exercise(dk_err *err)
     if (rc == 0) {                  /* one of them gets a side path */
         const dk_side_rows side = { .row0 = 0, .low = { .m = M, .k = D, .rp = 8, .n_parts = 1, .at = d, .t = att,
                                                         .part = { { 8, 0, 0, 8, 1, d } } } };
-        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8 };
+        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8, false };
         const dk_norm_args norm = { one, NULL, 1e-5 };
         float *in = NULL;
         const dk_project_args a = { .y = y, .m = M, .n = N, .k = D, .n_sides = 1, .w = far[1], .side = &side, .lhs = lhs,

@@ -40,7 +40,7 @@ static int room(dk_cuda *c, struct picks *s, const dk_choose_args *a, dk_err *er
     }
     if (rc == 0)
         rc = dk_alloc(&s->host, s->bytes, 1, "picks", err);
-    return rc == 0 ? dk_cuda_room(c, &s->d, DK_CUDA_PICKS, s->bytes, "picks", err) : rc;
+    return rc == 0 ? dk_cuda_room(c, &s->d, DK_CUDA_PICKS, dk_cuda_ample(s->bytes), "picks", err) : rc;
 }
 
 /* The distinct ids of a pick's context, as many as are given back. */

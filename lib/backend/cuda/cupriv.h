@@ -95,6 +95,15 @@ void dk_cuda_memory(dk_dev *dev, size_t *avail, size_t *total);
 void dk_cuda_memory_end(dk_cuda *c);
 /* At least so many bytes; what they held is gone where they had to grow. */
 int dk_cuda_room(dk_cuda *c, void *d, enum dk_cuda_room which, size_t bytes, const char *what, dk_err *err);
+/* No less: what grows step by step is then seldom asked for again. */
+static inline size_t dk_cuda_ample(size_t bytes)
+{
+    size_t n = 4096;
+
+    while (n < bytes)
+        n *= 2;
+    return n;
+}
 /* Pinned memory of at least so many bytes that no copy uses any more. */
 int dk_cuda_pin_take(dk_cuda *c, struct dk_cuda_pin *pin, size_t bytes, dk_err *err);
 /* The copies queued until now use it. */

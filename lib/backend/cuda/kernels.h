@@ -24,7 +24,7 @@ typedef struct CUstream_st *dk_cu_stream;      /* cudaStream_t */
  * no piece is empty. */
 enum { DK_CU_QUERIES = 64 };
 typedef struct dk_cu_rag {
-    uint32_t n_lanes, rows, n_seq, n_pieces;
+    uint32_t n_lanes, rows, n_seq, n_pieces, steps;
     const uint32_t *offset, *pos, *past, *slot;     /* past, slot NULL: no cache */
     const uint32_t *piece_seq, *piece_row;
 } dk_cu_rag;
