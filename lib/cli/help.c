@@ -2,6 +2,7 @@
 #include "cli/help.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,15 @@ static void one(const dk_opt *o)
     putchar('\n');
 }
 
+/* Whether the tool has the option by itself, in place of the common one. */
+static bool own(const dk_tool *tool, const dk_opt *common)
+{
+    for (const dk_opt *o = tool->opts; common->kind != DK_OPT_GROUP && o->kind != DK_OPT_END; o++)
+        if (o->kind != DK_OPT_GROUP && strcmp(o->name, common->name) == 0)
+            return true;
+    return false;
+}
+
 static void text(const dk_tool *tool)
 {
     printf("usage: %s %s\n%s\n", tool->name, tool->usage, tool->purpose);
@@ -43,7 +53,8 @@ static void text(const dk_tool *tool)
     for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
         one(o);
     for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
-        one(o);
+        if (!own(tool, o))
+            one(o);
     printf("  -q, -v, -vv                   say less, more, most\n"
            "  -h, --help    -V, --version   --stamp: print every value that shapes the result\n"
            "\nSee also: man %s\n", tool->name);
@@ -100,18 +111,19 @@ static void man(const dk_tool *tool)
     for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
         man_one(o);
     for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
-        man_one(o);
+        if (!own(tool, o))
+            man_one(o);
     printf(".TP\n\\fB\\-q\\fR, \\fB\\-v\\fR, \\fB\\-vv\\fR\nSay less, more, most.\n"
            ".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nPrint a summary and exit.\n"
            ".TP\n\\fB\\-V\\fR, \\fB\\-\\-version\\fR\nPrint the version and how it was built.\n"
            ".TP\n\\fB\\-\\-stamp\\fR\nPrint every value that shapes the result, and exit.\n");
 }
 
-/* --- completion ------------------------------------------------------------- */
-static void words(const dk_opt *o)
+/* --- completion: of options but those that a tool has by itself ---------------- */
+static void words(const dk_opt *o, const dk_tool *but)
 {
     for (; o->kind != DK_OPT_END; o++) {
-        if (o->kind == DK_OPT_GROUP)
+        if (o->kind == DK_OPT_GROUP || (but && own(but, o)))
             continue;
         printf("--%s ", o->name);
         if (o->letter)
@@ -120,10 +132,10 @@ static void words(const dk_opt *o)
 }
 
 /* After an option with a list of choices, one of these. */
-static void choices(const dk_opt *o)
+static void choices(const dk_opt *o, const dk_tool *but)
 {
     for (; o->kind != DK_OPT_END; o++) {
-        if (o->kind != DK_OPT_CHOICE)
+        if (o->kind != DK_OPT_CHOICE || (but && own(but, o)))
             continue;
         printf("    --%s", o->name);
         if (o->letter)
@@ -166,13 +178,13 @@ static void bash(const dk_tool *tool)
     if (strcmp(tool->name, "dk") == 0)
         verbs();
     printf("    case $prev in\n");
-    choices(tool->opts);
-    choices(dk_opts_common());
+    choices(tool->opts, NULL);
+    choices(dk_opts_common(), tool);
     printf("    esac\n"
            "    [[ $cur == -* ]] || return\n"
            "    COMPREPLY=($(compgen -W '");
-    words(tool->opts);
-    words(dk_opts_common());
+    words(tool->opts, NULL);
+    words(dk_opts_common(), tool);
     printf("--quiet -q --verbose -v -vv --help -h --version -V --stamp' -- \"$cur\"))\n"
            "}\n"
            "complete -o default -F _%s %s\n", name, tool->name);

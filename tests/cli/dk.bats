@@ -98,3 +98,10 @@ completed() {
     [ -z "$(completed dk '$(touch x)' --a)" ]
     [ ! -e x ]
 }
+
+@test "every option stands once in a tool's help, and is completed once" {
+    for tool in $(dk list | awk '{ print $1 }'); do
+        [ -z "$(dk "$tool" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--.*' | sort | uniq -d)" ]
+        [ -z "$(dk "$tool" --help=bash | sed -n "s/.*compgen -W '\(--.*\)' -- .*/\1/p" | tail -n 1 | tr ' ' '\n' | sort | uniq -d)" ]
+    done
+}

@@ -446,8 +446,10 @@ lines() { printf '%s\n' "$@" | sort; }
     # one more: only that is made anew, and what runs them
     stages cake_bake NULLS=3
     [[ "$real" == *"rigid_03"* && "$real" != *"rigid_02"* ]]
-    run mk -n cake_bake NULLS=many
-    [ "$status" != 0 ]
+    for n in many "2 3" -1; do
+        run mk -n cake_bake NULLS="$n"
+        [[ "$status" != 0 && "$output" == *"NULLS=$n: a number of nulls is wanted"* ]]
+    done
 }
 
 @test "NULL=: a finetune that taught nothing, by its path" {
