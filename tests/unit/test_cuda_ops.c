@@ -1032,7 +1032,7 @@ static int exercise(dk_err *err)
     }
     if (rc == 0) {
         const uint32_t seen[] = { 3, 3, 7 };
-        dk_pick one_more = { .row = 1, .how = { .temperature = 1, .top_p = .9, .repetition_penalty = 2 },
+        dk_pick one_more = { .row = 1, .how = { .repetition_penalty = 2 },
                              .seen = { seen }, .n_seen = { 3 } };
         const dk_choose_args a = { .logits = y, .vocab = N, .pick = &one_more, .n = 1, .end = seen, .n_end = 1 };
 

@@ -18,6 +18,7 @@ CUDA_OBJ  := $(CUDA_C:%.c=$B/cuda/%.o) $(CUDA_CU:%.cu=$B/cuda/%.cu.o)
 EMU_OBJ   := $(EMU_C:%.c=$B/emu/%.o) $(CUDA_CU:%.cu=$B/emu/%.cu.o)
 # Optimising the unrolled attention under the sanitizers takes minutes.
 EMU_OPT   := $(if $(SAN),$(subst -O1,-O0,$(OPT)),$(OPT))
+$B/emu/lib/backend/cuda/choose.cu.o: EMU_OPT := $(OPT)
 # The sanitizers are for what runs on the CPU.
 CUDA_OPT  := -O3 -g -fno-math-errno
 NVCCFLAGS ?=

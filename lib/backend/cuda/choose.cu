@@ -81,9 +81,9 @@ DK_DEVICE float logit_at(uint32_t key) { return unordered(~key); }
 struct outline { uint32_t id, key, last; u64 live; bool bad; };
 
 /* The least of each over the block, in all threads. */
-template <int N> DK_DEVICE void block_least(u64 (&v)[N])
+template <class T, int N> DK_DEVICE void block_least(T (&v)[N])
 {
-    __shared__ u64 part[N][WARPS];
+    __shared__ T part[N][WARPS];
 
     for (int i = 0; i < N; i++) {
         DK_UNROLL
@@ -128,7 +128,7 @@ DK_DEVICE outline look(const source &s)
 
 /* Bounds that a row is compared with in one reading: BOUNDS cut the keys lo .. hi into equal parts, so that a
  * search ends after 16 readings whatever the row is, BOUNDS the logits, so that it
- * mostly ends after half as many; the last is hi. */
+ * mostly ends much sooner; the last is hi. */
 enum { BOUNDS = 3, ALL = 2 * BOUNDS };
 
 DK_DEVICE void set_bounds(uint32_t (&bound)[ALL + 1], uint32_t lo, uint32_t hi)
@@ -153,7 +153,7 @@ DK_DEVICE uint32_t border(u64 *rest, const source &s, uint32_t lo, uint32_t hi, 
     u64 before = 0, goal = 0;
 
     for (bool first = true; first || lo < hi; first = false) {
-        uint32_t bound[ALL + 1], from = lo;
+        uint32_t bound[ALL + 1], from = lo, end[2] = { hi, ~lo };
         u64 sum[ALL + 1] = {}, at = before;
 
         set_bounds(bound, lo, hi);
@@ -163,11 +163,14 @@ DK_DEVICE uint32_t border(u64 *rest, const source &s, uint32_t lo, uint32_t hi, 
             if (z > -dk_inf() && k >= lo && k <= hi) {
                 const u64 w = weight(z);
 
+                end[0] = dk_min(end[0], k);
+                end[1] = dk_min(end[1], ~k);
                 DK_UNROLL
                 for (int j = 0; j <= ALL; j++)
                     sum[j] += k <= bound[j] ? w : 0;
             }
         });
+        block_least(end);
         dk_block_sums(sum);
         if (first)
             goal = goal_of(sum[ALL]);
@@ -179,7 +182,8 @@ DK_DEVICE uint32_t border(u64 *rest, const source &s, uint32_t lo, uint32_t hi, 
                 at = before + sum[j];
             }
         }
-        lo = from;
+        lo = dk_max(from, end[0]);          /* between tokens there is nothing to search */
+        hi = dk_min(hi, ~end[1]);
         before = at;
     }
     *rest = goal - before;
