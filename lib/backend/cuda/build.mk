@@ -17,8 +17,8 @@ EMU_C     := $(CUDA_C) $(wildcard tests/cuemu/*.c)
 CUDA_OBJ  := $(CUDA_C:%.c=$B/cuda/%.o) $(CUDA_CU:%.cu=$B/cuda/%.cu.o)
 EMU_OBJ   := $(EMU_C:%.c=$B/emu/%.o) $(CUDA_CU:%.cu=$B/emu/%.cu.o)
 # Optimising the unrolled attention under the sanitizers takes minutes.
-EMU_OPT   := $(if $(SAN),$(subst -O1,-O0,$(OPT)),$(OPT))
-$B/emu/lib/backend/cuda/choose.cu.o: EMU_OPT := $(OPT)
+EMU_OPT   := $(OPT)
+$(if $(SAN),$(filter $B/emu/lib/backend/cuda/attend%,$(EMU_OBJ)): EMU_OPT := $(subst -O1,-O0,$(OPT)))
 # The sanitizers are for what runs on the CPU.
 CUDA_OPT  := -O3 -g -fno-math-errno
 NVCCFLAGS ?=
