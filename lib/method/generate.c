@@ -384,6 +384,7 @@ static int attempt(const dk_gen *all, size_t longest, dk_err *err)
         dk_answer *a = &g.answer[i];
 
         a->n = 0;
+        a->finish = DK_FINISH_LENGTH;
         a->begun = a->done = false;
         dk_buf_clear(&a->text);
     }
@@ -399,7 +400,8 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
 {
     dk_gen g = { .plan = plan, .pair = pair, .prompt = prompt, .n_prompts = n_prompts,
                      .n_ways = plan->amplify ? plan->amplify->n_alphas : plan->n_steer + 1, .n_lanes = pair->n_lanes,
-                     .n_writers = plan->amplify ? 1 : pair->n_lanes, .vocab = pair->model->config.vocab, .most_slots = SIZE_MAX, .most_batch = SIZE_MAX, .out = out };
+                     .n_writers = plan->amplify ? 1 : pair->n_lanes, .vocab = pair->model->config.vocab,
+                     .most_slots = SIZE_MAX, .most_batch = SIZE_MAX, .out = out };
     size_t longest = 0;
     int rc;
 

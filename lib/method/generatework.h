@@ -23,7 +23,7 @@ typedef struct dk_gen {
     const dk_pair *pair;
     const dk_prompt *prompt;
     size_t n_prompts, n_ways, n_seq, next_seq, n_lanes, n_writers, vocab, n_slots, batch, max_rows;
-    size_t most_slots, most_batch;
+    size_t most_slots, most_batch;  /* of n_slots, of batch: less where a device had no memory */
     dk_answer *answer;
     dk_runner *runner;
     dk_kv *kv;

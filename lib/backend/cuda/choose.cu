@@ -126,9 +126,9 @@ DK_DEVICE outline look(const source &s)
 
 /* --- searching ---------------------------------------------------------------------- */
 
-/* Bounds that a row is compared with in one reading: BOUNDS cut the keys lo .. hi into equal parts, so that a
- * search ends after 16 readings whatever the row is, BOUNDS the logits, so that it
- * mostly ends much sooner; the last is hi. */
+/* Bounds that a row is compared with in one reading: BOUNDS cut the keys lo .. hi into
+ * equal parts, so that a search ends after 16 readings whatever the row is, BOUNDS the
+ * logits, so that it mostly ends much sooner; the last is hi. */
 enum { BOUNDS = 3, ALL = 2 * BOUNDS };
 
 DK_DEVICE void set_bounds(uint32_t (&bound)[ALL + 1], uint32_t lo, uint32_t hi)
