@@ -156,7 +156,7 @@ $B/tests/unit/test_h5.o: DEFS = -fPIC
 $B/tests/test_check: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,dk_runner_forward dk_runner_logits \
     dk_model_load_merged dk_layer_at dk_check_gold_of)
 # The device under test is loaded at run time.
-$B/tests/test_cuda_ops: | $(CUDA_EMU)
+$B/tests/test_cuda_ops $B/tests/test_cuda_choose: | $(CUDA_EMU)
 # Here a wrapper looks at what is asked of a pass.
 $B/tests/test_activations: LDFLAGS += -Wl,--wrap=dk_runner_forward
 

@@ -25,7 +25,9 @@
 #include "backend/visitor.h"
 #include "base/err.h"
 #include "num/dtype.h"
+#include "num/amplify.h"
 #include "num/exact.h"
+#include "num/sample.h"
 
 typedef struct dk_dev dk_dev;
 
@@ -38,6 +40,8 @@ typedef struct dk_rag {
     const size_t *slot;             /* [n_seq]: its slot in the cache */
     dk_dtype dtype;                 /* of the weights */
     size_t side_width;              /* the largest sum of low-rank widths that a project op will have */
+    bool steps;                     /* rows are steps of decoding: attention of one by itself may have other bits than
+                                     * that of the same row amid a prompt */
 } dk_rag;
 
 /* RMSNorm, or LayerNorm where b is there; w [width], b [width]: d. */
@@ -134,6 +138,34 @@ typedef struct dk_row_sums {
  * own base, e e, e the difference: diff, or own - base in f32 where it is NULL. */
 enum { DK_ROW_OWN, DK_ROW_BASE, DK_ROW_BOTH, DK_ROW_DIFF, DK_ROW_PRODUCTS };
 
+/* The next token from a row of logits, as num/sample.h has it: repetition penalty, end ids, temperature and what
+ * follows.  Amplified, from what num/amplify.h makes of the row and its base's: the log-probabilities of the row are
+ * those it has before end ids are kept out, and nothing is penalised. */
+enum { DK_PICK_LISTS = 2 };
+typedef struct dk_pick {
+    size_t row;                     /* its logits, or (carried) what is added to the base's; no other pick reads them */
+    size_t base;                    /* amplified: the base's row, or row itself: the base alone */
+    bool amplified, carried;
+    bool no_end;                    /* end ids are kept out */
+    double alpha, beta;
+    dk_sampling how;
+    double uniform;                 /* in [0, 1) */
+    const uint32_t *seen[DK_PICK_LISTS];    /* host: the ids that are penalised; any may come again */
+    size_t n_seen[DK_PICK_LISTS];
+    /* What was chosen: */
+    bool bad;                       /* NaN, +infinity or nothing else than -infinity was found; the rest is not set */
+    uint32_t id;
+    float logp[DK_N_LOGP];          /* amplified */
+} dk_pick;
+typedef struct dk_choose_args {
+    float *logits;                  /* d [.., vocab]; rows of picks may be changed */
+    size_t vocab;
+    dk_pick *pick;
+    size_t n;
+    const uint32_t *end;            /* host */
+    size_t n_end;
+} dk_choose_args;
+
 typedef struct dk_ops {
     const char *name;               /* "cpu", "cuda" */
     bool host;                      /* d is memory of the host */
@@ -199,6 +231,8 @@ typedef struct dk_ops {
     /* host = a, or a + sign b where b is there; n values. */
     int (*tap)(dk_dev *dev, float *host, const float *a, const float *b, float sign, size_t n, dk_err *err);
     int (*head)(dk_dev *dev, const dk_head_args *a, dk_err *err);
+    /* Waits until the picks are there. */
+    int (*choose)(dk_dev *dev, const dk_choose_args *a, dk_err *err);
 
     /* Statistics of rows. */
     int (*row_sums)(dk_dev *dev, const dk_row_sums *a, dk_err *err);

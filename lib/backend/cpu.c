@@ -26,6 +26,7 @@ static void cpu_close(dk_dev *dev)
     dk_free(c->tiles);
     dk_free(c->wide);
     dk_lhs_free(&c->head_lhs);
+    dk_cpu_choose_end(c);
     c->work = c->tiles = NULL;
     c->wide = NULL;
     c->work_each = c->tiles_room = c->wide_room = 0;
@@ -411,7 +412,7 @@ dk_dev *dk_cpu_device(void)
         .padded_rows = cpu_padded_rows, .head_rows = cpu_head_rows, .rows_of = cpu_rows_of, .packed_row = cpu_packed_row, .begin = cpu_begin, .gather = cpu_gather,
         .add_norm = cpu_add_norm, .add_norm_diff = cpu_add_norm_diff,
         .place = cpu_place, .attend = cpu_attend, .act = cpu_act, .project = cpu_project, .sum = cpu_sum,
-        .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head,
+        .softcap = cpu_softcap, .edit = cpu_edit, .tap = cpu_tap, .head = dk_cpu_head, .choose = dk_cpu_choose,
         .row_sums = dk_cpu_row_sums, .row_products = dk_cpu_row_products, .scatter = dk_cpu_scatter
     };
     static struct cpu cpu = { .dev = { &ops } };

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "backend/product.h"
-#include "base/thread.h"
 #include "model/budget.h"
 #include "text/utf8.h"
 
@@ -163,7 +162,8 @@ static int admit(dk_gen *g, dk_err *err)
 static int step(dk_gen *g, dk_err *err)
 {
     const uint32_t *lane_ids[DK_MAX_LANES];
-    dk_pass pass = { .lane_ids = g->plan->amplify ? NULL : lane_ids, .last_layer = -1, .kv = g->kv };
+    dk_pass pass = { .lane_ids = g->plan->amplify ? NULL : lane_ids, .last_layer = -1, .kv = g->kv,
+                     .steps = true };
     size_t n = 0;
     int rc;
 
@@ -259,16 +259,18 @@ static int room(dk_gen *g, size_t longest, dk_err *err)
 {
     const size_t context = g->pair->model->config.max_positions;
     const size_t capacity = g->plan->max_new < context - longest ? longest + g->plan->max_new : context;
-    const size_t threads = (size_t)dk_threads();
+    dk_dev *dev = dk_device();
     size_t n = 0, all = 0;
     int rc;
 
     for (size_t i = 0; i < g->n_prompts; i++)
         all += g->prompt[i].n;
-    g->n_slots = g->out->parallel = slots_for(g, capacity);
+    n = slots_for(g, capacity);
+    g->n_slots = g->out->parallel = n < g->most_slots ? n : g->most_slots;
     g->batch = dk_pair_wish(g->plan->batch_rows);
     g->batch = g->batch < g->pair->most_rows / 2 ? g->batch : g->pair->most_rows / 2;
     g->batch = g->batch < all ? g->batch : all;     /* room that no prompt fills would only be cleared */
+    g->batch = g->out->batch_rows = g->batch < g->most_batch ? g->batch : g->most_batch;
     g->max_rows = g->batch > g->n_slots ? g->batch : g->n_slots;
     g->slot = dk_xcalloc(g->n_slots, sizeof *g->slot);
     g->map = dk_xcalloc(g->n_slots, sizeof *g->map);
@@ -276,24 +278,18 @@ static int room(dk_gen *g, size_t longest, dk_err *err)
     g->offset = dk_xcalloc(g->n_slots + 1, sizeof *g->offset);
     g->ended = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->ended);
     g->next = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->next);
-    g->drawn = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->drawn);
+    g->pick = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->pick);
+    g->chooser = dk_xcalloc(g->n_slots * g->n_writers, sizeof *g->chooser);
     g->edit = dk_xcalloc(g->n_slots * g->n_lanes, sizeof *g->edit);
-    g->sampler = dk_xcalloc(threads, sizeof(dk_sampler *));
-    g->z = dk_xcalloc(threads, sizeof(float *));
     rc = dk_alloc(&g->ids, g->max_rows * g->n_writers, sizeof *g->ids, "a batch", err);
     if (rc == 0)
         rc = dk_pair_runner(&g->runner, g->pair, g->max_rows, err);
     if (rc == 0)
         rc = dk_kv_new(&g->kv, &g->pair->model->config, g->n_lanes, g->n_slots, capacity, err);
-    if (rc == 0 && !dk_mul_size(&n, dk_padded_rows(g->n_slots * g->n_lanes), g->vocab))
+    if (rc == 0 && (!dk_mul_size(&n, dev->ops->padded_rows(dev, g->n_slots * g->n_lanes), g->vocab) ||
+                    !dk_mul_size(&n, n, sizeof *g->logits)))
         rc = dk_fail(err, DK_ENOMEM, "the logits of a step do not fit in memory");
-    if (rc == 0)
-        rc = dk_alloc(&g->logits, n, sizeof *g->logits, "the logits of a step", err);
-    for (size_t i = 0; rc == 0 && i < threads; i++)
-        rc = dk_sampler_new(&g->sampler[i], g->vocab, err);
-    for (size_t i = 0; rc == 0 && g->plan->amplify && i < threads; i++)
-        rc = dk_alloc(&g->z[i], g->vocab, sizeof *g->z[i], "amplified logits", err);
-    return rc;
+    return rc == 0 ? dev->ops->alloc(dev, (void **)&g->logits, n, "the logits of a step", err) : rc;
 }
 
 static int answer_room(const dk_gen *g, dk_answer *a, size_t most, dk_err *err)
@@ -358,24 +354,45 @@ static void clean_texts(dk_answers *a)
 
 static void release(dk_gen *g)
 {
-    for (size_t i = 0; g->sampler && i < (size_t)dk_threads(); i++)
-        dk_sampler_free(&g->sampler[i]);
-    dk_free(g->sampler);
-    for (size_t i = 0; g->z && i < (size_t)dk_threads(); i++)
-        dk_free(g->z[i]);
-    dk_free(g->z);
+    dk_dev *dev = dk_device();
+
     dk_runner_free(&g->runner);
     dk_kv_free(&g->kv);
-    dk_free(g->logits);
+    dev->ops->release(dev, g->logits);
     dk_free(g->slot);
     dk_free(g->map);
     dk_free(g->last);
     dk_free(g->offset);
     dk_free(g->ended);
     dk_free(g->next);
-    dk_free(g->drawn);
+    dk_free(g->pick);
+    dk_free(g->chooser);
     dk_free(g->edit);
     dk_free(g->ids);
+}
+
+/* All sequences, with room for no more than g->most_slots and g->most_batch.  What an attempt before has
+ * written is written again: a draw depends on no other sequence. */
+static int attempt(const dk_gen *all, size_t longest, dk_err *err)
+{
+    dk_gen g = *all;
+    int rc;
+
+    g.out->n_tokens = g.out->n_steps = 0;
+    g.out->prompt_seconds = g.out->decode_seconds = 0;
+    for (size_t i = 0; i < g.out->n; i++) {
+        dk_answer *a = &g.answer[i];
+
+        a->n = 0;
+        a->finish = DK_FINISH_LENGTH;
+        a->begun = a->done = false;
+        dk_buf_clear(&a->text);
+    }
+    rc = room(&g, longest, err);
+    if (rc == 0)
+        rc = loop(&g, err);
+    release(&g);
+    return rc;
 }
 
 int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *prompt, size_t n_prompts,
@@ -383,7 +400,8 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
 {
     dk_gen g = { .plan = plan, .pair = pair, .prompt = prompt, .n_prompts = n_prompts,
                      .n_ways = plan->amplify ? plan->amplify->n_alphas : plan->n_steer + 1, .n_lanes = pair->n_lanes,
-                     .n_writers = plan->amplify ? 1 : pair->n_lanes, .vocab = pair->model->config.vocab, .out = out };
+                     .n_writers = plan->amplify ? 1 : pair->n_lanes, .vocab = pair->model->config.vocab,
+                     .most_slots = SIZE_MAX, .most_batch = SIZE_MAX, .out = out };
     size_t longest = 0;
     int rc;
 
@@ -393,11 +411,14 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
     rc = n_prompts ? check(&g, &longest, err) : dk_fail(err, DK_EDATA, "there are no prompts");
     if (rc == 0)
         rc = answers_room(&g, err);
-    if (rc == 0)
-        rc = room(&g, longest, err);
-    if (rc == 0)
-        rc = loop(&g, err);
-    release(&g);
+    while (rc == 0 && (rc = attempt(&g, longest, err)) < 0) {
+        g.most_slots = out->parallel;
+        g.most_batch = out->batch_rows;
+        if (!dk_pair_halve_answers(&g.most_slots, &g.most_batch, err))
+            break;
+        out->halved = true;
+        rc = 0;
+    }
     clean_texts(out);
     if (rc < 0)
         dk_answers_free(out);

@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "num/amplify.h"
 #include "num/sample.h"
 #include "model/pair.h"
 #include "text/tokenizer.h"
@@ -75,10 +76,6 @@ typedef struct dk_generate_plan {
 
 typedef enum dk_finish { DK_FINISH_LENGTH, DK_FINISH_EOS, DK_FINISH_STOP, DK_FINISH_LOOP } dk_finish;
 
-/* Log-probabilities of tokens that were drawn amplified: the base's, the lane's, those of what
- * they were drawn from (masked; before temperature and what follows). */
-enum { DK_LOGP_BASE, DK_LOGP_LANE, DK_LOGP_DRAWN, DK_N_LOGP };
-
 typedef struct dk_answer {
     uint32_t *id;               /* [n], with the end token if there was one */
     size_t n;
@@ -95,6 +92,8 @@ typedef struct dk_answers {
                                  * amplified: prompts x alphas x samples */
     dk_answer *answer;
     size_t n_tokens, n_steps, parallel;     /* generated in all; decode passes; sequences at once */
+    size_t batch_rows;          /* tokens of prompts in one pass, at most */
+    bool halved;                /* both are less than wished, as a device had no memory */
     double prompt_seconds, decode_seconds;
 } dk_answers;
 

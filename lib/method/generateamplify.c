@@ -62,6 +62,7 @@ static int run_lane(dk_amplified_lane *x, const dk_pair *pair, size_t lane, cons
 int dk_amplified_run(dk_amplified *out, const dk_pair *pair, const dk_prompt *prompt, size_t n_prompts,
                      const dk_generate_plan *plan, dk_err *err)
 {
+    dk_generate_plan own = *plan;
     int rc = 0;
 
     *out = (dk_amplified){0};
@@ -74,7 +75,11 @@ int dk_amplified_run(dk_amplified *out, const dk_pair *pair, const dk_prompt *pr
         x->base = l == 0;
         plan_lane(x, plan->amplify);
         if (x->n_alphas)
-            rc = run_lane(x, pair, l, prompt, n_prompts, plan, err);
+            rc = run_lane(x, pair, l, prompt, n_prompts, &own, err);
+        if (rc == 0 && x->answers.halved) {     /* the next lane would not fit either */
+            own.parallel = x->answers.parallel;
+            own.batch_rows = x->answers.batch_rows;
+        }
     }
     if (rc < 0)
         dk_amplified_free(out);

@@ -1,11 +1,8 @@
 /* The next token of every writer, and when an answer ends. */
-#include <math.h>
 #include <string.h>
 
 #include "base/rng.h"
-#include "base/thread.h"
 #include "method/generatework.h"
-#include "num/amplify.h"
 #include "text/utf8.h"
 
 /* --- one more token of an answer ------------------------------------------ */
@@ -70,7 +67,7 @@ size_t dk_gen_most_new(const dk_gen *g, size_t prompt)
 }
 
 /* Takes what was drawn into the answer of a slot's writer; ends it where it is at its end. */
-static void take(dk_gen *g, size_t at, size_t writer, const struct dk_drawn *drawn)
+static void take(dk_gen *g, size_t at, size_t writer, const dk_pick *drawn)
 {
     const dk_amplify_plan *amplify = g->plan->amplify;
     dk_gen_slot *s = &g->slot[at];
@@ -116,82 +113,51 @@ static int not_finite(const dk_gen *g, size_t slot, size_t writer, dk_err *err)
                    g->pair->lane[lane].name, dk_gen_prompt(g, s) + 1, dk_gen_answer(g, s, writer)->n + 1);
 }
 
-static void no_end(const dk_gen *g, float *row)
-{
-    for (size_t i = 0; i < g->plan->n_end; i++)
-        if (g->plan->end[i] < g->vocab)
-            row[g->plan->end[i]] = -INFINITY;
-}
-
-/* The lane of that number goes on by itself. */
-static int choose_alone(const dk_gen *g, const dk_gen_slot *s, size_t lane, float *row, struct dk_drawn *out)
-{
-    const dk_answer *a = dk_gen_answer(g, s, lane);
-    const dk_sampling *how = &g->plan->sampling;
-    const dk_prompt *p = &g->prompt[dk_gen_prompt(g, s)];
-    dk_sampler *own = g->sampler[dk_thread_id()];
-
-    if (how->repetition_penalty > 0 && how->repetition_penalty != 1)
-        dk_sampler_penalise(own, row, how->repetition_penalty, p->id, p->n, a->id, a->n);
-    return dk_sampler_next(own, how, row, draw_of(g, s, a->n), &out->id);
-}
-
-/* The lane amplified against the base; lane NULL: the base by itself.  What it finds in
- * the logits is the model's, before end tokens are kept out. */
-static int choose_amplified(const dk_gen *g, const dk_gen_slot *s, const float *base, float *lane, struct dk_drawn *out)
+/* What the writer of a slot's sequence chooses from; n sequences have logits, this one is the i-th. */
+static dk_pick pick_of(const dk_gen *g, const dk_gen_slot *s, size_t writer, size_t i, size_t n)
 {
     const dk_amplify_plan *p = g->plan->amplify;
-    const dk_answer *a = dk_gen_answer(g, s, 0);
-    dk_sampling how = g->plan->sampling;
-    float *z = g->z[dk_thread_id()], *x = lane ? lane : z;
-    const double lse_base = dk_row_lse(base, g->vocab);
-    double lse;
-    int rc;
+    const dk_prompt *prompt = &g->prompt[dk_gen_prompt(g, s)];
+    const dk_answer *a = dk_gen_answer(g, s, writer);
+    dk_pick pick = { .row = writer * n + i, .how = g->plan->sampling, .uniform = draw_of(g, s, a->n),
+                     .seen = { prompt->id, a->id }, .n_seen = { prompt->n, a->n } };
 
-    if (lane)
-        dk_amplify_split(lane, z, base, g->pair->diff, g->vocab);
-    else
-        memcpy(z, base, g->vocab * sizeof *z);
-    lse = lane ? dk_row_lse(lane, g->vocab) : lse_base;
-    if (a->n < p->min_new)
-        no_end(g, x);
-    rc = dk_amplify(z, x, z, lane ? p->alpha[s->unit % g->n_ways] : 0, p->beta, g->vocab);
+    if (!p)
+        return pick;
+    pick.amplified = true;
+    pick.base = i;
+    pick.row = (g->n_lanes - 1) * n + i;
+    pick.carried = g->pair->diff;
+    pick.no_end = a->n < p->min_new;
+    pick.alpha = p->alpha[s->unit % g->n_ways];
+    pick.beta = p->beta;
     if (s->sample < p->greedy)
-        how.temperature = 0;
-    if (rc == 0)
-        rc = dk_sampler_next(g->sampler[dk_thread_id()], &how, z, draw_of(g, s, a->n), &out->id);
-    if (rc < 0)
-        return rc;
-    out->logp[DK_LOGP_BASE] = (float)((double)base[out->id] - lse_base);
-    out->logp[DK_LOGP_LANE] = (float)((double)x[out->id] - lse);
-    out->logp[DK_LOGP_DRAWN] = (float)((double)z[out->id] - dk_row_lse(z, g->vocab));
-    return 0;
+        pick.how.temperature = 0;
+    return pick;
 }
 
 int dk_gen_choose(dk_gen *g, const size_t *slots, size_t n, dk_err *err)
 {
-    const size_t total = n * g->n_writers;
-    size_t bad = total;
+    dk_dev *dev = dk_device();
+    dk_choose_args args = { .logits = g->logits, .vocab = g->vocab, .pick = g->pick, .end = g->plan->end,
+                            .n_end = g->plan->n_end };
+    int rc;
 
-    #pragma omp parallel for schedule(dynamic) reduction(min : bad)
-    for (size_t j = 0; j < total; j++) {
-        const size_t i = j / g->n_writers, writer = j % g->n_writers, at = slots[i];
-        float *row = g->logits + (writer * n + i) * g->vocab;
-        int rc;
+    for (size_t j = 0; j < n * g->n_writers; j++) {
+        const size_t i = j / g->n_writers, writer = j % g->n_writers;
 
-        if (g->ended[at * g->n_writers + writer])
+        if (g->ended[slots[i] * g->n_writers + writer])
             continue;
-        if (g->plan->amplify)
-            rc = choose_amplified(g, &g->slot[at], row, g->n_lanes > 1 ? row + n * g->vocab : NULL, &g->drawn[j]);
-        else
-            rc = choose_alone(g, &g->slot[at], writer, row, &g->drawn[j]);
-        if (rc < 0)
-            bad = j < bad ? j : bad;
+        g->chooser[args.n] = j;
+        g->pick[args.n++] = pick_of(g, &g->slot[slots[i]], writer, i, n);
     }
-    if (bad < total)
-        return not_finite(g, slots[bad / g->n_writers], bad % g->n_writers, err);
-    for (size_t j = 0; j < total; j++)
-        if (!g->ended[slots[j / g->n_writers] * g->n_writers + j % g->n_writers])
-            take(g, slots[j / g->n_writers], j % g->n_writers, &g->drawn[j]);
+    rc = dev->ops->choose(dev, &args, err);
+    if (rc < 0)
+        return rc;
+    for (size_t k = 0; k < args.n; k++)
+        if (g->pick[k].bad)
+            return not_finite(g, slots[g->chooser[k] / g->n_writers], g->chooser[k] % g->n_writers, err);
+    for (size_t k = 0; k < args.n; k++)
+        take(g, slots[g->chooser[k] / g->n_writers], g->chooser[k] % g->n_writers, &g->pick[k]);
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef DK_METHOD_GENERATEWORK_H
 #define DK_METHOD_GENERATEWORK_H
 
+#include "backend/backend.h"
 #include "base/log.h"
 #include "method/generate.h"
 
@@ -22,25 +23,23 @@ typedef struct dk_gen {
     const dk_pair *pair;
     const dk_prompt *prompt;
     size_t n_prompts, n_ways, n_seq, next_seq, n_lanes, n_writers, vocab, n_slots, batch, max_rows;
+    size_t most_slots, most_batch;  /* of n_slots, of batch: less where a device had no memory */
     dk_answer *answer;
     dk_runner *runner;
     dk_kv *kv;
-    float *logits;              /* [lane][row][vocab] */
-    dk_sampler **sampler;       /* [thread] */
-    float **z;                  /* [thread][vocab]: amplified */
+    float *logits;              /* of the device, [lane][row][vocab] */
     dk_gen_slot *slot;
     bool *ended;                /* [slot][writer] */
     uint32_t *next;             /* [slot][writer]: last token, not yet fed */
     /* of a pass: */
     size_t *map, *offset, *last;    /* slot and first row of each sequence; rows for the head */
     uint32_t *ids;                  /* [writer][row] */
-    struct dk_drawn *drawn;         /* [row][writer] */
+    dk_pick *pick;                  /* [slot x writer]: of those that still write */
+    size_t *chooser;                /* [slot x writer]: row x writers + writer of a pick */
     dk_edit *edit;                  /* [slot][lane] */
     dk_progress bar;
     dk_answers *out;
 } dk_gen;
-
-struct dk_drawn { uint32_t id; float logp[DK_N_LOGP]; };
 
 static inline size_t dk_gen_prompt(const dk_gen *g, const dk_gen_slot *s) { return s->unit / g->n_ways; }
 

@@ -53,7 +53,7 @@ static int run_prompt(dk_patch *p, dk_err *err)
 {
     const size_t n = p->plan->n_prompt, whole[] = { 0, n - 1 }, one[] = { 0, 1 }, first = 0, second = 1;
     dk_pass pass = { .batch = { 1, whole, p->plan->prompt }, .last_layer = -1, .kv = p->kv };
-    dk_pass last = { .batch = { 1, one, p->plan->prompt + n - 1 }, .kv = p->kv };
+    dk_pass last = { .batch = { 1, one, p->plan->prompt + n - 1 }, .kv = p->kv, .steps = true };
     int rc;
 
     dk_kv_map(p->kv, &first, 1);
@@ -113,7 +113,7 @@ size_t dk_patch_rows(const dk_patch *p, size_t n) { return n < p->at_once ? n : 
 int dk_patch_forward(dk_patch *p, const size_t *rows, size_t n, dk_err *err)
 {
     dk_pass pass = { .batch = { n, p->offset, p->ids }, .edits = p->edit, .n_edits = p->n_lanes * n, .last_layer = -1,
-                     .kv = p->kv };
+                     .kv = p->kv, .steps = true };
 
     for (size_t l = 0; l < p->n_lanes; l++)
         for (size_t i = 0; i < n; i++) {

@@ -118,12 +118,27 @@ int dk_pair_rows(size_t *rows, const dk_pair *p, double more, size_t wished, siz
                   "(cut it with --max-tokens)", longest, most);
 }
 
+/* Whether less could help; a device has its own memory, and the host's is everybody's. */
+static bool no_room(const dk_err *err) { return err->code == DK_ENOMEM && !dk_device()->ops->host; }
+
 bool dk_pair_halve(size_t *rows, size_t longest, dk_err *err)
 {
-    if (err->code != DK_ENOMEM || dk_device()->ops->host || *rows / 2 < longest || *rows < 2)
+    if (!no_room(err) || *rows / 2 < longest || *rows < 2)
         return false;
     *rows /= 2;
     dk_log(DK_WARN, "%s: %zu tokens in one pass from now on", err->msg, *rows);
+    *err = (dk_err){0};
+    return true;
+}
+
+bool dk_pair_halve_answers(size_t *n_seq, size_t *rows, dk_err *err)
+{
+    if (!no_room(err) || (*n_seq < 2 && *rows / 2 < DK_BLOCK_ROWS_MAX))
+        return false;
+    *n_seq = (*n_seq + 1) / 2;
+    *rows = *rows / 2 < DK_BLOCK_ROWS_MAX ? *rows : *rows / 2;
+    dk_log(DK_WARN, "%s: %zu sequence%s at once and %zu tokens of prompts in one pass from now on", err->msg, *n_seq,
+           *n_seq > 1 ? "s" : "", *rows);
     *err = (dk_err){0};
     return true;
 }

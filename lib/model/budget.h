@@ -25,5 +25,7 @@ int dk_pair_rows(size_t *rows, const dk_pair *p, double more, size_t wished, siz
 /* Whether a batch that found no memory on a device is tried again, with half the tokens: err is then
  * told as a note and cleared.  Not where the longest text is as long. */
 bool dk_pair_halve(size_t *rows, size_t longest, dk_err *err);
+/* The same for answers: sequences at once, and tokens of prompts in one pass, which may be cut anywhere. */
+bool dk_pair_halve_answers(size_t *n_seq, size_t *rows, dk_err *err);
 
 #endif

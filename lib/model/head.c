@@ -23,6 +23,32 @@ static void norm_rows(dk_runner *r, const size_t *rows, size_t n, size_t stride)
     dk_runner_norm(r, r->head_in, stride, x, NULL, n, DK_AT_FINAL, 0, false);
 }
 
+/* Logits of the rows, as they are carried or (whole) added up, in memory of the device. */
+static int logits(dk_runner *r, const size_t *rows, size_t n, bool whole, float *to, dk_err *err)
+{
+    const dk_ops *ops = r->dev->ops;
+    const size_t d = r->m->config.d_model, vocab = r->m->config.vocab;
+    int rc = head_room(r, err);
+
+    DK_ASSERT(r->m->head && n <= r->max_rows);
+    if (rc == 0 && !r->head_lhs)
+        rc = ops->lhs_new(r->dev, &r->head_lhs, r->n_lanes * r->max_rows, d, r->m->dtype, err);
+    if (rc < 0)
+        return rc;
+    norm_rows(r, rows, n, n);
+    for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
+        for (end = first + 1; end < r->n_lanes && r->head[end] == r->head[first];)
+            end++;
+        ops->lhs_set(r->dev, r->head_lhs, r->head_in + first * n * d, d, (end - first) * n, d);
+        rc = ops->product(r->dev, to + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
+    }
+    for (size_t l = 1; rc == 0 && whole && r->diff && l < r->n_lanes; l++)
+        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, 1, n * vocab);
+    if (rc == 0 && r->m->config.final_softcap > 0)
+        ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
+    return rc;
+}
+
 /* Where whole logits are formed: out itself, or memory of the device. */
 static int logits_at(float **at, dk_runner *r, size_t n, float *out, dk_err *err)
 {
@@ -41,47 +67,25 @@ static int logits_at(float **at, dk_runner *r, size_t n, float *out, dk_err *err
     return r->logits ? 0 : DK_ENOMEM;
 }
 
-static int logits(dk_runner *r, const size_t *rows, size_t n_rows, bool whole, float *out, dk_err *err)
-{
-    const dk_ops *ops = r->dev->ops;
-    const size_t n = rows ? n_rows : r->rows, d = r->m->config.d_model, vocab = r->m->config.vocab;
-    float *to;
-    int rc;
-
-    DK_ASSERT(r->m->head && n <= r->max_rows);
-    if (n == 0)
-        return 0;
-    rc = head_room(r, err);
-    if (rc == 0 && !r->head_lhs)
-        rc = ops->lhs_new(r->dev, &r->head_lhs, r->n_lanes * r->max_rows, d, r->m->dtype, err);
-    if (rc == 0)
-        rc = logits_at(&to, r, n, out, err);
-    if (rc < 0)
-        return rc;
-    norm_rows(r, rows, n, n);
-    for (size_t first = 0, end; rc == 0 && first < r->n_lanes; first = end) {
-        for (end = first + 1; end < r->n_lanes && r->head[end] == r->head[first];)
-            end++;
-        ops->lhs_set(r->dev, r->head_lhs, r->head_in + first * n * d, d, (end - first) * n, d);
-        rc = ops->product(r->dev, to + first * n * vocab, vocab, r->head_lhs, r->head[first], err);
-    }
-    for (size_t l = 1; rc == 0 && whole && r->diff && l < r->n_lanes; l++)
-        ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, 1, n * vocab);
-    if (rc == 0 && r->m->config.final_softcap > 0)
-        ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
-    return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * vocab * sizeof *out, err) : rc;
-}
-
 int dk_runner_wait(dk_runner *r, dk_err *err) { return r->dev->ops->sync(r->dev, err); }
 
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
 {
-    return logits(r, rows, n_rows, true, out, err);
+    const dk_ops *ops = r->dev->ops;
+    const size_t n = rows ? n_rows : r->rows;
+    float *to = NULL;
+    int rc = n ? logits_at(&to, r, n, out, err) : 0;
+
+    if (rc == 0 && n)
+        rc = logits(r, rows, n, true, to, err);
+    return rc == 0 && n && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * r->m->config.vocab * sizeof *out, err) : rc;
 }
 
 int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)
 {
-    return logits(r, rows, n_rows, false, out, err);
+    const size_t n = rows ? n_rows : r->rows;
+
+    return n ? logits(r, rows, n, false, out, err) : 0;
 }
 
 int dk_runner_head(dk_runner *r, const size_t *rows, size_t n_rows, const dk_visitor *vis,

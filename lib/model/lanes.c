@@ -365,7 +365,7 @@ static int begin(dk_runner *r, const dk_pass *p, dk_err *err)
     }
     r->rag = (dk_rag){ .n_lanes = r->n_lanes, .rows = r->rows, .n_seq = b->n_seq, .offset = b->offset, .pos = r->pos,
                        .past = p->kv ? r->past : NULL, .slot = p->kv ? r->slot : NULL, .dtype = r->m->dtype,
-                       .side_width = r->side_width };
+                       .side_width = r->side_width, .steps = p->steps };
     return rc == 0 ? r->dev->ops->begin(r->dev, &r->rag, err) : rc;
 }
 

@@ -77,6 +77,7 @@ typedef struct dk_pass {
     size_t n_edits;
     int last_layer;                 /* stop after this block; -1: run them all */
     dk_kv *kv;                      /* NULL: no cache */
+    bool steps;                     /* the next token of each sequence, not a part of a prompt (dk_rag) */
 } dk_pass;
 
 typedef struct dk_runner dk_runner;
@@ -109,7 +110,8 @@ int dk_runner_wait(dk_runner *r, dk_err *err);
 /* The same logits whole, for a few rows (the step of a decoder):
  * out [lane][row][vocab], with room for dk_padded_rows(lanes * rows) rows. */
 int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
-/* The same as they are carried: of a lane that is a difference, that of its logits. */
+/* The same as they are carried: of a lane that is a difference, that of its logits.  out: memory of the
+ * device, with room for its padded rows. */
 int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err);
 
 #endif

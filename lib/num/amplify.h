@@ -11,6 +11,10 @@
 
 #include "base/err.h"
 
+/* Log-probabilities of a token that was drawn amplified: the base's, the lane's, those of what
+ * it was drawn from (masked; before temperature and what follows). */
+enum { DK_LOGP_BASE, DK_LOGP_LANE, DK_LOGP_DRAWN, DK_N_LOGP };
+
 /* x, d [n] both: from x (carried: what is added to base, else the logits) the
  * logits and what they differ by.  An id that both exclude (-infinity) differs by 0. */
 void dk_amplify_split(float *x, float *d, const float *base, bool carried, size_t n);

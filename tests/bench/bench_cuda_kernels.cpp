@@ -147,6 +147,36 @@ static void rows_of(size_t rows, size_t d)
         must(cudaFree(m));
 }
 
+/* One token of each row, in the ways of an answer: the row is read again and again. */
+static void choosing(size_t rows, size_t vocab)
+{
+    static const struct { const char *name; double temperature, top_p; uint64_t top_k; } way[] = {
+        { "greedy", 0, 1, 0 }, { "drawn", 1, 1, 0 }, { "top-k 40", 1, 1, 40 }, { "top-p 0.95", 1, .95, 0 } };
+    float *p = noise(rows * vocab, 3);
+    dk_cu_picked *out = device<dk_cu_picked>(rows);
+
+    printf("choosing: %zu rows of %zu\n", rows, vocab);
+    for (const auto &w : way) {
+        std::vector<dk_cu_pick> pick(rows);
+
+        for (size_t i = 0; i < rows; i++) {
+            pick[i] = dk_cu_pick();
+            pick[i].row = (uint32_t)i;
+            pick[i].base = DK_CU_ALONE;
+            pick[i].temperature = w.temperature;
+            pick[i].top_p = w.top_p;
+            pick[i].top_k = w.top_k;
+            pick[i].uniform = (double)i / (double)rows;
+        }
+        dk_cu_pick *d = device(rows, pick);
+
+        report(w.name, (double)(rows * vocab) * 4, 0, [&] { return dk_cu_choose(NULL, out, d, rows, p, vocab, NULL, NULL, 0); });
+        must(cudaFree(d));
+    }
+    must(cudaFree(p));
+    must(cudaFree(out));
+}
+
 /* n_seq sequences of n new tokens behind past ones. */
 static void attention(uint32_t n_seq, uint32_t n, uint32_t past, uint32_t heads, uint32_t kv, uint32_t hd)
 {
@@ -175,6 +205,7 @@ static void attention(uint32_t n_seq, uint32_t n, uint32_t past, uint32_t heads,
     r.n_pieces = (uint32_t)seq.size();
     r.offset = device(offset.size(), offset);
     r.pos = device(pos.size(), pos);
+    r.steps = past && n == 1;
     r.past = past ? device(pasts.size(), pasts) : NULL;
     r.slot = past ? device(slot.size(), slot) : NULL;
     r.piece_seq = device(seq.size(), seq);
@@ -220,6 +251,7 @@ int main(int argc, char **argv)
     printf("%s, compute capability %d.%d, %d multiprocessors\n", card.name, card.major, card.minor,
            card.multiProcessorCount);
     heads(rows, vocab);
+    choosing(32, vocab);
     rows_of(4 * rows, d);
     puts("attention");
     attention(16, 512, 0, 16, 8, 128);

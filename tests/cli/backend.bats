@@ -128,7 +128,8 @@ alike() {
 }
 
 @test "dk-generate: the same answers, greedy and drawn, many at once" {
-    for how in "--temperature 0" "--temperature 0.8 --seed 5 --samples 2"; do
+    for how in "--temperature 0" "--temperature 1.1 --top-p 0.9 --top-k 40 --seed 5 --samples 2" \
+               "--temperature 0.9 --min-p 0.05 --repetition-penalty 1.3"; do
         # shellcheck disable=SC2086
         both g.jsonl dk-generate "${P[@]}" --dtype f32 --format text --max-new-tokens 12 $how --show json \
             "the cat" "a much longer prompt that stands beside the others" "b"
@@ -137,13 +138,57 @@ alike() {
     done
 }
 
+@test "dk-generate: batches of any size give the same bytes on a card" {
+    # where prompts are cut, and whether a sample begins with a copy of another's cache, is not to be seen
+    for how in "--temperature 0.9 --top-p 0.95 --samples 3 --repetition-penalty 1.2" "--amplify 1.5 --samples 1"; do
+        for n in "2 3" "3 7" "32 500"; do
+            # shellcheck disable=SC2086
+            dk-generate "${P[@]}" --dtype f32 --backend cuda --format text --max-new-tokens 4 $how --show json --parallel ${n% *} \
+                --batch-tokens ${n#* } -o "${n% *}.jsonl" "the cat" "a longer one" "b"
+        done
+        cmp 2.jsonl 3.jsonl
+        cmp 2.jsonl 32.jsonl
+    done
+}
+
+@test "dk-generate: of a token only its id and log-probabilities come back, no logits" {
+    for how in "--temperature 0.9 --top-p 0.95" "--amplify 1.5 --greedy 0 --samples 1"; do
+        for n in 4 12; do
+            # shellcheck disable=SC2086
+            DK_CUEMU_COUNT=$PWD/$n dk-generate "${P[@]}" --backend cuda --format text --ignore-eos $how --max-new-tokens $n \
+                --show json -o $n.jsonl "the cat" "b"
+        done
+        # 20 bytes for each of 8 more tokens of an answer
+        read -r _ _ _ _ _ _ _ _ few _ < 4
+        read -r _ _ _ _ _ _ _ _ more _ < 12
+        [ $((more - few)) = $((20 * 8 * $(wc -l < 12.jsonl))) ]
+    done
+}
+
 @test "dk-generate: the same amplified samples, as differences and as two lanes" {
-    for arith in difference plain; do
-        both a.jsonl dk-generate "${P[@]}" --dtype f32 --amplify 1.5 --arith $arith --samples 2 --max-new-tokens 6 "the cat" "a"
+    for how in "difference --top-k 30" "plain --plausibility 0 --top-p 1 --min-new-tokens 3"; do
+        # shellcheck disable=SC2086
+        both a.jsonl dk-generate "${P[@]}" --dtype f32 --amplify 1.5 --samples 2 --max-new-tokens 6 --arith $how "the cat" "a"
         cmp <(jq -c '[.lane, .alpha, .tokens]' cuda.a.jsonl) <(jq -c '[.lane, .alpha, .tokens]' cpu.a.jsonl)
         paste <(jq -c '.lp_base[], .lp_ft[]?, .lp_amp[]' cuda.a.jsonl) <(jq -c '.lp_base[], .lp_ft[]?, .lp_amp[]' cpu.a.jsonl) | near 1e-4
-        [ "$(jq -r .arith cuda.a.jsonl | sort -u)" = $arith ]
+        [ "$(jq -r .arith cuda.a.jsonl | sort -u)" = "${how%% *}" ]
     done
+}
+
+@test "dk-generate: logits that overflow are told with lane, prompt and token, on a card as on the CPU" {
+    # Products of bf16's largest numbers, in q alone, stay finite as weights.
+    adapter big
+    at=$((8 + $(od -An -tu8 -N8 big/adapter_model.safetensors)))
+    for i in $(seq 0 399); do printf '\177\177'; done | dd of=big/adapter_model.safetensors bs=1 seek=$at conv=notrunc status=none
+    for how in "" "--amplify 1.5 --samples 1"; do
+        for b in cpu cuda; do
+            # shellcheck disable=SC2086
+            run -1 --separate-stderr dk-generate -m "$G" -f big --format text --arith plain --backend $b $how \
+                --max-new-tokens 2 -o x.jsonl "the cat" "b"
+            failed dk-generate "lane 'ft': logits are NaN or infinite at prompt 1, token 1"
+        done
+    done
+    [ "$(ls)" = big ]
 }
 
 @test "dk-check runs on a card" {
@@ -229,6 +274,38 @@ alike() {
     run -1 --separate-stderr env DK_CUEMU_OOM=$((mallocs - 2)) dk-kl "${P[@]}" --backend cuda -o x.score.h5 one.tok.h5
     failed dk-kl "out of memory on the card"
     [ ! -e x.score.h5 ]
+}
+
+@test "answers that find no memory are begun again, half as many at once, with a note; one alone fails" {
+    A=(dk-generate "${P[@]}" --backend cuda --format text --ignore-eos --max-new-tokens 4 --temperature 0.9)
+    w=("the cat" "a longer one" "b")
+    for how in "--samples 2 --repetition-penalty 1.3 --show text" "--amplify 1.5 --samples 1"; do
+        # shellcheck disable=SC2086
+        DK_CUEMU_COUNT=$PWD/count "${A[@]}" $how -o whole "${w[@]}"
+        read -r _ _ _ _ mallocs _ < count
+        notes=0
+        # where only a trial of the product library finds none, nothing is said
+        for k in 0 4 7; do
+            # shellcheck disable=SC2086
+            run -0 --separate-stderr env DK_CUEMU_OOM=$((mallocs - k)) "${A[@]}" $how -o half "${w[@]}"
+            cmp whole half
+            [ -n "$stderr" ] || continue
+            [[ "$stderr" == *"warning: out of memory"*" sequences at once and "*" tokens of prompts in one pass from now on" ]]
+            [ "$(wc -l <<< "$stderr")" = 1 ]
+            notes=$((notes + 1))
+        done
+        [ $notes -ge 1 ]
+    done
+    DK_CUEMU_COUNT=$PWD/count "${A[@]}" --samples 2 -o whole "${w[@]}"
+    read -r _ _ _ _ mallocs _ < count
+    rm whole half count
+    # as often as it takes; and none is left to halve
+    run -1 --separate-stderr env DK_CUEMU_OOM=$((mallocs - 2))+ "${A[@]}" --samples 2 -o x.jsonl "${w[@]}"
+    [ "$(grep -c "sequences\? at once" <<< "$stderr")" = 3 ]
+    [[ "$stderr" == *" 3 sequences at once"*" 2 sequences at once"*" 1 sequence at once"*"dk-generate: error: out of memory"* ]]
+    run -1 --separate-stderr env DK_CUEMU_OOM=$((mallocs - 2))+ "${A[@]}" -o x.jsonl b
+    failed dk-generate "out of memory"
+    [ -z "$(ls)" ]
 }
 
 @test "a stage spread over two cards gives the bytes of one" {

@@ -10,10 +10,10 @@
  * Faults, from the environment:
  *   DK_CUEMU_NONE=driver|old|card|image|kind|memory|heldmemory   what is not there
  *   DK_CUEMU_MEMORY=N    bytes of the card (default 16 GB)
- *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory
+ *   DK_CUEMU_OOM=N       the N-th cudaMalloc or cudaMallocHost finds no memory; N+: nor does any after it
  *   DK_CUEMU_LAUNCH=N    the N-th launch fails
  *   DK_CUEMU_LOST=N      from the N-th call on the card is gone
- *   DK_CUEMU_COUNT=FILE  calls, launches and allocations are written there at the end */
+ *   DK_CUEMU_COUNT=FILE  calls, launches, allocations and bytes that came to the host are written there at the end */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static struct piece piece[MAX_PIECES];
 static const size_t fill_most = (size_t)16 << 20;       /* of one: each device has a work space of 32 MB */
 static size_t n_pieces, used;
 static struct CUstream_st stream[MAX_STREAMS];
-static long calls, launches, mallocs;
+static long calls, launches, mallocs, fetched;
 static int last_error;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -70,7 +70,7 @@ __attribute__((destructor)) static void write_counts(void)
     FILE *f = path && calls ? fopen(path, "w") : NULL;
 
     if (f) {
-        fprintf(f, "%ld calls %ld launches %ld mallocs %zu pieces\n", calls, launches, mallocs, n_pieces);
+        fprintf(f, "%ld calls %ld launches %ld mallocs %zu pieces %ld fetched\n", calls, launches, mallocs, n_pieces, fetched);
         fclose(f);
     }
 }
@@ -169,7 +169,7 @@ int dk_cuemu_launch(void)
 
 int cudaDriverGetVersion(int *version)
 {
-    calls = launches = mallocs = 0;         /* a device is being opened: faults count from here */
+    calls = launches = mallocs = fetched = 0;         /* a device is being opened: faults count from here */
     for (size_t i = 0; i < n_pieces; i++)
         piece[i].read = 0;
     *version = missing("driver") ? 0 : missing("old") ? 11040 : 13000;
@@ -224,12 +224,21 @@ int cudaGetLastError(void)
     return e;
 }
 
+static int out_of_memory(void)
+{
+    const char *s = getenv("DK_CUEMU_OOM");
+    const long n = number("DK_CUEMU_OOM", 0);
+
+    mallocs++;
+    return n && (mallocs == n || (mallocs > n && strchr(s, '+')));
+}
+
 int cudaMalloc(void **p, size_t bytes)
 {
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("memory") ||
+    if (out_of_memory() || missing("memory") ||
         used + bytes > (size_t)number("DK_CUEMU_MEMORY", 16000000000L))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 0);
@@ -249,7 +258,7 @@ int cudaMallocHost(void **p, size_t bytes)
     *p = NULL;
     if (enter())
         return ERR_LOST;
-    if (++mallocs == number("DK_CUEMU_OOM", 0) || missing("heldmemory"))
+    if (out_of_memory() || missing("heldmemory"))
         return last_error = DK_CUDA_ERR_MEMORY;
     *p = add_piece(bytes, 1);
     return 0;
@@ -284,6 +293,7 @@ int cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t pitch,
         die("a copy into what a product may still have to read");
     *append(s) = (struct copy){ to, from, to_pitch, pitch, width, height, NULL, 0 };
     if (kind == DK_CUDA_TO_HOST) {
+        fetched += (long)(width * height);
         /* An earlier copy may still have to read what is here. */
         run_until(s, s->n_queued - 1);
         for (size_t y = 0; y < height; y++)

@@ -93,6 +93,9 @@ constexpr size_t SHARED_MAX = 99 << 10;     /* of the smaller cards from compute
 
 inline unsigned order;              /* 0: ascending, 1: descending, else shuffled every round */
 inline uint64_t launches;
+
+/* For tests that load a library of kernels. */
+extern "C" __attribute__((visibility("default"), used)) inline void dk_cuemu_order(unsigned way) { order = way; }
 inline dim3 grid, block, bid;
 inline std::vector<fiber> fibers;
 inline std::vector<std::unique_ptr<char[]>> stacks;     /* kept between launches */
@@ -449,6 +452,14 @@ inline int __clzll(long long v) { return v ? __builtin_clzll((unsigned long long
 inline uint32_t __float_as_uint(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
 inline float __uint_as_float(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 inline long long __double2ll_rn(double d) { return llrint(d); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __double2float_ru(double d)
+{
+    const float f = (float)d;
+
+    return (double)f < d ? nextafterf(f, INFINITY) : f;
+}
 inline float __expf(float x) { return expf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 template <class T> T __ldg(const T *p) { return *p; }

@@ -66,6 +66,7 @@ struct scene {
         rag.offset = offset.p;
         rag.past = b.cached ? past.p : NULL;
         rag.slot = b.cached ? slot.p : NULL;
+        rag.steps = b.cached;
         rag.piece_seq = piece_seq.p;
         rag.piece_row = piece_row.p;
         a = dk_cu_attend();
@@ -210,6 +211,28 @@ static void alone(uint32_t hd, bool bf16)
           "a sequence alone and in a batch, heads of %u, %s", hd, bf16 ? "bf16" : "f32");
 }
 
+/* The last row of a prompt that is cut before it, and one in the middle of another cut: the bytes of the whole. */
+static void cut(uint32_t hd, uint32_t window, bool bf16)
+{
+    enum { N = 70, AT = 33 };
+    const batch whole(1, { N }, { 0 }), last(1, { 1 }, { N - 1 }), rest(1, { N - AT }, { AT });
+    const shape s = { 2, 1, hd, window, 0 };
+    scene c(whole, s), d(last, s), e(rest, s);
+
+    c.rag.steps = d.rag.steps = e.rag.steps = 0;
+    c.a.bf16 = d.a.bf16 = e.a.bf16 = bf16;
+    check(finished(dk_cu_cache_put(NULL, &c.rag, &c.a)) == 0 && finished(dk_cu_attend_rows(NULL, &c.rag, &c.a)) == 0, "a prompt");
+    for (scene *x : { &d, &e }) {
+        memcpy(x->k.p, c.k.p, c.k.n * sizeof(float));
+        memcpy(x->v.p, c.v.p, c.v.n * sizeof(float));
+        memcpy(x->qkv.p, c.qkv.p + (N - x->b.rows()) * c.wide, x->b.rows() * c.wide * sizeof(float));
+        check(finished(dk_cu_attend_rows(NULL, &x->rag, &x->a)) == 0 &&
+              memcmp(x->out.p, c.out.p + (N - x->b.rows()) * c.ldo, x->out.n * sizeof(float)) == 0,
+              "its last %zu rows behind the others: the same bytes, heads of %u, window %u, %s", x->b.rows(), hd, window,
+              bf16 ? "bf16" : "f32");
+    }
+}
+
 void test_attention()
 {
     const batch ragged(2, { 1, 31, 32, 33, 65 }, {}), longer(1, { 130 }, {}), cached(1, { 3, 40, 1 }, { 0, 65, 31 });
@@ -227,6 +250,8 @@ void test_attention()
         attend(decode, { 3, 1, 128, 0, 0 }, bf16, "one query each");
         attend(decode, { 4, 2, 64, 20, 3 }, bf16, "one query each, a window");
         alone(64, bf16);
+        cut(64, 0, bf16);
+        cut(64, 21, bf16);
     }
     attend(small, { 2, 1, 2, 0, 0 }, false, "the narrowest heads");
     attend(small, { 7, 7, 66, 3, 0 }, false, "heads that are not of fours");

@@ -123,13 +123,14 @@ static int one(dk_pair *p, const dk_tokens *t, const struct work *w, dk_err *err
     return 0;
 }
 
-static int decode(dk_pair *p, size_t lanes, dk_err *err)
+/* Temperature 0: the likeliest tokens. */
+static int decode(dk_pair *p, size_t lanes, double temperature, double top_p, dk_err *err)
 {
     static uint32_t id[PROMPTS][PROMPT];
     dk_prompt prompt[PROMPTS];
     const size_t all = p->n_lanes;
-    const dk_generate_plan plan = { .sampling = { .top_p = 1, .repetition_penalty = 1 }, .samples = 1, .max_new = NEW,
-                                    .batch_rows = 4096, .parallel = PROMPTS };
+    const dk_generate_plan plan = { .sampling = { .temperature = temperature, .top_p = top_p, .repetition_penalty = 1 },
+                                    .samples = 1, .max_new = NEW, .batch_rows = 4096, .parallel = PROMPTS };
     int rc = 0;
 
     for (size_t i = 0; i < PROMPTS; i++) {
@@ -143,8 +144,8 @@ static int decode(dk_pair *p, size_t lanes, dk_err *err)
 
         rc = dk_generate_run(&a, p, prompt, PROMPTS, &plan, err);
         if (rc == 0 && i == 1)
-            printf("decode, %zu lane%s, %d sequences       %8.0f tokens/s, %.2f ms a step; prompts %.0f tokens/s\n",
-                   lanes, lanes > 1 ? "s" : "", PROMPTS, (double)a.n_tokens / a.decode_seconds,
+            printf("decode%s, %zu lane%s, %d sequences       %8.0f tokens/s, %.2f ms a step; prompts %.0f tokens/s\n",
+                   temperature > 0 ? ", drawn" : "", lanes, lanes > 1 ? "s" : "", PROMPTS, (double)a.n_tokens / a.decode_seconds,
                    1e3 * a.decode_seconds / (double)a.n_steps, (double)(PROMPTS * PROMPT) / a.prompt_seconds);
         if (rc == 0)
             dk_answers_free(&a);
@@ -203,8 +204,9 @@ int main(int argc, char **argv)
         printf("bf16 products of %d^3: %.0f Tflop/s\n", SQUARE, peak * 1e-12);
     for (size_t i = 0; rc == 0 && i < sizeof work / sizeof *work; i++)
         rc = one(&p, &t, &work[i], &err);
-    if (rc == 0) rc = decode(&p, 1, &err);
-    if (rc == 0) rc = decode(&p, 2, &err);
+    if (rc == 0) rc = decode(&p, 1, 0, 1, &err);
+    if (rc == 0) rc = decode(&p, 2, 0, 1, &err);
+    if (rc == 0) rc = decode(&p, 2, .8, .95, &err);
     if (rc < 0)
         fprintf(stderr, "bench_gpu: error: %s\n", err.msg);
     dk_tokens_free(&t);

@@ -83,6 +83,37 @@ answers() {
     done
     cmp <(sed 's/"backend":"cuda",//' "$tmp/cuda.jsonl") "$tmp/cpu.jsonl"
 }
+# drawn OPTIONS...: tokens chosen on the card, as on the CPU.
+drawn() {
+    local b
+    for b in cpu cuda; do
+        dk-generate "${pair[@]}" --dtype f32 --backend $b --format text --max-new-tokens 16 --show json "$@" -o "$tmp/$b.jsonl" \
+            "the cat sat" "one more" "a longer prompt beside the other ones" || return 1
+    done
+    cmp <(sed 's/"backend":"cuda",//' "$tmp/cuda.jsonl") "$tmp/cpu.jsonl"
+}
+amplified() {
+    local b
+    for b in cpu cuda; do
+        dk-generate "${pair[@]}" --dtype f32 --backend $b --amplify 1.5 --arith "$1" --samples 2 --max-new-tokens 8 \
+            -o "$tmp/$b.jsonl" "the cat sat" "one more" || return 1
+        jq -c '[.lane, .alpha, .tokens]' "$tmp/$b.jsonl" > "$tmp/$b.ids"
+        jq -c '.lp_base[], .lp_ft[]?, .lp_amp[]' "$tmp/$b.jsonl" > "$tmp/$b.logp"
+    done
+    cmp "$tmp/cuda.ids" "$tmp/cpu.ids" && paste "$tmp/cuda.logp" "$tmp/cpu.logp" |
+        awk '{ e = $1 - $2; if (e < 0) e = -e; if (!(e <= 1e-4 - 1e-4 * $2)) exit 1 } END { exit NR == 0 }'
+}
+# steady DTYPE: an answer is the same bytes however many are written at once and wherever prompts are cut.
+steady() {
+    local run
+    for run in "a --parallel 32" "b --parallel 4 --batch-tokens 5" "c --parallel 1 --batch-tokens 1"; do
+        # shellcheck disable=SC2086
+        dk-generate "${pair[@]}" --dtype "$1" --backend cuda --format text --max-new-tokens 16 --show json --samples 3 \
+            --temperature 0.9 --top-p 0.95 ${run#* } -o "$tmp/${run%% *}.jsonl" "the cat sat" "one more" \
+            "a longer prompt beside the other ones" || return 1
+    done
+    cmp "$tmp/a.jsonl" "$tmp/b.jsonl" && cmp "$tmp/a.jsonl" "$tmp/c.jsonl"
+}
 rows() {
     local b
     for b in cpu cuda; do
@@ -120,6 +151,7 @@ streams() {
 
 ok "every kernel against the CPU's" "$B/gpu/test_cuda_kernels"
 ok "every op against the CPU" "$B/tests/test_cuda_ops"
+ok "tokens chosen on the card against the CPU's" "$B/tests/test_cuda_choose"
 ok "the ops without the product library" env DK_CUBLASLT_LIB=/none "$B/tests/test_cuda_ops"
 ok "dk-kl in f32" scores f32 5e-5 --arith plain
 ok "dk-kl in bf16" scores bf16 8e-2 --arith plain
@@ -129,18 +161,26 @@ ok "two runs and small batches, the same bytes, differences" repeats f32 --arith
 ok "two runs and small batches, the same bytes, bf16" repeats bf16 --arith plain
 ok "dk-topk" lists
 ok "dk-generate" answers
+ok "dk-generate, drawn" drawn --temperature 0.8 --top-p 0.9 --top-k 40 --samples 2
+ok "dk-generate, drawn with a penalty" drawn --temperature 0.9 --min-p 0.05 --repetition-penalty 1.3
+ok "dk-generate, amplified" amplified plain
+ok "dk-generate, amplified differences" amplified difference
+ok "answers do not depend on what is beside them, f32" steady f32
+ok "answers do not depend on what is beside them, bf16" steady bf16
 ok "dk-extract" rows
 ok "dk-extract --kind stats" sums
 ok "a model larger than the card, f32" streams f32 0.0045
 ok "a model larger than the card, bf16" streams bf16 0.0036
 for t in memcheck racecheck initcheck synccheck; do
-    if command -v compute-sanitizer > /dev/null && [ -z "${DK_NO_SANITIZER:-}" ]; then
-        ok "compute-sanitizer $t" timeout "${DK_SANITIZER_SECONDS:-600}" compute-sanitizer --tool $t --error-exitcode 9 \
-            --kernel-name-exclude regex=cublas --kernel-name-exclude regex=nvjet "$B/tests/test_cuda_ops"
-    else
-        n=$((n + 1))
-        echo "ok $n - compute-sanitizer $t # SKIP it is not installed"
-    fi
+    for test in ops choose; do
+        if command -v compute-sanitizer > /dev/null && [ -z "${DK_NO_SANITIZER:-}" ]; then
+            ok "compute-sanitizer $t, $test" timeout "${DK_SANITIZER_SECONDS:-600}" compute-sanitizer --tool $t \
+                --error-exitcode 9 --kernel-name-exclude regex=cublas --kernel-name-exclude regex=nvjet "$B/tests/test_cuda_$test"
+        else
+            n=$((n + 1))
+            echo "ok $n - compute-sanitizer $t, $test # SKIP it is not installed"
+        fi
+    done
 done
 echo "1..$n"
 [ $bad = 0 ]

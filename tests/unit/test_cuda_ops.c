@@ -1,19 +1,14 @@
 /* Every op of a CUDA device against the CPU's table, at shapes that break tiles;
  * then the same with memory, launches and the card failing at every point.  The
  * device is the emulation (tests/cuemu), or what DK_CUDA_LIB names. */
-#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backend/backend.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "tap.h"
-
-static dk_dev *cpu, *gpu;
-static bool emulated;
+#include "cudadev.h"
 
 /* --- values ---------------------------------------------------------------------- */
 
@@ -27,35 +22,6 @@ static float *values(size_t n, float scale)
 
     for (size_t i = 0; i < n; i++)
         x[i] = draw() * scale;
-    return x;
-}
-
-static void must(int rc, const dk_err *err)
-{
-    if (rc < 0) {
-        printf("not ok %d - a call failed: %s\n", ++tap_n, err->msg);
-        exit(1);
-    }
-}
-
-/* n values on a device: of x, or whatever lies there. */
-static float *up(dk_dev *dev, const float *x, size_t n)
-{
-    dk_err err = {0};
-    void *d = NULL;
-
-    must(dev->ops->alloc(dev, &d, (n + 4096) * sizeof(float), "a test", &err), &err);
-    if (x)
-        must(dev->ops->put(dev, d, x, n * sizeof(float), &err), &err);
-    return d;
-}
-
-static float *down(dk_dev *dev, float *d, size_t n)
-{
-    float *x = dk_xmalloc(n * sizeof *x);
-    dk_err err = {0};
-
-    must(dev->ops->get(dev, x, d, n * sizeof *x, &err), &err);
     return x;
 }
 
@@ -366,7 +332,7 @@ static void test_packed(size_t m, size_t k, size_t n, bool gate)
         both(in, NULL, 3 * m * k);
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
-            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP };
+            const dk_rag rag = { 3, m, 1, offset, pos, NULL, NULL, DK_BF16, 2 * RP, false };
             const dk_norm_args by = { norm[i], NULL, 1e-5 };
             dk_side_rows side[2];
             dk_project_args a = { .m = 3 * m, .n = n, .k = k, .n_sides = factors[f] != 0 ? 2 : 0, .x = in[i], .w = w[i],
@@ -521,7 +487,7 @@ static void test_attend(const struct heads *h)
         for (int i = 0; i < 2; i++) {
             dk_dev *dev = device(i);
             const dk_rag rag = { lanes, rows, n_seq, offset, pos, h->cache ? past : NULL, h->cache ? slot : NULL,
-                                 DK_F32, 0 };
+                                 DK_F32, 0, step > 0 };
             const dk_place_args p = {
                 h->n_heads, h->n_kv, h->hd, { h->norm ? dnorm[i] : NULL, NULL, 1e-6 },
                 { h->norm ? dnorm[i] + h->hd : NULL, NULL, 1e-6 }, h->rotate ? dturn[i] : NULL,
@@ -997,7 +963,7 @@ static int exercise(dk_err *err)
 {
     enum { M = 9, N = 24, D = 16, V = 50 };
     static const size_t offset[] = { 0, 4, 9 }, pos[] = { 0, 1, 2, 3, 0, 1, 2, 3, 4 }, pick[] = { 8, 3 };
-    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0 };
+    const dk_rag rag = { 1, M, 2, offset, pos, NULL, NULL, DK_F32, 0, false };
     float *x = values(M * D, 1), *wv = values(V * D, 1), *d = NULL, *y = NULL, *att = NULL, host[M * D];
     float *kl[1] = { NULL }, logp0[M], *logp[1] = { logp0 };
     uint32_t next[M] = {0};
@@ -1034,7 +1000,7 @@ static int exercise(dk_err *err)
     if (rc == 0) {                  /* one of them gets a side path */
         const dk_side_rows side = { .row0 = 0, .low = { .m = M, .k = D, .rp = 8, .n_parts = 1, .at = d, .t = att,
                                                         .part = { { 8, 0, 0, 8, 1, d } } } };
-        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8 };
+        const dk_rag packed = { 1, M, 2, offset, pos, NULL, NULL, DK_BF16, 8, false };
         const dk_norm_args norm = { one, NULL, 1e-5 };
         float *in = NULL;
         const dk_project_args a = { .y = y, .m = M, .n = N, .k = D, .n_sides = 1, .w = far[1], .side = &side, .lhs = lhs,
@@ -1063,6 +1029,14 @@ static int exercise(dk_err *err)
         rc = dev->ops->tap(dev, host, d, att, 1, 16, err);
         if (rc == 0)
             rc = dev->ops->head(dev, &a, err);
+    }
+    if (rc == 0) {
+        const uint32_t seen[] = { 3, 3, 7 };
+        dk_pick one_more = { .row = 1, .how = { .repetition_penalty = 2 },
+                             .seen = { seen }, .n_seen = { 3 } };
+        const dk_choose_args a = { .logits = y, .vocab = N, .pick = &one_more, .n = 1, .end = seen, .n_end = 1 };
+
+        rc = dev->ops->choose(dev, &a, err);
     }
     if (rc == 0) {
         dk_exact sums[4][D] = {0};
@@ -1198,26 +1172,6 @@ static void test_library(void)
     test_product(70, 33, 40, DK_BF16);
     test_product(65, 65, 41, DK_F32);
     gpu->ops->close(gpu);
-}
-
-/* The emulation beside this program, unless another library is named. */
-static void *library(void)
-{
-    static char path[2200];
-    const char *named = getenv("DK_CUDA_LIB");
-    ssize_t n = readlink("/proc/self/exe", path, 2000);
-    void *so;
-
-    emulated = !named || !*named;
-    path[n > 0 ? n : 0] = 0;
-    if (strrchr(path, '/'))
-        strcpy(strrchr(path, '/'), "/../lib/libdk_cuda_emu.so");
-    if (emulated)
-        setenv("DK_CUBLASLT_LIB", path, 1);
-    so = dlopen(emulated ? path : named, RTLD_NOW | RTLD_LOCAL);
-    if (!so)
-        puts(dlerror());
-    return so;
 }
 
 int main(void)

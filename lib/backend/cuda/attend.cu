@@ -46,7 +46,7 @@ attend_tiles(dk_cu_rag r, dk_cu_attend a, bool vec)
     const unsigned half = blockIdx.x % HALVES, from = half * ROWS;
     const dk_piece p = dk_piece_of(r, a, r.n_pieces - 1 - blockIdx.x / HALVES, blockIdx.y, blockIdx.z);
 
-    if (p.rows <= from || (r.past && p.single))
+    if (p.rows <= from || p.single)
         return;
     const unsigned rows = dk_min(p.rows - from, (unsigned)ROWS);
     const uint32_t pos0 = p.first + from, pos = pos0 + ty, end = pos0 + rows;
@@ -241,8 +241,8 @@ int dk_cu_cache_put(dk_cu_stream s, const dk_cu_rag *rag, const dk_cu_attend *a)
 
 /* --- which one ------------------------------------------------------------------------ */
 
-/* A sequence with one row goes its own way where there is a cache, and whatever
- * else is in the batch. */
+/* A step goes its own way, whatever else is in the batch; one row of a prompt does not:
+ * where a prompt is cut must not be seen in its bits. */
 int dk_cu_attend_rows(dk_cu_stream s, const dk_cu_rag *rag, const dk_cu_attend *a)
 {
     int rc = 0;
@@ -251,9 +251,9 @@ int dk_cu_attend_rows(dk_cu_stream s, const dk_cu_rag *rag, const dk_cu_attend *
         return 0;
     if (a->hd == 0 || a->hd > 256 || a->hd % 2 || a->n_kv == 0 || a->n_heads % a->n_kv)
         return DK_INVALID_VALUE;
-    if (rag->past)
+    if (rag->steps)
         rc = a->hd <= 64 ? single<2>(s, *rag, *a) : a->hd <= 128 ? single<4>(s, *rag, *a) : single<8>(s, *rag, *a);
-    if (rc || (rag->past && rag->n_pieces == rag->rows))
+    if (rc || (rag->steps && rag->n_pieces == rag->rows))
         return rc;
     if (a->bf16 && dk_cu_attend_has_mma(a))
         return dk_cu_attend_mma(s, rag, a);

@@ -167,7 +167,7 @@ attend_mma(dk_cu_rag r, dk_cu_attend a)
     dk_four tile[P::MINE];
     uint32_t j0 = dk_first_key(p.first, a.window) / P::KEYS * P::KEYS;
 
-    if (r.past && p.single)
+    if (p.single)
         return;
     DK_UNROLL
     for (int kk = 0; kk < HD / 16; kk++) {

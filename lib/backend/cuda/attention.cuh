@@ -11,7 +11,7 @@ struct dk_piece {
     size_t ldq, ldk, ldo;
     uint32_t first;             /* position of its first row: it sees the keys 0 .. first */
     uint32_t rows;              /* at most DK_CU_QUERIES */
-    bool single;                /* the sequence has no other row in this batch */
+    bool single;                /* a step: the sequence has no other row in this batch */
 };
 
 DK_DEVICE dk_piece dk_piece_of(const dk_cu_rag &r, const dk_cu_attend &a, unsigned piece, unsigned head, unsigned lane)
@@ -22,7 +22,7 @@ DK_DEVICE dk_piece dk_piece_of(const dk_cu_rag &r, const dk_cu_attend &a, unsign
     dk_piece p;
 
     p.rows = dk_min(n - from, (uint32_t)DK_CU_QUERIES);
-    p.single = n == 1;
+    p.single = r.steps && n == 1;
     p.ldq = wide;
     p.ldo = (size_t)a.n_heads * a.hd;
     p.q = a.qkv + (start + from) * wide + (size_t)head * a.hd;

@@ -17,7 +17,8 @@ EMU_C     := $(CUDA_C) $(wildcard tests/cuemu/*.c)
 CUDA_OBJ  := $(CUDA_C:%.c=$B/cuda/%.o) $(CUDA_CU:%.cu=$B/cuda/%.cu.o)
 EMU_OBJ   := $(EMU_C:%.c=$B/emu/%.o) $(CUDA_CU:%.cu=$B/emu/%.cu.o)
 # Optimising the unrolled attention under the sanitizers takes minutes.
-EMU_OPT   := $(if $(SAN),$(subst -O1,-O0,$(OPT)),$(OPT))
+EMU_OPT   := $(OPT)
+$(if $(SAN),$(filter $B/emu/lib/backend/cuda/attend%,$(EMU_OBJ)): EMU_OPT := $(subst -O1,-O0,$(OPT)))
 # The sanitizers are for what runs on the CPU.
 CUDA_OPT  := -O3 -g -fno-math-errno
 NVCCFLAGS ?=
@@ -94,7 +95,7 @@ $B/gpu/%:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(NVCC) -ccbin g++ -cudart static -o $@ $^ -Xcompiler -fopenmp -lm
-GPU_ALL := $B/tests/test_cuda_ops $B/gpu/test_cuda_kernels $B/gpu/bench_cuda_kernels $B/bench/bench_gpu
+GPU_ALL := $B/tests/test_cuda_ops $B/tests/test_cuda_choose $B/gpu/test_cuda_kernels $B/gpu/bench_cuda_kernels $B/bench/bench_gpu
 .PHONY: check-gpu bench-gpu gpu-tests
 gpu-tests: $(GPU_ALL)
 check-gpu: all helpers $(if $(CUDA),$(GPU_ALL))

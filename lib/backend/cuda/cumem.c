@@ -170,7 +170,7 @@ int dk_cuda_send(dk_cuda *c, void *d, const void *host, size_t bytes, dk_err *er
     if (bytes == 0)
         return 0;
     c->next_small = (c->next_small + 1) % DK_CUDA_SMALL_PINS;
-    rc = dk_cuda_pin_take(c, pin, bytes, err);
+    rc = dk_cuda_pin_take(c, pin, dk_cuda_ample(bytes), err);
     if (rc < 0)
         return rc;
     memcpy(pin->p, host, bytes);

@@ -15,9 +15,13 @@ int dk_cuda_check(dk_cuda *c, int code, const char *what, dk_err *err)
 
 void dk_cuda_note(dk_cuda *c, int code, const char *what) { dk_cuda_check(c, code, what, NULL); }
 
-int dk_cuda_ready(const dk_cuda *c, dk_err *err)
+int dk_cuda_ready(dk_cuda *c, dk_err *err)
 {
-    return c->failed.code == 0 ? 0 : dk_fail(err, c->failed.code, "%s", c->failed.msg);
+    const dk_err e = c->failed;
+
+    if (e.code == DK_ENOMEM)        /* that op was left out; the card is well, and there may be room for less */
+        c->failed = (dk_err){0};
+    return e.code == 0 ? 0 : dk_fail(err, e.code, "%s", e.msg);
 }
 
 /* How many cards there are, or why none can be used. */
@@ -136,6 +140,7 @@ static void close_device(dk_dev *dev)
     dk_cuda_memory_end(c);
     if (c->stream)
         cudaStreamDestroy(c->stream);
+    dk_free(c->marked);
     dk_free(c);
 }
 

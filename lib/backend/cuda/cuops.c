@@ -59,7 +59,7 @@ static int begin(dk_dev *dev, const dk_rag *rag, dk_err *err)
     c->pass_dtype = rag->dtype;
     c->side_room = dk_cuda_side_room(rag->side_width);
     c->rag = (dk_cu_rag){ .n_lanes = (uint32_t)rag->n_lanes, .rows = (uint32_t)rag->rows, .n_seq = (uint32_t)rag->n_seq,
-                          .n_pieces = (uint32_t)pieces, .offset = d };
+                          .n_pieces = (uint32_t)pieces, .steps = rag->steps && rag->past, .offset = d };
     c->rag.pos = c->rag.offset + rag->n_seq + 1;
     c->rag.past = rag->past ? c->rag.pos + rag->rows : NULL;
     c->rag.slot = rag->past ? c->rag.pos + rag->rows + rag->n_seq : NULL;
@@ -174,8 +174,10 @@ static int attend(dk_dev *dev, const dk_attend_args *a, dk_err *err)
     DK_ASSERT(!a->k_cache || c->rag.past);
     if (rc < 0 || c->rag.rows == 0)
         return rc;
-    if (!a->k_cache)
+    if (!a->k_cache) {
         rag.past = rag.slot = NULL;
+        rag.steps = 0;
+    }
     if (ld)
         rc = dk_cuda_room(c, &p.out, DK_CUDA_ATTENDED, rows * width * sizeof(float), "attention", err);
     if (rc == 0 && a->k_cache)
@@ -260,6 +262,6 @@ const dk_ops dk_cuda_ops = {
     .padded_rows = same_rows, .head_rows = same_rows, .begin = begin, .rows_of = rows_of,
     .packed_row = packed_row, .gather = gather, .add_norm = add_norm,
     .add_norm_diff = add_norm_diff, .project = dk_cuda_project, .place = place, .attend = attend, .act = act,
-    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head,
+    .sum = sum, .softcap = softcap, .edit = edit, .tap = tap, .head = dk_cuda_head, .choose = dk_cuda_choose,
     .row_sums = dk_cuda_row_sums, .row_products = dk_cuda_row_products, .scatter = dk_cuda_scatter
 };

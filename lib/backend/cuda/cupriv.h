@@ -14,7 +14,7 @@ struct dk_cuda_pin { void *p; size_t room; cudaEvent_t done; bool queued; };
 /* Memory of the card that grows with what is asked for and is kept. */
 enum dk_cuda_room {
     DK_CUDA_RAG, DK_CUDA_ROWS, DK_CUDA_VECTOR, DK_CUDA_NEXT, DK_CUDA_TAP, DK_CUDA_LOGITS, DK_CUDA_RESULTS,
-    DK_CUDA_ATTENDED, DK_CUDA_STATS, DK_CUDA_N_ROOMS
+    DK_CUDA_ATTENDED, DK_CUDA_STATS, DK_CUDA_PICKS, DK_CUDA_N_ROOMS
 };
 struct dk_cuda_buf { void *p; size_t room; };
 
@@ -66,6 +66,9 @@ typedef struct dk_cuda {
     dk_cu_rag rag;
     dk_dtype pass_dtype;
     size_t side_room;                   /* columns of packed rows for side paths */
+    /* of choosing */
+    uint32_t *marked, mark;             /* [vocab]: ids of a context that have been met have the mark */
+    size_t marked_vocab;
 } dk_cuda;
 
 static inline dk_cuda *dk_cuda_of(dk_dev *dev) { return (dk_cuda *)(void *)dev; }
@@ -75,8 +78,8 @@ static inline dk_cuda *dk_cuda_of(dk_dev *dev) { return (dk_cuda *)(void *)dev; 
 int dk_cuda_check(dk_cuda *c, int code, const char *what, dk_err *err);
 /* The same for ops that cannot report. */
 void dk_cuda_note(dk_cuda *c, int code, const char *what);
-/* What an earlier op had to say. */
-int dk_cuda_ready(const dk_cuda *c, dk_err *err);
+/* What an earlier op had to say; that it lacked memory is said once. */
+int dk_cuda_ready(dk_cuda *c, dk_err *err);
 
 /* cumem.c */
 int dk_cuda_alloc(dk_dev *dev, void **d, size_t bytes, const char *what, dk_err *err);
@@ -92,6 +95,15 @@ void dk_cuda_memory(dk_dev *dev, size_t *avail, size_t *total);
 void dk_cuda_memory_end(dk_cuda *c);
 /* At least so many bytes; what they held is gone where they had to grow. */
 int dk_cuda_room(dk_cuda *c, void *d, enum dk_cuda_room which, size_t bytes, const char *what, dk_err *err);
+/* No less: what grows step by step is then seldom asked for again. */
+static inline size_t dk_cuda_ample(size_t bytes)
+{
+    size_t n = 4096;
+
+    while (n < bytes)
+        n *= 2;
+    return n;
+}
 /* Pinned memory of at least so many bytes that no copy uses any more. */
 int dk_cuda_pin_take(dk_cuda *c, struct dk_cuda_pin *pin, size_t bytes, dk_err *err);
 /* The copies queued until now use it. */
@@ -164,6 +176,9 @@ void dk_cuda_stream_end(dk_cuda *c);
 int dk_cuda_head(dk_dev *dev, const dk_head_args *a, dk_err *err);
 int dk_cuda_heads_wait(dk_cuda *c, dk_err *err);
 void dk_cuda_heads_end(dk_cuda *c);     /* what has not been handed over is lost */
+
+/* cuchoose.c */
+int dk_cuda_choose(dk_dev *dev, const dk_choose_args *a, dk_err *err);
 
 /* custats.c */
 int dk_cuda_row_sums(dk_dev *dev, const dk_row_sums *a, dk_err *err);

@@ -105,9 +105,9 @@ DK_DEVICE float dk_warp_max(float v)
 }
 
 /* N sums over a block of one dimension, in all its threads. */
-template <int N> DK_DEVICE void dk_block_sums(double (&v)[N])
+template <class T, int N> DK_DEVICE void dk_block_sums(T (&v)[N])
 {
-    __shared__ double part[N][32];
+    __shared__ T part[N][32];
     const unsigned warp = threadIdx.x / 32, warps = blockDim.x / 32;
 
     DK_UNROLL

@@ -24,7 +24,7 @@ typedef struct CUstream_st *dk_cu_stream;      /* cudaStream_t */
  * no piece is empty. */
 enum { DK_CU_QUERIES = 64 };
 typedef struct dk_cu_rag {
-    uint32_t n_lanes, rows, n_seq, n_pieces;
+    uint32_t n_lanes, rows, n_seq, n_pieces, steps;
     const uint32_t *offset, *pos, *past, *slot;     /* past, slot NULL: no cache */
     const uint32_t *piece_seq, *piece_row;
 } dk_cu_rag;
@@ -123,6 +123,21 @@ int dk_cu_vocab_sums(dk_cu_stream s, int64_t *sum, int32_t *positive, int *bad, 
 int dk_cu_count(dk_cu_stream s, int64_t *count, const uint32_t *id, size_t n);
 /* logp [rows, k] = value - ln sum exp p, p [rows, vocab]. */
 int dk_cu_less_lse(dk_cu_stream s, float *value, size_t k, const float *p, size_t rows, size_t vocab);
+
+/* One token of each of n picks (dk_pick) from logits [.., vocab]; penalised ids are seen .. seen + n_seen - 1
+ * of ids, each once and below vocab. */
+enum { DK_CU_ALONE = 0xFFFFFFFF };
+typedef struct dk_cu_pick {
+    uint32_t row, base;             /* base DK_CU_ALONE: not amplified */
+    uint32_t seen, n_seen;
+    uint32_t carried, no_end;
+    float alpha, penalty;
+    double log_beta, temperature, top_p, min_p, uniform;
+    uint64_t top_k;                 /* 0: off */
+} dk_cu_pick;
+typedef struct dk_cu_picked { uint32_t id, bad; float logp[3]; } dk_cu_picked;  /* logp as DK_LOGP_BASE ... */
+int dk_cu_choose(dk_cu_stream s, dk_cu_picked *out, const dk_cu_pick *pick, size_t n, float *logits, size_t vocab,
+                 const uint32_t *ids, const uint32_t *end, size_t n_end);
 
 /* --- statistics ------------------------------------------------------------------
  * Exact sums as num/exact.h forms them, with the same bits. */
