@@ -2,7 +2,7 @@
  * fills a dk_err with one sentence that names the thing and the remedy.
  *
  * The library never prints an error and never exits, apart from DK_ASSERT
- * (a broken invariant) and dk_xmalloc (a few bytes of bookkeeping). */
+ * (a broken invariant) and dk_no_memory (a few bytes of bookkeeping). */
 #ifndef DK_BASE_ERR_H
 #define DK_BASE_ERR_H
 

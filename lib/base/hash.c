@@ -16,7 +16,8 @@ dk_sha256 *dk_sha256_new(void)
     dk_sha256 *h = dk_xcalloc(1, sizeof *h);
 
     h->ctx = EVP_MD_CTX_new();
-    DK_ASSERT(h->ctx && EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) == 1);
+    if (!h->ctx || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1)      /* it loads what it has at the first use */
+        dk_no_memory(" for SHA-256 of libcrypto");
     return h;
 }
 

@@ -1,6 +1,7 @@
 /* Memory and the growing byte string. */
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,12 +9,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Other libraries' handlers of exit() might want memory, so they are not run. */
+_Noreturn void dk_no_memory(const char *what)
+{
+    fprintf(stderr, "%s: error: out of memory%s\n", program_invocation_short_name, what);
+    quick_exit(1);
+}
+
 static void *must(void *p)
 {
-    if (!p) {
-        fputs("dk: out of memory\n", stderr);
-        abort();
-    }
+    if (!p)
+        dk_no_memory("");
     return p;
 }
 

@@ -1,6 +1,7 @@
 /* Memory.  Small bookkeeping goes through dk_x*: out of memory there ends the
- * process.  Anything whose size comes from data goes through dk_alloc, which
- * checks the product of sizes and reports what the memory was for. */
+ * process (status 1, one line, no temporary file left).  Anything whose size comes
+ * from data goes through dk_alloc, which checks the product of sizes and reports what
+ * the memory was for. */
 #ifndef DK_BASE_MEM_H
 #define DK_BASE_MEM_H
 
@@ -9,6 +10,7 @@
 
 #include "base/err.h"
 
+_Noreturn void dk_no_memory(const char *what);  /* what: "" or what it was for, with a space in front */
 void *dk_xmalloc(size_t bytes);                 /* never NULL; not zeroed */
 void *dk_xcalloc(size_t n, size_t bytes);       /* never NULL; zeroed */
 void *dk_xrealloc(void *p, size_t bytes);

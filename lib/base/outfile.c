@@ -53,6 +53,7 @@ void dk_outfile_init(void)
     }
     signal(SIGXFSZ, SIG_IGN);       /* a file size limit then shows as EFBIG */
     atexit(remove_pending);
+    at_quick_exit(remove_pending);
 }
 
 int dk_outfile_check(const char *path, dk_err *err)

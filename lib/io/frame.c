@@ -203,6 +203,8 @@ int dk_frames_get(dk_frames_in *i, size_t most, const uint8_t **p, size_t *n, dk
         at = i->in.pos;
         out = (ZSTD_outBuffer){ i->frame, i->cap < most ? i->cap : most, got };
         left = ZSTD_decompressStream(i->z, &out, &i->in);
+        if (dk_zstd_no_memory(left))
+            return dk_fail(err, DK_ENOMEM, "out of memory for reading %s", i->name);
         if (ZSTD_isError(left))
             return damaged(i, "a frame does not unpack", err);
         if (left && out.pos == got && i->in.pos == at)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "io/h5stream.h"
 #include "io/zstdfilter.h"
 
@@ -84,6 +85,10 @@ int dk_fail_h5(dk_err *err, int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    if (dk_zstd_starved()) {
+        H5Eclear2(H5E_DEFAULT);
+        return dk_fail(err, DK_ENOMEM, "%s: out of memory", what);
+    }
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &desc);
     if (!desc)
         return dk_fail(err, code, "%s", what);
@@ -91,6 +96,18 @@ int dk_fail_h5(dk_err *err, int code, const char *fmt, ...)
     dk_fail(err, code, "%s: %.*s", what, n, start);
     H5Eclear2(H5E_DEFAULT);
     return code;
+}
+
+/* Opening a file, the library (1.10) follows null pointers where it lacks memory for its
+ * caches, which take some megabytes: it is asked only where there is as much. */
+int dk_h5_room(const char *path, dk_err *err)
+{
+    enum { ROOM = 2 << 20 };
+    void *p;
+    int rc = dk_alloc_pages(&p, ROOM, "the caches of HDF5", err);
+
+    dk_free_pages(p, ROOM);
+    return rc < 0 ? dk_err_prefix(err, "%s", path) : 0;
 }
 
 /* --- types ---------------------------------------------------------------- */

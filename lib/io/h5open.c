@@ -296,9 +296,12 @@ static int look(dk_h5 *f, dk_err *err)
 
 static int open_file(dk_h5 *f, dk_err *err)
 {
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    int rc = 0;
+    int rc = dk_h5_room(f->path, err);
+    hid_t access;
 
+    if (rc < 0)
+        return rc;
+    access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     H5Pset_file_locking(access, 0, 1);      /* locks hang on network file systems */
     f->id = H5Fopen(f->path, H5F_ACC_RDONLY, access);

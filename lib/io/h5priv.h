@@ -43,6 +43,8 @@ struct dk_h5 {
 
 /* Loads and starts the library once: no printing, no plugins, our zstd. */
 int dk_h5_start(dk_err *err);
+/* Whether the library has the memory to open a file. */
+int dk_h5_room(const char *path, dk_err *err);
 /* dk_fail with ": " and the innermost message of the library appended.  Any
  * call into the library, even a close, clears that message: fail first. */
 int dk_fail_h5(dk_err *err, int code, const char *fmt, ...)

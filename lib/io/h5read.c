@@ -173,7 +173,10 @@ static int load_chunk(dk_h5 *f, size_t i, uint64_t c, dk_err *err)
     plain = o->zstd ? (o->shuffle ? f->scratch + most : o->raw) : packed;
     if (H5Dread_chunk(o->id, H5P_DEFAULT, at, &read_mask, packed) < 0)
         return dk_fail_h5(err, DK_EFORMAT, "%s: cannot read %s", f->path, f->obj[i].path);
-    if (o->zstd && dk_zstd_decode(plain, bytes, packed, size) < 0)
+    rc = o->zstd ? dk_zstd_decode(plain, bytes, packed, size) : 0;
+    if (rc == DK_ENOMEM)
+        return dk_fail(err, rc, "%s: out of memory for unpacking %s", f->path, f->obj[i].path);
+    if (rc < 0)
         return dk_fail(err, DK_EFORMAT, "%s: chunk %" PRIu64 " of %s does not unpack", f->path, c,
                        f->obj[i].path);
     if (o->shuffle)

@@ -362,6 +362,8 @@ int dk_h5_create_with(dk_h5 **out, const char *path, const char *encoding, const
         rc = dk_fail(err, DK_EIO, "cannot write %s: HDF5 needs a plain file", path);
         goto out;
     }
+    if ((rc = dk_h5_room(path, err)) < 0)
+        goto out;
     create = timeless(H5P_FILE_CREATE);
     access = access_list();
     f->id = H5Fcreate(dk_outfile_temp(f->out), H5F_ACC_TRUNC, create, access);
@@ -414,9 +416,10 @@ static int finish(dk_h5 *f, char id[DK_CONTENT_ID_LEN], dk_err *err)
     dk_buf *sums;
     int rc = 0;
 
-    dk_h5_drop_objects(f);
+    /* While the datasets are open: what is still to be written of them is not lost in silence. */
     if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
         return dk_fail_h5(err, DK_EIO, "cannot write %s", f->path);
+    dk_h5_drop_objects(f);
     if ((rc = dk_h5_walk(f, err)) < 0)
         return rc;
     sums = dk_xcalloc(f->n + 1, sizeof *sums);

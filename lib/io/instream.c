@@ -8,6 +8,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "io/zstdfilter.h"
+
 enum { RAW_BYTES = 1 << 17 };
 
 enum kind { UNKNOWN, PLAIN, GZIP, ZSTD };
@@ -133,6 +135,8 @@ static int step_zstd(dk_instream *s, char *out, size_t n, size_t *got, dk_err *e
     ZSTD_outBuffer o = { out, n, 0 };
     const size_t left = ZSTD_decompressStream(s->zstd, &o, &in);
 
+    if (dk_zstd_no_memory(left))
+        return dk_fail(err, DK_ENOMEM, "out of memory for unpacking %s", s->name);
     if (ZSTD_isError(left))
         return damaged(s, err);
     s->raw_at = in.pos;

@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "base/mem.h"
+#include "io/zstdfilter.h"
 
 /* The most that one byte can come to: a copy of 64 bytes, deflate's limit,
  * 128 KiB of one byte from a block of four. */
@@ -94,6 +95,8 @@ static const char *zstd(const uint8_t *p, size_t n, uint8_t *out, size_t want)
 {
     const size_t got = ZSTD_decompress(out, want, p, n);
 
+    if (dk_zstd_no_memory(got))
+        return "out of memory for its zstd data";
     return ZSTD_isError(got) || got != want ? "its zstd data cannot be decoded" : NULL;
 }
 

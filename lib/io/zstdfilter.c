@@ -5,13 +5,30 @@
 
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "io/h5priv.h"
+
+static bool starved;
+
+bool dk_zstd_starved(void)
+{
+    const bool was = starved;
+
+    starved = false;
+    return was;
+}
+
+bool dk_zstd_no_memory(size_t code)
+{
+    return ZSTD_isError(code) && ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
+}
 
 /* The filter owns its buffers through the C allocator, as the library asks. */
 static size_t swap(void **buf, size_t *buf_size, void *fresh, size_t cap, size_t n)
 {
     if (ZSTD_isError(n)) {
+        starved = starved || dk_zstd_no_memory(n);
         free(fresh);
         return 0;
     }
@@ -27,8 +44,12 @@ static size_t decode(size_t n, size_t *buf_size, void **buf)
     void *fresh;
 
     /* The two error codes of the call are above every limit, too. */
-    if (want == 0 || want > DK_H5_MAX_CHUNK || !(fresh = malloc(want)))
+    if (want == 0 || want > DK_H5_MAX_CHUNK)
         return 0;
+    if (!(fresh = malloc(want))) {
+        starved = true;
+        return 0;
+    }
     return swap(buf, buf_size, fresh, want, ZSTD_decompress(fresh, want, *buf, n));
 }
 
@@ -40,8 +61,10 @@ static size_t filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n,
 
     if (flags & H5Z_FLAG_REVERSE)
         return decode(n, buf_size, buf);
-    if (!(fresh = malloc(cap)))
+    if (!(fresh = malloc(cap))) {
+        starved = true;
         return 0;
+    }
     return swap(buf, buf_size, fresh, cap,
                 ZSTD_compress(fresh, cap, *buf, n, n_cd ? (int)cd[0] : DK_ZSTD_LEVEL));
 }
@@ -58,9 +81,12 @@ const void *dk_zstd_class(void)
 
 int dk_zstd_decode(void *out, size_t n, const void *frame, size_t frame_bytes)
 {
+    size_t got;
+
     if (ZSTD_getFrameContentSize(frame, frame_bytes) != n)
-        return -1;
-    return ZSTD_decompress(out, n, frame, frame_bytes) == n ? 0 : -1;
+        return DK_EFORMAT;
+    got = ZSTD_decompress(out, n, frame, frame_bytes);
+    return got == n ? 0 : dk_zstd_no_memory(got) ? DK_ENOMEM : DK_EFORMAT;
 }
 
 size_t dk_zstd_bound(size_t n) { return ZSTD_compressBound(n); }

@@ -69,7 +69,7 @@ same() {
 
 @test "too little memory: one line, nothing written" {
     local refused=0
-    for kb in 30000 60000 120000; do
+    for kb in 30000 31000 45000 60000 64500 66500 69500 82500 86500 120000; do
         for tool in "dk-kl -o x.h5" "dk-extract -o x.h5" "dk-generate -o x.h5"; do
             # shellcheck disable=SC2086
             (ulimit -v $kb && $tool -t 1 -m "$G" -f "$PLAIN" "$T") > out 2> err && status=0 || status=$?
