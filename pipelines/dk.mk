@@ -97,7 +97,7 @@ data_from_hub = $(call ask,$(DK)/dk-fetch $(if $(ASKING),--offline) $1)
 
 # --- nulls ---------------------------------------------------------------------
 # NULLS=N: so many nulls are made of the finetune (rigid_01, ...) and run beside it.
-$(if $(shell printf %s $(call quote,$(NULLS)) | grep '[^0-9]'),$(error NULLS=$(NULLS): a number of nulls is wanted))
+$(if $(NULLS),$(if $(shell printf %s $(call quote,$(NULLS)) | grep '[^0-9]'),$(error NULLS=$(NULLS): a number of nulls is wanted)))
 RIGID := $(if $(filter-out 0,$(NULLS)),$(addprefix rigid_,$(call ask,LC_ALL=C seq -f %02g 1 $(call quote,$(NULLS)))))
 # $(call rigid_file,FOLDER,NULL,FINETUNE): what is made of an adapter is one, of full weights such.
 rigid_file = $1/nulls/$2/$(if $(wildcard $3/adapter_config.json),adapter_model,$(if $(wildcard $3/config.json),model,adapter_model)).safetensors

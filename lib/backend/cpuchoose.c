@@ -53,11 +53,10 @@ static void keep_out(const dk_choose_args *a, float *row)
 
 static int choose_alone(const dk_choose_args *a, dk_pick *p, dk_sampler *own)
 {
-    const double penalty = p->how.repetition_penalty;
     float *row = a->logits + p->row * a->vocab;
 
-    if (penalty > 0 && penalty != 1)
-        dk_sampler_penalise(own, row, penalty, p->seen[0], p->n_seen[0], p->seen[1], p->n_seen[1]);
+    if (dk_sampling_penalises(&p->how))
+        dk_sampler_penalise(own, row, p->how.repetition_penalty, p->seen[0], p->n_seen[0], p->seen[1], p->n_seen[1]);
     if (p->no_end)
         keep_out(a, row);
     return dk_sampler_next(own, &p->how, row, p->uniform, &p->id);

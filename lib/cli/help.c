@@ -45,16 +45,22 @@ static bool own(const dk_tool *tool, const dk_opt *common)
     return false;
 }
 
+/* f of every option, the tool's and then the common ones. */
+static void each(const dk_tool *tool, void (*f)(const dk_opt *))
+{
+    for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
+        f(o);
+    for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
+        if (!own(tool, o))
+            f(o);
+}
+
 static void text(const dk_tool *tool)
 {
     printf("usage: %s %s\n%s\n", tool->name, tool->usage, tool->purpose);
     if (tool->opts->kind != DK_OPT_GROUP && tool->opts->kind != DK_OPT_END)
         printf("\noptions:\n");
-    for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
-        one(o);
-    for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
-        if (!own(tool, o))
-            one(o);
+    each(tool, one);
     printf("  -q, -v, -vv                   say less, more, most\n"
            "  -h, --help    -V, --version   --stamp: print every value that shapes the result\n"
            "\nSee also: man %s\n", tool->name);
@@ -108,43 +114,35 @@ static void man_one(const dk_opt *o)
 
 static void man(const dk_tool *tool)
 {
-    for (const dk_opt *o = tool->opts; o->kind != DK_OPT_END; o++)
-        man_one(o);
-    for (const dk_opt *o = dk_opts_common(); o->kind != DK_OPT_END; o++)
-        if (!own(tool, o))
-            man_one(o);
+    each(tool, man_one);
     printf(".TP\n\\fB\\-q\\fR, \\fB\\-v\\fR, \\fB\\-vv\\fR\nSay less, more, most.\n"
            ".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nPrint a summary and exit.\n"
            ".TP\n\\fB\\-V\\fR, \\fB\\-\\-version\\fR\nPrint the version and how it was built.\n"
            ".TP\n\\fB\\-\\-stamp\\fR\nPrint every value that shapes the result, and exit.\n");
 }
 
-/* --- completion: of options but those that a tool has by itself ---------------- */
-static void words(const dk_opt *o, const dk_tool *but)
+/* --- completion ------------------------------------------------------------- */
+static void word(const dk_opt *o)
 {
-    for (; o->kind != DK_OPT_END; o++) {
-        if (o->kind == DK_OPT_GROUP || (but && own(but, o)))
-            continue;
-        printf("--%s ", o->name);
-        if (o->letter)
-            printf("-%c ", o->letter);
-    }
+    if (o->kind == DK_OPT_GROUP)
+        return;
+    printf("--%s ", o->name);
+    if (o->letter)
+        printf("-%c ", o->letter);
 }
 
 /* After an option with a list of choices, one of these. */
-static void choices(const dk_opt *o, const dk_tool *but)
+static void choices(const dk_opt *o)
 {
-    for (; o->kind != DK_OPT_END; o++) {
-        if (o->kind != DK_OPT_CHOICE || (but && own(but, o)))
-            continue;
-        printf("    --%s", o->name);
-        if (o->letter)
-            printf("|-%c", o->letter);
-        printf(") COMPREPLY=($(compgen -W '");
-        for (const char *s = o->choices; *s; s++)
-            putchar(*s == '|' ? ' ' : *s);
-        printf("' -- \"$cur\")); return ;;\n");
-    }
+    if (o->kind != DK_OPT_CHOICE)
+        return;
+    printf("    --%s", o->name);
+    if (o->letter)
+        printf("|-%c", o->letter);
+    printf(") COMPREPLY=($(compgen -W '");
+    for (const char *s = o->choices; *s; s++)
+        putchar(*s == '|' ? ' ' : *s);
+    printf("' -- \"$cur\")); return ;;\n");
 }
 
 /* Verbs come first; what follows one is completed as its own tool says. */
@@ -178,13 +176,11 @@ static void bash(const dk_tool *tool)
     if (strcmp(tool->name, "dk") == 0)
         verbs();
     printf("    case $prev in\n");
-    choices(tool->opts, NULL);
-    choices(dk_opts_common(), tool);
+    each(tool, choices);
     printf("    esac\n"
            "    [[ $cur == -* ]] || return\n"
            "    COMPREPLY=($(compgen -W '");
-    words(tool->opts, NULL);
-    words(dk_opts_common(), tool);
+    each(tool, word);
     printf("--quiet -q --verbose -v -vv --help -h --version -V --stamp' -- \"$cur\"))\n"
            "}\n"
            "complete -o default -F _%s %s\n", name, tool->name);

@@ -24,6 +24,14 @@ bool dk_zstd_no_memory(size_t code)
     return ZSTD_isError(code) && ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
 }
 
+static void *buffer(size_t n)
+{
+    void *p = malloc(n);
+
+    starved = starved || !p;
+    return p;
+}
+
 /* The filter owns its buffers through the C allocator, as the library asks. */
 static size_t swap(void **buf, size_t *buf_size, void *fresh, size_t cap, size_t n)
 {
@@ -44,12 +52,8 @@ static size_t decode(size_t n, size_t *buf_size, void **buf)
     void *fresh;
 
     /* The two error codes of the call are above every limit, too. */
-    if (want == 0 || want > DK_H5_MAX_CHUNK)
+    if (want == 0 || want > DK_H5_MAX_CHUNK || !(fresh = buffer(want)))
         return 0;
-    if (!(fresh = malloc(want))) {
-        starved = true;
-        return 0;
-    }
     return swap(buf, buf_size, fresh, want, ZSTD_decompress(fresh, want, *buf, n));
 }
 
@@ -61,10 +65,8 @@ static size_t filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n,
 
     if (flags & H5Z_FLAG_REVERSE)
         return decode(n, buf_size, buf);
-    if (!(fresh = malloc(cap))) {
-        starved = true;
+    if (!(fresh = buffer(cap)))
         return 0;
-    }
     return swap(buf, buf_size, fresh, cap,
                 ZSTD_compress(fresh, cap, *buf, n, n_cd ? (int)cd[0] : DK_ZSTD_LEVEL));
 }

@@ -395,6 +395,17 @@ static int attempt(const dk_gen *all, size_t longest, dk_err *err)
     return rc;
 }
 
+/* Whether there is to be another attempt, with half the room. */
+static bool halve(dk_gen *g, dk_err *err)
+{
+    g->most_slots = g->out->parallel;
+    g->most_batch = g->out->batch_rows;
+    if (!dk_pair_halve_answers(&g->most_slots, &g->most_batch, err))
+        return false;
+    g->out->halved = true;
+    return true;
+}
+
 int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *prompt, size_t n_prompts,
                     const dk_generate_plan *plan, dk_err *err)
 {
@@ -411,14 +422,10 @@ int dk_generate_run(dk_answers *out, const dk_pair *pair, const dk_prompt *promp
     rc = n_prompts ? check(&g, &longest, err) : dk_fail(err, DK_EDATA, "there are no prompts");
     if (rc == 0)
         rc = answers_room(&g, err);
-    while (rc == 0 && (rc = attempt(&g, longest, err)) < 0) {
-        g.most_slots = out->parallel;
-        g.most_batch = out->batch_rows;
-        if (!dk_pair_halve_answers(&g.most_slots, &g.most_batch, err))
-            break;
-        out->halved = true;
-        rc = 0;
-    }
+    if (rc == 0)
+        do
+            rc = attempt(&g, longest, err);
+        while (rc < 0 && halve(&g, err));
     clean_texts(out);
     if (rc < 0)
         dk_answers_free(out);

@@ -160,9 +160,7 @@ static const dk_json *mean_row(const dk_stat_table *t, const dk_place *at, const
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
 
-        if (dk_row_is(r, "metric", "mean_diff") && dk_json_int(dk_json_get(r, "layer"), -1) == at->layer &&
-            dk_row_is(r, "site", at->site) && dk_row_is(r, "lane", lane) &&
-            dk_row_is(r, "name", name))
+        if (dk_at_place(r, at) && dk_row_is(r, "metric", "mean_diff") && dk_row_is(r, "lane", lane) && dk_row_is(r, "name", name))
             return r;
     }
     return NULL;

@@ -18,17 +18,12 @@ enum { MAX_BYTES = 2 << 20 };
 /* --- variances ------------------------------------------------------------------- */
 struct curve { double *x, *ratio, *sum; size_t n; };
 
-static bool here(const dk_json *r, const dk_place *at)
-{
-    return dk_json_int(dk_json_get(r, "layer"), -1) == at->layer && dk_row_is(r, "site", at->site);
-}
-
 static struct curve curve_of(const dk_jsonl *t, const dk_place *at)
 {
     struct curve c = { dk_xcalloc(t->n + 1, sizeof(double)), dk_xcalloc(t->n + 1, sizeof(double)), dk_xcalloc(t->n + 1, sizeof(double)), 0 };
 
     for (size_t i = 0; i < t->n; i++) {
-        if (!here(t->row[i], at))
+        if (!dk_at_place(t->row[i], at))
             continue;
         c.x[c.n] = (double)c.n + 1;
         c.ratio[c.n] = 100 * dk_row_num(t->row[i], "ratio");

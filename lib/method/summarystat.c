@@ -81,7 +81,7 @@ void dk_stat_tables_free(dk_stat_tables *s)
 }
 
 /* --- places --------------------------------------------------------------------------- */
-static bool at_place(const dk_json *row, const dk_place *at)
+bool dk_at_place(const dk_json *row, const dk_place *at)
 {
     return dk_json_int(dk_json_get(row, "layer"), -1) == at->layer && dk_row_is(row, "site", at->site);
 }
@@ -94,7 +94,7 @@ static size_t places_of(const dk_jsonl *t, dk_place *place)
         const int64_t layer = dk_json_int(dk_json_get(t->row[i], "layer"), -1);
         size_t k = 0;
 
-        while (k < n && !at_place(t->row[i], &place[k]))
+        while (k < n && !dk_at_place(t->row[i], &place[k]))
             k++;
         if (k == n && layer >= 0 && layer < 1 << 20)
             place[n++] = (dk_place){ (int)layer, dk_row_str(t->row[i], "site") };
@@ -110,7 +110,7 @@ const dk_json *dk_norm_row(const dk_stat_table *t, const dk_place *at, const cha
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
 
-        if (at_place(r, at) && dk_row_is(r, "metric", metric) && dk_row_is(r, "lane", lane))
+        if (dk_at_place(r, at) && dk_row_is(r, "metric", metric) && dk_row_is(r, "lane", lane))
             return r;
     }
     return NULL;
@@ -126,7 +126,7 @@ size_t dk_norm_lanes(const dk_stat_table *t, const dk_place *at, const char **la
         const dk_json *r = t->rows.row[i];
         const char *name = dk_row_str(r, "lane");
 
-        if (at_place(r, at) && dk_row_is(r, "metric", "norm_diff") && strcmp(name, "ft") != 0)
+        if (dk_at_place(r, at) && dk_row_is(r, "metric", "norm_diff") && strcmp(name, "ft") != 0)
             lane[n++] = name;
     }
     return n;
@@ -138,7 +138,7 @@ size_t dk_component_places(const dk_stat_tables *s, dk_place *place) { return pl
 const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c)
 {
     for (size_t i = 0; i < t->n; i++)
-        if (at_place(t->row[i], at) && dk_json_int(dk_json_get(t->row[i], "component"), -1) == (int64_t)c)
+        if (dk_at_place(t->row[i], at) && dk_json_int(dk_json_get(t->row[i], "component"), -1) == (int64_t)c)
             return t->row[i];
     return NULL;
 }
@@ -148,7 +148,7 @@ size_t dk_components(const dk_jsonl *t, const dk_place *at)
     size_t n = 0;
 
     for (size_t i = 0; i < t->n; i++)
-        n += at_place(t->row[i], at);
+        n += dk_at_place(t->row[i], at);
     return n;
 }
 
@@ -157,7 +157,7 @@ size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share)
     size_t n = 0;
 
     for (size_t i = 0; i < t->n; i++) {
-        if (!at_place(t->row[i], at))
+        if (!dk_at_place(t->row[i], at))
             continue;
         n++;
         if (dk_row_num(t->row[i], "cumulative") >= share - 1e-12)
@@ -172,7 +172,7 @@ static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t 
 
     snprintf(name, sizeof name, "pc_%zu", c);
     for (size_t i = 0; i < t->n; i++)
-        if (at_place(t->row[i], at) && dk_row_is(t->row[i], "direction", name) &&
+        if (dk_at_place(t->row[i], at) && dk_row_is(t->row[i], "direction", name) &&
             dk_row_is(t->row[i], "lane", lane))
             return t->row[i];
     return NULL;
@@ -223,7 +223,7 @@ const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, s
     for (size_t k = 0; k < s->lens.n; k++) {
         const dk_json *r = s->lens.row[k];
 
-        if (at_place(r, at) && dk_row_is(r, "name", name) && !dk_json_get(r, "query") &&
+        if (dk_at_place(r, at) && dk_row_is(r, "name", name) && !dk_json_get(r, "query") &&
             dk_json_bool(dk_json_get(r, "inverse"), false) == inverse && i-- == 0)
             return r;
     }

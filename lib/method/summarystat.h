@@ -20,6 +20,7 @@ typedef struct dk_stat_table { char *name; dk_jsonl rows; } dk_stat_table;
 
 /* A layer and site. */
 typedef struct dk_place { int layer; const char *site; } dk_place;      /* borrowed from the rows */
+bool dk_at_place(const dk_json *row, const dk_place *at);
 
 typedef struct dk_stat_tables {
     dk_stat_table norms[DK_STAT_SETS], proj[DK_STAT_SETS], null[DK_STAT_SETS];

@@ -73,12 +73,15 @@ int dk_runner_logits(dk_runner *r, const size_t *rows, size_t n_rows, float *out
 {
     const dk_ops *ops = r->dev->ops;
     const size_t n = rows ? n_rows : r->rows;
-    float *to = NULL;
-    int rc = n ? logits_at(&to, r, n, out, err) : 0;
+    float *to;
+    int rc;
 
-    if (rc == 0 && n)
+    if (n == 0)
+        return 0;
+    rc = logits_at(&to, r, n, out, err);
+    if (rc == 0)
         rc = logits(r, rows, n, true, to, err);
-    return rc == 0 && n && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * r->m->config.vocab * sizeof *out, err) : rc;
+    return rc == 0 && !ops->host ? ops->get(r->dev, out, to, r->n_lanes * n * r->m->config.vocab * sizeof *out, err) : rc;
 }
 
 int dk_runner_carried(dk_runner *r, const size_t *rows, size_t n_rows, float *out, dk_err *err)

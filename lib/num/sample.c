@@ -12,14 +12,14 @@ int dk_sampler_new(dk_sampler **out, size_t vocab, dk_err *err)
     dk_sampler *s = dk_xcalloc(1, sizeof *s);
     int rc;
 
-    s->vocab = vocab;
+    s->vocab = s->seen.n = vocab;
     rc = dk_alloc(&s->id, vocab, sizeof *s->id, "sampling", err);
     if (rc == 0) rc = dk_alloc(&s->weight, vocab, sizeof *s->weight, "sampling", err);
     if (rc == 0) rc = dk_alloc(&s->order, vocab, sizeof *s->order, "sampling", err);
     if (rc == 0) rc = dk_alloc(&s->key, vocab, sizeof *s->key, "sampling", err);
     if (rc == 0) rc = dk_alloc(&s->spare_order, vocab, sizeof *s->order, "sampling", err);
     if (rc == 0) rc = dk_alloc(&s->spare_key, vocab, sizeof *s->key, "sampling", err);
-    if (rc == 0) rc = dk_alloc(&s->seen, vocab, sizeof *s->seen, "sampling", err);
+    if (rc == 0) rc = dk_alloc(&s->seen.mark, vocab, sizeof *s->seen.mark, "sampling", err);
     if (rc < 0)
         dk_sampler_free(&s);
     *out = s;
@@ -36,7 +36,7 @@ void dk_sampler_free(dk_sampler **s)
     dk_free((*s)->key);
     dk_free((*s)->spare_order);
     dk_free((*s)->spare_key);
-    dk_free((*s)->seen);
+    dk_free((*s)->seen.mark);
     dk_free(*s);
     *s = NULL;
 }
@@ -57,9 +57,8 @@ int dk_argmax(uint32_t *id, const float *x, size_t n)
 static void penalise(dk_sampler *s, float *x, float penalty, const uint32_t *id, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (id[i] >= s->vocab || s->seen[id[i]] == s->now)
+        if (!dk_idset_add(&s->seen, id[i]))
             continue;
-        s->seen[id[i]] = s->now;
         x[id[i]] = x[id[i]] < 0 ? x[id[i]] * penalty : x[id[i]] / penalty;
     }
 }
@@ -67,10 +66,7 @@ static void penalise(dk_sampler *s, float *x, float penalty, const uint32_t *id,
 void dk_sampler_penalise(dk_sampler *s, float *x, double penalty, const uint32_t *a, size_t n_a,
                          const uint32_t *b, size_t n_b)
 {
-    if (++s->now == 0) {            /* went round: no old mark may count */
-        memset(s->seen, 0, s->vocab * sizeof *s->seen);
-        s->now = 1;
-    }
+    dk_idset_clear(&s->seen);
     penalise(s, x, (float)penalty, a, n_a);
     penalise(s, x, (float)penalty, b, n_b);
 }

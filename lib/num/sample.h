@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "num/idset.h"
 
 typedef struct dk_sampling {
     double temperature;         /* 0: greedy, the rest is then without effect */
@@ -29,6 +30,11 @@ typedef struct dk_sampling {
     double repetition_penalty;  /* > 0; 1 (and 0): off */
 } dk_sampling;
 
+static inline bool dk_sampling_penalises(const dk_sampling *how)
+{
+    return how->repetition_penalty > 0 && how->repetition_penalty != 1;
+}
+
 /* Room for one row at a time: a thread needs one of its own. */
 typedef struct dk_sampler {
     size_t vocab, live, n;      /* of the last row: tokens that it does not exclude; tokens kept */
@@ -36,7 +42,7 @@ typedef struct dk_sampler {
     double *weight;             /* [n] the most likely token has 1 */
     double total;
     uint32_t *order, *key, *spare_order, *spare_key;
-    uint32_t *seen, now;        /* ids met in the row's context carry the value now */
+    dk_idset seen;              /* ids met in the row's context */
 } dk_sampler;
 
 int dk_sampler_new(dk_sampler **out, size_t vocab, dk_err *err);

@@ -75,19 +75,12 @@ lists() {
     done
     alike 2e-4 "$tmp/cuda.topk.score.h5" "$tmp/cpu.topk.score.h5" topk/ft/top/value topk/ft/bottom/value
 }
+# answers TOKENS OPTIONS...: those of the card are the CPU's.
 answers() {
-    local b
+    local tokens=$1 b
+    shift
     for b in cpu cuda; do
-        dk-generate "${pair[@]}" --dtype f32 --backend $b --format text --max-new-tokens 40 --show json \
-            -o "$tmp/$b.jsonl" "the cat sat" "one more" "a longer prompt beside the other ones" || return 1
-    done
-    cmp <(sed 's/"backend":"cuda",//' "$tmp/cuda.jsonl") "$tmp/cpu.jsonl"
-}
-# drawn OPTIONS...: tokens chosen on the card, as on the CPU.
-drawn() {
-    local b
-    for b in cpu cuda; do
-        dk-generate "${pair[@]}" --dtype f32 --backend $b --format text --max-new-tokens 16 --show json "$@" -o "$tmp/$b.jsonl" \
+        dk-generate "${pair[@]}" --dtype f32 --backend $b --format text --max-new-tokens "$tokens" --show json "$@" -o "$tmp/$b.jsonl" \
             "the cat sat" "one more" "a longer prompt beside the other ones" || return 1
     done
     cmp <(sed 's/"backend":"cuda",//' "$tmp/cuda.jsonl") "$tmp/cpu.jsonl"
@@ -160,9 +153,9 @@ ok "two runs and small batches, the same bytes, f32" repeats f32 --arith plain
 ok "two runs and small batches, the same bytes, differences" repeats f32 --arith diff
 ok "two runs and small batches, the same bytes, bf16" repeats bf16 --arith plain
 ok "dk-topk" lists
-ok "dk-generate" answers
-ok "dk-generate, drawn" drawn --temperature 0.8 --top-p 0.9 --top-k 40 --samples 2
-ok "dk-generate, drawn with a penalty" drawn --temperature 0.9 --min-p 0.05 --repetition-penalty 1.3
+ok "dk-generate" answers 40
+ok "dk-generate, drawn" answers 16 --temperature 0.8 --top-p 0.9 --top-k 40 --samples 2
+ok "dk-generate, drawn with a penalty" answers 16 --temperature 0.9 --min-p 0.05 --repetition-penalty 1.3
 ok "dk-generate, amplified" amplified plain
 ok "dk-generate, amplified differences" amplified difference
 ok "answers do not depend on what is beside them, f32" steady f32

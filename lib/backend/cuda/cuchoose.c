@@ -12,9 +12,7 @@ struct picks {
 
 static bool penalised(const dk_pick *p)
 {
-    const double penalty = p->how.repetition_penalty;
-
-    return !p->amplified && penalty > 0 && penalty != 1;
+    return !p->amplified && dk_sampling_penalises(&p->how);
 }
 
 static size_t align(size_t n) { return (n + 255) / 256 * 256; }
@@ -32,11 +30,11 @@ static int room(dk_cuda *c, struct picks *s, const dk_choose_args *a, dk_err *er
     s->ids = s->pick + align(a->n * sizeof(dk_cu_pick));
     s->end = s->ids + align(n * sizeof(uint32_t));
     s->bytes = s->end + align(a->n_end * sizeof(uint32_t));
-    if (n && c->marked_vocab < a->vocab) {
-        dk_free(c->marked);
-        c->marked_vocab = c->mark = 0;
-        rc = dk_alloc(&c->marked, a->vocab, sizeof *c->marked, "sampling", err);
-        c->marked_vocab = rc == 0 ? a->vocab : 0;
+    if (n && c->seen.n != a->vocab) {
+        dk_free(c->seen.mark);
+        c->seen = (dk_idset){0};
+        rc = dk_alloc(&c->seen.mark, a->vocab, sizeof *c->seen.mark, "sampling", err);
+        c->seen.n = rc == 0 ? a->vocab : 0;
     }
     if (rc == 0)
         rc = dk_alloc(&s->host, s->bytes, 1, "picks", err);
@@ -44,23 +42,15 @@ static int room(dk_cuda *c, struct picks *s, const dk_choose_args *a, dk_err *er
 }
 
 /* The distinct ids of a pick's context, as many as are given back. */
-static size_t add_seen(dk_cuda *c, uint32_t *to, const dk_pick *p, size_t vocab)
+static size_t add_seen(dk_cuda *c, uint32_t *to, const dk_pick *p)
 {
     size_t n = 0;
 
-    if (++c->mark == 0) {           /* went round: no old mark may count */
-        memset(c->marked, 0, c->marked_vocab * sizeof *c->marked);
-        c->mark = 1;
-    }
+    dk_idset_clear(&c->seen);
     for (size_t k = 0; k < DK_PICK_LISTS; k++)
-        for (size_t i = 0; i < p->n_seen[k]; i++) {
-            const uint32_t id = p->seen[k][i];
-
-            if (id >= vocab || c->marked[id] == c->mark)
-                continue;
-            c->marked[id] = c->mark;
-            to[n++] = id;
-        }
+        for (size_t i = 0; i < p->n_seen[k]; i++)
+            if (dk_idset_add(&c->seen, p->seen[k][i]))
+                to[n++] = p->seen[k][i];
     return n;
 }
 
@@ -81,7 +71,7 @@ static void fill(dk_cuda *c, const struct picks *s, const dk_choose_args *a)
             .uniform = p->uniform, .top_k = p->how.top_k, .seen = (uint32_t)n
         };
         if (penalised(p))
-            to[i].n_seen = (uint32_t)add_seen(c, ids + n, p, a->vocab);
+            to[i].n_seen = (uint32_t)add_seen(c, ids + n, p);
         n += to[i].n_seen;
     }
     if (a->n_end)

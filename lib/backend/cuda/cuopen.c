@@ -140,7 +140,7 @@ static void close_device(dk_dev *dev)
     dk_cuda_memory_end(c);
     if (c->stream)
         cudaStreamDestroy(c->stream);
-    dk_free(c->marked);
+    dk_free(c->seen.mark);
     dk_free(c);
 }
 

@@ -67,8 +67,7 @@ typedef struct dk_cuda {
     dk_dtype pass_dtype;
     size_t side_room;                   /* columns of packed rows for side paths */
     /* of choosing */
-    uint32_t *marked, mark;             /* [vocab]: ids of a context that have been met have the mark */
-    size_t marked_vocab;
+    dk_idset seen;                      /* of a context */
 } dk_cuda;
 
 static inline dk_cuda *dk_cuda_of(dk_dev *dev) { return (dk_cuda *)(void *)dev; }
