@@ -189,7 +189,7 @@ static void activate(const dk_runner *r, const dk_pass *p)
 static bool looked_at(const dk_runner *r, const dk_pass *p, size_t i)
 {
     const size_t last = p->last_layer < 0 ? r->m->config.n_layers - 1 : (size_t)p->last_layer;
-    bool yes = i >= last;
+    bool yes = i >= last || i + 1 == r->alone;
 
     for (size_t t = 0; t < p->n_taps; t++)
         yes |= (p->taps[t].site == DK_SITE_OUT && p->taps[t].layer == (int)i) ||

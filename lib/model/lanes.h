@@ -5,7 +5,8 @@
  * with weights of its own (a second weight set: its products are its own).  Rows are
  * the tokens of several sequences laid end to end (no padding); lane l of a
  * pass over R rows is rows l R .. (l + 1) R - 1.  A row's numbers do not
- * depend on what else is in the batch. */
+ * depend on what else is in the batch.  Blocks before the first in which lanes differ (an
+ * adapter's first, that behind an edit) run once for all of them. */
 #ifndef DK_MODEL_LANES_H
 #define DK_MODEL_LANES_H
 
