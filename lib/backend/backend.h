@@ -221,7 +221,7 @@ typedef struct dk_ops {
      * rows of lane 0, not yet placed. */
     void (*place)(dk_dev *dev, float *x, const float *base, size_t n_lanes, const dk_place_args *a);
     int (*attend)(dk_dev *dev, const dk_attend_args *a, dk_err *err);
-    /* y [rows, n]; base NULL, or (x is differences, DK_ACT_SILU_GATE) what they are to, [rows, 2 n]. */
+    /* y [rows, n]; base NULL, or (x is differences, of a gate) what they are to, [rows, 2 n]. */
     void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
                 bool packed);
     void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, float sign, size_t n);   /* y = a + sign b; y may be a */

@@ -230,7 +230,9 @@ static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, con
         const float *from = x + i * wide, *of = base ? base + i * wide : NULL;
         float *to = y + i * n;
 
-        if (of)
+        if (of && form == DK_ACT_GELU_GATE)
+            dk_gelu_mul_diff(to, of, from, of + n, from + n, n);
+        else if (of)
             dk_silu_mul_diff(to, of, from, of + n, from + n, n);
         else if (form == DK_ACT_SILU_GATE)
             dk_silu_mul(to, from, from + n, n);

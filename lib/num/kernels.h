@@ -48,9 +48,10 @@ void dk_attend_local(float *out, size_t ldo, const float *q, size_t ldq, const f
                      float softcap, size_t window, float *work);
 
 /* Differences of results from differences of inputs (dx: what is added to x),
- * without cancellation: f(x + dx) - f(x) of dk_rmsnorm, dk_silu_mul, dk_attend. */
+ * without cancellation: f(x + dx) - f(x) of dk_rmsnorm, dk_silu_mul, dk_gelu_mul, dk_attend. */
 void dk_rmsnorm_diff(float *dy, const float *x, const float *dx, const float *w, size_t d, double eps);
 void dk_silu_mul_diff(float *dy, const float *gate, const float *dgate, const float *up, const float *dup, size_t n);
+void dk_gelu_mul_diff(float *dy, const float *gate, const float *dgate, const float *up, const float *dup, size_t n);
 
 /* Rows of queries, keys and values of a head; their differences lie as they do. */
 typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;

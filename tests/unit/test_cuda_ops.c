@@ -242,16 +242,16 @@ static void test_norms(size_t rows, size_t width)
 
 static void test_acts(size_t rows, size_t n)
 {
-    static const char *const names[] = { "SiLU gate", "GELU gate", "SiLU", "GELU", "difference of SiLU gates" };
+    static const char *const names[] = { "SiLU gate", "GELU gate", "SiLU", "GELU", "difference of SiLU gates",
+                                         "difference of GELU gates" };
     float *x = values(rows * 2 * n, 3), *d = values(rows * 2 * n, 1e-3f), *dx[2], *base[2], *y[2];
 
-    for (int form = 0; form < 5; form++) {
-        both(dx, form == 4 ? d : x, rows * 2 * n);
+    for (int form = 0; form < 6; form++) {
+        both(dx, form >= 4 ? d : x, rows * 2 * n);
         both(base, x, rows * 2 * n);
         both(y, NULL, rows * n);
         for (int i = 0; i < 2; i++)
-            device(i)->ops->act(device(i), form == 4 ? DK_ACT_SILU_GATE : (dk_act_form)form, y[i], dx[i],
-                                form == 4 ? base[i] : NULL, rows, n, false);
+            device(i)->ops->act(device(i), (dk_act_form)(form % 4), y[i], dx[i], form >= 4 ? base[i] : NULL, rows, n, false);
         same(y, rows * n, 5e-6, names[form]);
         drop(dx);
         drop(base);

@@ -56,16 +56,23 @@ static void norm(double size, size_t d)
 
 static long double silu(long double x) { return x / (1 + expl(-x)); }
 
-static void gate(double size, size_t n)
+static long double gelu(long double x)
 {
+    return x / 2 * (1 + tanhl(sqrtl(2 / acosl(-1)) * (x + 0.044715L * x * x * x)));
+}
+
+static void gate(double size, size_t n, bool is_gelu)
+{
+    long double (*const act)(long double) = is_gelu ? gelu : silu;
     float *g = numbers(n, 5, 4), *dg = numbers(n, 6, size), *u = numbers(n, 7, 1), *du = numbers(n, 8, size);
     float *y = numbers(n, 9, 1);
     long double *want = dk_xcalloc(n, sizeof *want);
 
     for (size_t i = 0; i < n; i++)
-        want[i] = silu((long double)g[i] + dg[i]) * ((long double)u[i] + du[i]) - silu(g[i]) * u[i];
-    dk_silu_mul_diff(y, g, dg, u, du, n);
-    tap(off(y, want, n) <= 5e-7, "gate of %zu, differences of %.0e: %.1e", n, size, off(y, want, n));
+        want[i] = act((long double)g[i] + dg[i]) * ((long double)u[i] + du[i]) - act(g[i]) * u[i];
+    (is_gelu ? dk_gelu_mul_diff : dk_silu_mul_diff)(y, g, dg, u, du, n);
+    tap(off(y, want, n) <= 5e-7, "%s gate of %zu, differences of %.0e: %.1e", is_gelu ? "GELU" : "SiLU", n, size,
+        off(y, want, n));
     dk_free(g); dk_free(dg); dk_free(u); dk_free(du); dk_free(y); dk_free(want);
 }
 
@@ -188,8 +195,10 @@ int main(void)
     for (size_t s = 0; s < N_SIZES; s++) {
         norm(sizes[s], 65);
         norm(sizes[s], 1024);
-        gate(sizes[s], 65);
-        gate(sizes[s], 1000);
+        for (int k = 0; k < 2; k++) {
+            gate(sizes[s], 65, k);
+            gate(sizes[s], 1000, k);
+        }
         attention(sizes[s], 1, 12, 0);
         attention(sizes[s], 40, 16, 0);
         attention(sizes[s], 33, 12, 7);
