@@ -263,7 +263,7 @@ static void lowrank(float *y, size_t ldy, const float *x, const float *plus, flo
             const dk_lowrank_part *q = &a->part[p];
 
             if (q->scale != 0)
-                dk_lowrank_out(y + i * ldy + q->col0, ldy, t + q->t0, a->rp, q->bt, rows, q->r, q->n, q->scale);
+                dk_lowrank_out(y + i * ldy + q->col0, ldy, t + q->t0, a->rp, q->bt, q->n, rows, q->r, q->n, q->scale);
         }
     }
 }

@@ -67,10 +67,10 @@ void dk_softcap(float *x, size_t n, float softcap);
 
 /* The low-rank side path, on row groups:
  *   t [m, ldt] = x [m, ldx] A^T, with at [k, rp] = A transposed, rp a multiple of 8;
- *   y [m, ldy] += scale * t [m, r] bt [r, n], n columns. */
+ *   y [m, ldy] += scale * t [m, r] bt [r, ldb], n columns. */
 void dk_lowrank_in(float *t, size_t ldt, const float *x, size_t ldx, const float *at, size_t m,
                    size_t k, size_t rp);
-void dk_lowrank_out(float *y, size_t ldy, const float *t, size_t ldt, const float *bt, size_t m,
+void dk_lowrank_out(float *y, size_t ldy, const float *t, size_t ldt, const float *bt, size_t ldb, size_t m,
                     size_t r, size_t n, float scale);
 
 #endif
