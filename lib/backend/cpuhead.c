@@ -75,7 +75,7 @@ static int visit_block(const struct cpu *c, const dk_head_args *a, size_t blk, d
         for (size_t l = 0; rc == 0 && l < a->n_lanes; l++) {
             const size_t to = diff[l] ? a->n_lanes + l : l;
 
-            rc = dk_product_strip(buf + to * each, strip, c->head_lhs, l * blocks + blk, a->w[l], s, err);
+            rc = dk_product_strip(buf + to * each, strip, c->head_lhs, l * blocks + blk, t.rows, a->w[l], s, err);
             soft_cap(a, buf + to * each, t.rows, u.n, strip);
             if (diff[l])
                 add_up(buf + l * each, buf, diff[l], t.rows, u.n, strip);

@@ -759,7 +759,7 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product failed") : 0;
 }
 
-int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, const dk_weight *w,
+int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, size_t rows, const dk_weight *w,
                      size_t strip, dk_err *err)
 {
     const struct strip *s = &w->strip[strip];
@@ -767,9 +767,11 @@ int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, cons
     const size_t row = block * big_rows;
 
     if (own) {
-        if (row < lhs->m)
-            dk_panels_part(y, ldy, lhs_row(lhs, row), lhs->m - row < big_rows ? lhs->m - row : big_rows, &w->panels,
-                           s->first, s->n, w->k, w->dtype);
+        const size_t left = lhs->m - row < big_rows ? lhs->m - row : big_rows, whole = dk_panels_whole(rows);
+
+        DK_ASSERT(row < lhs->m);
+        dk_panels_part(y, ldy, lhs_row(lhs, row), whole < left ? whole : left, &w->panels, s->first, s->n, w->k,
+                       w->dtype);
         return 0;
     }
     DK_ASSERT(kern);        /* ldy is dk_weight_strip_max: made when packing */

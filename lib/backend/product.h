@@ -47,7 +47,7 @@ size_t dk_padded_rows(size_t m);
 int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
 
 /* For heads: the strips of W, one at a time, by the calling thread, for the
- * row block b of the lhs (at most dk_block_rows rows, computed whole).
+ * first rows of the row block b of the lhs, or for more of it.
  * y [dk_block_rows, ldy]. */
 enum { DK_BLOCK_ROWS_MAX = 96 };    /* on any CPU */
 size_t dk_block_rows(void);         /* on this one; known once a weight is packed */
@@ -55,7 +55,7 @@ size_t dk_lhs_blocks(const dk_lhs *lhs);
 size_t dk_weight_strips(const dk_weight *w);
 void dk_weight_strip(const dk_weight *w, size_t strip, size_t *first, size_t *n);
 size_t dk_weight_strip_max(const dk_weight *w);
-int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, const dk_weight *w,
+int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, size_t rows, const dk_weight *w,
                      size_t strip, dk_err *err);
 
 #endif
