@@ -296,7 +296,14 @@ static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
     return 0;
 }
 
-static void cpu_softcap(dk_dev *dev, float *x, size_t n, float cap) { (void)dev; dk_softcap(x, n, cap); }
+static void cpu_softcap(dk_dev *dev, float *x, const float *base, size_t n, float cap)
+{
+    (void)dev;
+    if (base)
+        dk_softcap_diff(x, base, n, cap);
+    else
+        dk_softcap(x, n, cap);
+}
 
 static void cpu_edit(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d)
 {
@@ -363,7 +370,7 @@ static void attend(const struct cpu *c, const dk_attend_args *a, size_t l, size_
             x.k = cache_of(c, a, a->k_cache, 0, s) + at;
             x.v = cache_of(c, a, a->v_cache, 0, s) + at;
         }
-        dk_attend_diff(out, q_width, &x, &dx, ld, ldk, n, n_k, hd, a->scale, a->window, work);
+        dk_attend_diff(out, q_width, &x, &dx, ld, ldk, n, n_k, hd, a->scale, a->softcap, a->window, work);
         return;
     }
     if (a->window || a->softcap > 0)

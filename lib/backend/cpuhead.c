@@ -34,11 +34,14 @@ static int head_room(struct cpu *c, const dk_head_args *a, dk_err *err)
     return rc;
 }
 
-/* rows of n logits, ld apart. */
-static void soft_cap(const dk_head_args *a, float *logits, size_t rows, size_t n, size_t ld)
+/* rows of n logits, ld apart; base NULL, or what they are differences to, capped. */
+static void soft_cap(const dk_head_args *a, float *logits, const float *base, size_t rows, size_t n, size_t ld)
 {
     for (size_t i = 0; a->softcap > 0 && i < rows; i++)
-        dk_softcap(logits + i * ld, n, a->softcap);
+        if (base)
+            dk_softcap_diff(logits + i * ld, base + i * ld, n, a->softcap);
+        else
+            dk_softcap(logits + i * ld, n, a->softcap);
 }
 
 /* The logits of a lane from those of the base and their difference. */
@@ -75,7 +78,7 @@ static int visit_block(const struct cpu *c, const dk_head_args *a, size_t row0, 
             const size_t to = diff[l] ? a->n_lanes + l : l;
 
             rc = dk_product_strip(buf + to * each, strip, c->head_lhs, l * a->stride + row0, rows, a->w[l], s, err);
-            soft_cap(a, buf + to * each, t.rows, u.n, strip);
+            soft_cap(a, buf + to * each, diff[l] ? buf : NULL, t.rows, u.n, strip);
             if (diff[l])
                 add_up(buf + l * each, buf, diff[l], t.rows, u.n, strip);
         }

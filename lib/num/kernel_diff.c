@@ -60,6 +60,13 @@ void dk_silu_mul_diff(float *restrict dy, const float *restrict gate, const floa
         dy[i] = gate_diff(gate[i], dgate[i], gate[i], dgate[i], up[i], dup[i]);
 }
 
+DK_CLONES
+void dk_softcap_diff(float *restrict d, const float *restrict capped, size_t n, float softcap)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] = dk_capped_diff(d[i], capped[i], softcap);
+}
+
 /* gelu(g) = g sigma(u(g)), u(g) = c (g + a g^3); with h = g + d, u(h) - u(g) = c d (1 + a (g^2 + g h + h^2)). */
 DK_CLONES
 void dk_gelu_mul_diff(float *restrict dy, const float *restrict gate, const float *restrict dgate,

@@ -60,10 +60,12 @@ typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;
  * to them in dx; ldq: of queries, ldk: of keys and values.  work: dk_attend_diff_work(n_k, hd) floats. */
 size_t dk_attend_diff_work(size_t n_k, size_t hd);
 void dk_attend_diff(float *dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq, size_t ldk,
-                    size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *work);
+                    size_t n_q, size_t n_k, size_t hd, float scale, float softcap, size_t window, float *work);
 
 /* x[i] = softcap tanh(x[i] / softcap) */
 void dk_softcap(float *x, size_t n, float softcap);
+/* The same of x + d, less that of x, to d: capped is that of x. */
+void dk_softcap_diff(float *d, const float *capped, size_t n, float softcap);
 
 /* The low-rank side path, on row groups:
  *   t [m, ldt] = x [m, ldx] A^T, with at [k, rp] = A transposed, rp a multiple of 8;

@@ -423,7 +423,8 @@ static void test_small(void)
     both(a, x, n);
     for (int i = 0; i < 2; i++) {
         device(i)->ops->edit(device(i), a[i] + 3 * d, v, -1.5f, 7, d);
-        device(i)->ops->softcap(device(i), a[i] + 5 * d, d * 10, 2.5f);
+        device(i)->ops->softcap(device(i), a[i] + 5 * d, NULL, d * 10, 2.5f);
+        device(i)->ops->softcap(device(i), a[i] + 15 * d, a[i] + 5 * d, d * 10, 2.5f);
     }
     both(y, NULL, n);
     for (int i = 0; i < 2; i++)
@@ -540,7 +541,8 @@ static void test_attends(double most)
         { 2, 2, 64, 9, 0, false, true, false, true, most, "a window, a cache" },
         { 2, 1, 128, 33, 5, true, false, false, false, most, "soft cap, window, no rotation" },
         { 4, 2, 24, 0, 0, true, true, true, false, 1e-5, "differences" },
-        { 2, 2, 64, 20, 0, false, true, true, false, 1e-5, "differences in a window" } };
+        { 2, 2, 64, 20, 0, false, true, true, false, 1e-5, "differences in a window" },
+        { 2, 2, 32, 20, 2, false, true, true, true, 1e-5, "capped differences in a window, a cache" } };
 
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
         test_attend(&form[i]);
@@ -1219,6 +1221,7 @@ int main(void)
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
     test_head(DK_BF16, true, 0);
+    test_head(DK_F32, true, 3);
     test_row_sums(1);
     test_row_sums(130);
     test_row_products(1, 7);

@@ -30,6 +30,14 @@ DK_DEVICE float dk_gelu1(float x)
     return x / (1.0f + expf(-2.0f * u));
 }
 
+/* num/kernel_exp.h */
+DK_DEVICE float dk_capped_diff(float d, float capped, float cap)
+{
+    const float t = capped / cap, u = tanhf(d / cap);
+
+    return cap * (u * ((1.0f - t) * (1.0f + t)) / (1.0f + u * t));
+}
+
 /* The formulas: num/kernel_diff.c. */
 DK_DEVICE float dk_gate_diff(float g, float dg, float x, float dx, float up, float dup)
 {
