@@ -92,12 +92,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         rc = dk_fail(err, DK_EUSAGE, "name the base model with --model");
     else if (!p->out)
         rc = dk_fail(err, DK_EUSAGE, "name the score file with -o");
-    else if (how == DK_PATCHSCOPE && strncmp(p->pair.arith, "diff", 4) == 0)
-        rc = dk_fail(err, DK_EUSAGE, "patchscope_lens does not go with --arith %s", p->pair.arith);
     if (rc == 0)
         rc = dk_shard_parse(&job.shard, p->shard, err);
-    if (how == DK_PATCHSCOPE)
-        job.pair.arith = "plain";
     if (rc == 0) {
         dk_record_begin(&record, ctx);
         rc = dk_score_job_run(&job, err);

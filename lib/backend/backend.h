@@ -71,8 +71,7 @@ typedef struct dk_attend_args {
      * keys and values of the batch are appended first, behind past[] tokens. */
     float *k_cache, *v_cache;
     size_t n_slots, capacity;
-    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv, in caches and in out;
-                                     * no softcap then */
+    bool diff;                      /* lanes 1 .. are differences to lane 0, in qkv, in caches and in out */
     bool packed;                    /* out is for project */
 } dk_attend_args;
 
@@ -221,11 +220,12 @@ typedef struct dk_ops {
      * rows of lane 0, not yet placed. */
     void (*place)(dk_dev *dev, float *x, const float *base, size_t n_lanes, const dk_place_args *a);
     int (*attend)(dk_dev *dev, const dk_attend_args *a, dk_err *err);
-    /* y [rows, n]; base NULL, or (x is differences, DK_ACT_SILU_GATE) what they are to, [rows, 2 n]. */
+    /* y [rows, n]; base NULL, or (x is differences, of a gate) what they are to, [rows, 2 n]. */
     void (*act)(dk_dev *dev, dk_act_form form, float *y, const float *x, const float *base, size_t rows, size_t n,
                 bool packed);
     void (*sum)(dk_dev *dev, float *y, const float *a, const float *b, float sign, size_t n);   /* y = a + sign b; y may be a */
-    void (*softcap)(dk_dev *dev, float *x, size_t n, float cap);                    /* cap tanh(x / cap) */
+    /* cap tanh(x / cap); base NULL, or (x is differences) what they are to, capped. */
+    void (*softcap)(dk_dev *dev, float *x, const float *base, size_t n, float cap);
     /* Adds strength * v (host, [d]) to n_rows rows of x. */
     void (*edit)(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d);
     /* host = a, or a + sign b where b is there; n values. */

@@ -230,7 +230,9 @@ static void cpu_act(dk_dev *dev, dk_act_form form, float *y, const float *x, con
         const float *from = x + i * wide, *of = base ? base + i * wide : NULL;
         float *to = y + i * n;
 
-        if (of)
+        if (of && form == DK_ACT_GELU_GATE)
+            dk_gelu_mul_diff(to, of, from, of + n, from + n, n);
+        else if (of)
             dk_silu_mul_diff(to, of, from, of + n, from + n, n);
         else if (form == DK_ACT_SILU_GATE)
             dk_silu_mul(to, from, from + n, n);
@@ -261,7 +263,7 @@ static void lowrank(float *y, size_t ldy, const float *x, const float *plus, flo
             const dk_lowrank_part *q = &a->part[p];
 
             if (q->scale != 0)
-                dk_lowrank_out(y + i * ldy + q->col0, ldy, t + q->t0, a->rp, q->bt, rows, q->r, q->n, q->scale);
+                dk_lowrank_out(y + i * ldy + q->col0, ldy, t + q->t0, a->rp, q->bt, q->n, rows, q->r, q->n, q->scale);
         }
     }
 }
@@ -294,7 +296,14 @@ static int cpu_project(dk_dev *dev, const dk_project_args *a, dk_err *err)
     return 0;
 }
 
-static void cpu_softcap(dk_dev *dev, float *x, size_t n, float cap) { (void)dev; dk_softcap(x, n, cap); }
+static void cpu_softcap(dk_dev *dev, float *x, const float *base, size_t n, float cap)
+{
+    (void)dev;
+    if (base)
+        dk_softcap_diff(x, base, n, cap);
+    else
+        dk_softcap(x, n, cap);
+}
 
 static void cpu_edit(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d)
 {
@@ -361,7 +370,7 @@ static void attend(const struct cpu *c, const dk_attend_args *a, size_t l, size_
             x.k = cache_of(c, a, a->k_cache, 0, s) + at;
             x.v = cache_of(c, a, a->v_cache, 0, s) + at;
         }
-        dk_attend_diff(out, q_width, &x, &dx, ld, ldk, n, n_k, hd, a->scale, a->window, work);
+        dk_attend_diff(out, q_width, &x, &dx, ld, ldk, n, n_k, hd, a->scale, a->softcap, a->window, work);
         return;
     }
     if (a->window || a->softcap > 0)

@@ -34,11 +34,14 @@ static int head_room(struct cpu *c, const dk_head_args *a, dk_err *err)
     return rc;
 }
 
-/* rows of n logits, ld apart. */
-static void soft_cap(const dk_head_args *a, float *logits, size_t rows, size_t n, size_t ld)
+/* rows of n logits, ld apart; base NULL, or what they are differences to, capped. */
+static void soft_cap(const dk_head_args *a, float *logits, const float *base, size_t rows, size_t n, size_t ld)
 {
     for (size_t i = 0; a->softcap > 0 && i < rows; i++)
-        dk_softcap(logits + i * ld, n, a->softcap);
+        if (base)
+            dk_softcap_diff(logits + i * ld, base + i * ld, n, a->softcap);
+        else
+            dk_softcap(logits + i * ld, n, a->softcap);
 }
 
 /* The logits of a lane from those of the base and their difference. */
@@ -50,16 +53,15 @@ static void add_up(float *out, const float *base, const float *diff, size_t rows
 }
 
 /* One block of rows: every strip of the vocabulary, all lanes, then the visitors. */
-static int visit_block(const struct cpu *c, const dk_head_args *a, size_t blk, dk_err *err)
+static int visit_block(const struct cpu *c, const dk_head_args *a, size_t row0, size_t rows, dk_err *err)
 {
     const dk_weight *w = a->w[0];        /* all heads are cut alike */
-    const size_t strip = dk_weight_strip_max(w), each = dk_block_rows() * strip, blocks = a->stride / dk_block_rows();
+    const size_t strip = dk_weight_strip_max(w), each = dk_block_rows() * strip;
     const float *logits[MAX_LANES], *diff[MAX_LANES] = {0};
     float *buf = c->tiles + (size_t)dk_thread_id() * tile_sets(a) * each;
-    dk_tile t = { .row0 = blk * dk_block_rows(), .thread = dk_thread_id(), .ld = strip };
+    dk_tile t = { .row0 = row0, .rows = rows, .thread = dk_thread_id(), .ld = strip };
     int rc = 0;
 
-    t.rows = a->rows - t.row0 < dk_block_rows() ? a->rows - t.row0 : dk_block_rows();
     for (size_t i = 0; i < a->n_visitors; i++)
         a->visitor[i].begin(a->visitor[i].self, &t);
     for (size_t l = 0; l < a->n_lanes; l++) {
@@ -75,8 +77,8 @@ static int visit_block(const struct cpu *c, const dk_head_args *a, size_t blk, d
         for (size_t l = 0; rc == 0 && l < a->n_lanes; l++) {
             const size_t to = diff[l] ? a->n_lanes + l : l;
 
-            rc = dk_product_strip(buf + to * each, strip, c->head_lhs, l * blocks + blk, a->w[l], s, err);
-            soft_cap(a, buf + to * each, t.rows, u.n, strip);
+            rc = dk_product_strip(buf + to * each, strip, c->head_lhs, l * a->stride + row0, rows, a->w[l], s, err);
+            soft_cap(a, buf + to * each, diff[l] ? buf : NULL, t.rows, u.n, strip);
             if (diff[l])
                 add_up(buf + l * each, buf, diff[l], t.rows, u.n, strip);
         }
@@ -91,6 +93,7 @@ static int visit_block(const struct cpu *c, const dk_head_args *a, size_t blk, d
 int dk_cpu_head(dk_dev *dev, const dk_head_args *a, dk_err *err)
 {
     struct cpu *c = (struct cpu *)dev;
+    const size_t height = dk_block_share(a->rows);
     int rc = head_room(c, a, err), failed = 0;
 
     DK_ASSERT(a->n_lanes <= MAX_LANES);
@@ -98,10 +101,10 @@ int dk_cpu_head(dk_dev *dev, const dk_head_args *a, dk_err *err)
         return rc;
     dk_lhs_set(c->head_lhs, a->x, a->d, a->n_lanes * a->stride, a->d);
     #pragma omp parallel for schedule(dynamic) reduction(| : failed)
-    for (size_t b = 0; b < a->stride / dk_block_rows(); b++) {
+    for (size_t row = 0; row < a->rows; row += height) {
         dk_err local = {0};
 
-        failed |= visit_block(c, a, b, &local) < 0;
+        failed |= visit_block(c, a, row, a->rows - row < height ? a->rows - row : height, &local) < 0;
     }
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product of the head failed") : 0;
 }

@@ -156,6 +156,8 @@ void dk_panels_rows(float *out, const float *x, size_t ldx, size_t m, size_t k, 
         dk_panel_rows(out + i * k, x + i * ldx, ldx, m - i < each ? m - i : each, k, dtype == DK_BF16);
 }
 
+size_t dk_panels_whole(size_t rows) { return (rows + dk_panel_tile() - 1) / dk_panel_tile() * dk_panel_tile(); }
+
 /* Blocks of rows times runs of panels, more of them than threads. */
 void dk_panels_product(float *y, size_t ldy, const float *x, size_t m, const dk_panels *w, size_t n, size_t k,
                        dk_dtype dtype)

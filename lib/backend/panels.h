@@ -23,6 +23,9 @@ void dk_panels_free(dk_panels *p);
 /* The left side of products, as the kernels read it (num/panel.h), m x k values. */
 void dk_panels_rows(float *out, const float *x, size_t ldx, size_t m, size_t k, dk_dtype dtype);
 
+/* Rows that are laid out together with the first so many, if there are more. */
+size_t dk_panels_whole(size_t rows);
+
 /* y [m, n, ldy] = x (so laid out) times columns first .. first + n - 1 (first a multiple
  * of 16), on all threads, or by the calling thread alone. */
 void dk_panels_product(float *y, size_t ldy, const float *x, size_t m, const dk_panels *w, size_t n, size_t k,

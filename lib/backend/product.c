@@ -655,6 +655,14 @@ void dk_lhs_free(dk_lhs **x)
 }
 
 size_t dk_block_rows(void) { return big_rows; }
+size_t dk_block_share(size_t rows)
+{
+    const size_t threads = (size_t)omp_get_max_threads(), least = (rows + big_rows - 1) / big_rows;
+    const size_t blocks = (least + threads - 1) / threads * threads;
+
+    return own && blocks ? dk_panels_whole((rows + blocks - 1) / blocks) : big_rows;
+}
+
 size_t dk_padded_rows(size_t m) { return own ? m : m + DK_BLOCK_ROWS_MAX; }
 size_t dk_lhs_blocks(const dk_lhs *lhs) { return (lhs->m + big_rows - 1) / big_rows; }
 
@@ -759,19 +767,20 @@ int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_e
     return failed ? dk_fail(err, DK_ENOMEM, "a matrix product failed") : 0;
 }
 
-int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, const dk_weight *w,
+int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t row0, size_t rows, const dk_weight *w,
                      size_t strip, dk_err *err)
 {
     const struct strip *s = &w->strip[strip];
     const struct kernel *kern = own ? NULL : find_kernel(big_rows, s->n, w->k, ldy, w->dtype);
-    const size_t row = block * big_rows;
 
+    DK_ASSERT(row0 < lhs->m && rows <= big_rows);
     if (own) {
-        if (row < lhs->m)
-            dk_panels_part(y, ldy, lhs_row(lhs, row), lhs->m - row < big_rows ? lhs->m - row : big_rows, &w->panels,
-                           s->first, s->n, w->k, w->dtype);
+        const size_t left = lhs->m - row0, whole = dk_panels_whole(rows);
+
+        dk_panels_part(y, ldy, lhs_row(lhs, row0), whole < left ? whole : left, &w->panels, s->first, s->n, w->k,
+                       w->dtype);
         return 0;
     }
     DK_ASSERT(kern);        /* ldy is dk_weight_strip_max: made when packing */
-    return execute(kern, y, ldy, lhs_row(lhs, row), s, err);
+    return execute(kern, y, ldy, lhs_row(lhs, row0), s, err);
 }

@@ -46,16 +46,18 @@ size_t dk_padded_rows(size_t m);
 /* y [m (room for dk_padded_rows(m)), ldy >= n] = lhs W^T, on all threads. */
 int dk_product(float *y, size_t ldy, const dk_lhs *lhs, const dk_weight *w, dk_err *err);
 
-/* For heads: the strips of W, one at a time, by the calling thread, for the
- * row block b of the lhs (at most dk_block_rows rows, computed whole).
- * y [dk_block_rows, ldy]. */
+/* For heads: the strips of W, one at a time, by the calling thread, for a block of rows
+ * of the lhs from row0 on, or for some more.  y [dk_block_rows, ldy]. */
 enum { DK_BLOCK_ROWS_MAX = 96 };    /* on any CPU */
 size_t dk_block_rows(void);         /* on this one; known once a weight is packed */
+/* How high blocks of so many rows are that keep all threads at work, at most dk_block_rows; row0
+ * is a multiple of it. */
+size_t dk_block_share(size_t rows);
 size_t dk_lhs_blocks(const dk_lhs *lhs);
 size_t dk_weight_strips(const dk_weight *w);
 void dk_weight_strip(const dk_weight *w, size_t strip, size_t *first, size_t *n);
 size_t dk_weight_strip_max(const dk_weight *w);
-int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t block, const dk_weight *w,
+int dk_product_strip(float *y, size_t ldy, const dk_lhs *lhs, size_t row0, size_t rows, const dk_weight *w,
                      size_t strip, dk_err *err);
 
 #endif

@@ -136,7 +136,7 @@ static int count_module(struct loss *to, const dk_checkpoint *file, const dk_ada
 
         rc = dk_checkpoint_rows(file, name, w, o, 1, err);
         memset(update, 0, m->in * sizeof *update);
-        dk_lowrank_out(update, m->in, m->b + o * m->r, m->r, m->a, 1, m->r, m->in, m->scale);
+        dk_lowrank_out(update, m->in, m->b + o * m->r, m->r, m->a, m->in, 1, m->r, m->in, m->scale);
         if (rc == 0)
             count_row(to, w, update, m->in);
     }

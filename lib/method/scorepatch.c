@@ -10,6 +10,7 @@ struct dk_patch {
     dk_runner *r;
     const dk_score_plan *plan;
     size_t n_lanes, d, rows, most, at_once;
+    bool diff;                  /* states of lanes 1 .. are differences to lane 0 */
     dk_kv *kv;                  /* slot 0: the prompt without its last token */
     float *state;               /* [lane][most, d] of the batch */
     float *own;                 /* [lane][d] of the prompt's last token */
@@ -41,7 +42,7 @@ void dk_patch_free(dk_patch **pp)
 static int read_into(dk_patch *p, dk_pass *pass, float *to, size_t ld, dk_err *err)
 {
     for (size_t l = 0; l < p->n_lanes; l++)
-        p->tap[l] = (dk_tap){ .layer = p->plan->layer, .lane = l, .out = to + l * ld };
+        p->tap[l] = (dk_tap){ .layer = p->plan->layer, .lane = l, .out = to + l * ld, .diff = p->diff && l > 0 };
     pass->taps = p->tap;
     pass->n_taps = p->n_lanes;
     pass->last_layer = p->plan->layer;
@@ -71,15 +72,13 @@ int dk_patch_new(dk_patch **out, dk_runner *r, const dk_pair *pair, const dk_sco
 {
     dk_patch *p = dk_xcalloc(1, sizeof *p);
     const dk_model_config *c = &pair->model->config;
-    int rc = 0;
+    int rc;
 
     *out = NULL;
     *p = (dk_patch){ .r = r, .plan = plan, .n_lanes = pair->n_lanes, .d = c->d_model, .most = most_rows,
-                     .at_once = most_rows < AT_ONCE ? most_rows : AT_ONCE };
+                     .diff = pair->diff, .at_once = most_rows < AT_ONCE ? most_rows : AT_ONCE };
     DK_ASSERT(plan->n_prompt > 1);
-    if (pair->diff)
-        rc = dk_fail(err, DK_EUSAGE, "patchscope_lens does not go with --arith difference");
-    if (rc == 0) rc = dk_kv_new(&p->kv, c, p->n_lanes, p->at_once + 1, plan->n_prompt, err);
+    rc = dk_kv_new(&p->kv, c, p->n_lanes, p->at_once + 1, plan->n_prompt, err);
     if (rc == 0) rc = dk_alloc(&p->state, p->n_lanes * most_rows * p->d, sizeof(float), "states to patch", err);
     if (rc == 0) rc = dk_alloc(&p->own, p->n_lanes * p->d, sizeof(float), "states to patch", err);
     if (rc == 0) rc = dk_alloc(&p->added, p->n_lanes * p->at_once * p->d, sizeof(float), "states to patch", err);

@@ -96,11 +96,16 @@ static int norm_out(dk_runner *r, const dk_pass *p, size_t i, bool mlp, dk_err *
 
         for (size_t l = 0, end; l < r->n_lanes; l = end) {
             const dk_layer *layer = &r->model[l]->layer[i];
+            const dk_norm_args *norm = mlp ? &layer->post_mlp_norm.on : &layer->post_attn_norm.on;
+            const size_t d = r->m->config.d_model;
 
-            end = dk_runner_set_end(r, l);
-            r->dev->ops->add_norm(r->dev, normed + l * each, r->out + l * each, NULL,
-                                  mlp ? &layer->post_mlp_norm.on : &layer->post_attn_norm.on, (end - l) * r->rows,
-                                  r->m->config.d_model, false);
+            end = r->diff ? l + 1 : dk_runner_set_end(r, l);
+            if (l >= first_diff(r))
+                r->dev->ops->add_norm_diff(r->dev, normed + l * each, r->out, r->out + l * each, NULL, norm, r->rows, d,
+                                           false);
+            else
+                r->dev->ops->add_norm(r->dev, normed + l * each, r->out + l * each, NULL, norm, (end - l) * r->rows, d,
+                                      false);
         }
         r->norm = r->out;
         r->out = normed;
@@ -189,7 +194,7 @@ static void activate(const dk_runner *r, const dk_pass *p)
 static bool looked_at(const dk_runner *r, const dk_pass *p, size_t i)
 {
     const size_t last = p->last_layer < 0 ? r->m->config.n_layers - 1 : (size_t)p->last_layer;
-    bool yes = i >= last;
+    bool yes = i >= last || i + 1 == r->alone;
 
     for (size_t t = 0; t < p->n_taps; t++)
         yes |= (p->taps[t].site == DK_SITE_OUT && p->taps[t].layer == (int)i) ||

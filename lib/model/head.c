@@ -44,8 +44,9 @@ static int logits(dk_runner *r, const size_t *rows, size_t n, bool whole, float 
     }
     for (size_t l = 1; rc == 0 && whole && r->diff && l < r->n_lanes; l++)
         ops->sum(r->dev, to + l * n * vocab, to + l * n * vocab, to, 1, n * vocab);
-    if (rc == 0 && r->m->config.final_softcap > 0)
-        ops->softcap(r->dev, to, r->n_lanes * n * vocab, (float)r->m->config.final_softcap);
+    for (size_t l = 0; rc == 0 && r->m->config.final_softcap > 0 && l < r->n_lanes; l++)
+        ops->softcap(r->dev, to + l * n * vocab, l > 0 && r->diff && !whole ? to : NULL, n * vocab,
+                     (float)r->m->config.final_softcap);
     return rc;
 }
 

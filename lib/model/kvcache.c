@@ -74,6 +74,28 @@ void dk_kv_layer(const dk_kv *kv, size_t layer, float **k, float **v)
     *v = kv->v + at;
 }
 
+void dk_kv_spread(dk_kv *kv, size_t layers, size_t s, size_t n, bool zero)
+{
+    const size_t lane = kv->n_seq * kv->capacity * kv->width, bytes = n * kv->width * sizeof *kv->k;
+    const size_t slot = (kv->map[s] * kv->capacity + kv->length[kv->map[s]]) * kv->width;
+    dk_dev *dev = dk_device();
+
+    for (size_t i = 0; i < layers * kv->n_lanes; i++) {
+        const size_t to = i * lane + slot, from = i / kv->n_lanes * kv->n_lanes * lane + slot;
+
+        if (to == from)
+            continue;
+        for (int v = 0; v < 2; v++) {
+            float *cache = v ? kv->v : kv->k;
+
+            if (zero)
+                dev->ops->zero(dev, cache + to, bytes);
+            else
+                dev->ops->copy(dev, cache + to, cache + from, bytes);
+        }
+    }
+}
+
 void dk_kv_copy(dk_kv *kv, size_t from, size_t to, size_t n)
 {
     const size_t each = kv->capacity * kv->width;

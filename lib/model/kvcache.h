@@ -3,6 +3,7 @@
 #ifndef DK_MODEL_KVCACHE_H
 #define DK_MODEL_KVCACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -23,6 +24,9 @@ size_t dk_kv_slots(const dk_kv *kv);
 size_t dk_kv_slot(const dk_kv *kv, size_t s);   /* of sequence s of the pass */
 /* What a layer has, of the device: [lane][slot][capacity][KV hd]. */
 void dk_kv_layer(const dk_kv *kv, size_t layer, float **k, float **v);
+/* What lane 0 got behind the tokens that are there, n of sequence s, in the first so many
+ * layers: to all lanes, or zeros. */
+void dk_kv_spread(dk_kv *kv, size_t layers, size_t s, size_t n, bool zero);
 /* After the pass: n tokens more are there. */
 void dk_kv_grow(dk_kv *kv, size_t s, size_t n);
 

@@ -204,8 +204,9 @@ int dk_layer_at(const dk_model_config *c, double depth)
 
 static int fill_tap(const dk_runner *r, const dk_tap *tap, const float *x, size_t n, dk_err *err)
 {
-    const float *lane = x + tap->lane * n;
-    const bool subtract = tap->diff && (!r->diff || tap->lane == 0), add = r->diff && !tap->diff && tap->lane > 0;
+    const size_t at = tap->lane < r->n_lanes ? tap->lane : 0;       /* there for all */
+    const float *lane = x + at * n;
+    const bool subtract = tap->diff && (!r->diff || at == 0), add = r->diff && !tap->diff && at > 0;
     const float *other = subtract || add ? x : NULL;
     const float sign = add ? 1 : -1;
 
@@ -369,31 +370,79 @@ static int begin(dk_runner *r, const dk_pass *p, dk_err *err)
     return rc == 0 ? r->dev->ops->begin(r->dev, &r->rag, err) : rc;
 }
 
+/* Blocks before the first in which lanes differ: they have the same rows there.  Not in
+ * steps of decoding: few rows cost little beside the weights. */
+static size_t alike(const dk_runner *r, const dk_pass *p, size_t stop)
+{
+    size_t n = p->steps || r->n_lanes < 2 ? 0 : stop;
+
+    for (size_t l = 0; n > 0 && l < r->n_lanes; l++) {
+        const size_t own = r->side[l] ? dk_sidepath_first(r->side[l]) : n;
+
+        if (r->model[l] != r->model[0] || !same_embedding(r, l, 0) ||
+            (p->lane_ids && memcmp(p->lane_ids[l], p->lane_ids[0], r->rows * sizeof(uint32_t)) != 0))
+            return 0;
+        n = own < n ? own : n;
+    }
+    for (size_t e = 0; e < p->n_edits; e++)
+        n = (size_t)(p->edits[e].layer + 1) < n ? (size_t)(p->edits[e].layer + 1) : n;
+    return n;
+}
+
+/* From here on all lanes run, from what lane 0 has. */
+static int spread(dk_runner *r, const dk_pass *p, size_t lanes, dk_err *err)
+{
+    const size_t each = r->rows * r->m->config.d_model;
+
+    for (size_t l = 1; l < lanes; l++)
+        if (r->diff)
+            r->dev->ops->zero(r->dev, r->x + l * each, each * sizeof *r->x);
+        else
+            r->dev->ops->copy(r->dev, r->x + l * each, r->x, each * sizeof *r->x);
+    for (size_t s = 0; p->kv && s < p->batch.n_seq; s++)
+        dk_kv_spread(p->kv, r->alone, s, p->batch.offset[s + 1] - p->batch.offset[s], r->diff);
+    r->n_lanes = lanes;
+    return begin(r, p, err);
+}
+
+static int blocks(dk_runner *r, const dk_pass *p, size_t stop, dk_err *err)
+{
+    const size_t lanes = r->n_lanes;
+    int rc;
+
+    r->alone = alike(r, p, stop);
+    r->n_lanes = r->alone ? 1 : lanes;
+    rc = begin(r, p, err);
+    if (rc == 0)
+        rc = embed(r, p, err);
+    if (rc == 0)
+        rc = edits_and_taps(r, p, -1, err);
+    for (size_t i = 0; rc == 0 && i < stop; i++) {
+        rc = dk_runner_block(r, p, i, err);
+        if (rc == 0 && i + 1 == r->alone)
+            rc = spread(r, p, lanes, err);
+        if (rc == 0)
+            rc = edits_and_taps(r, p, (int)i, err);
+    }
+    r->n_lanes = lanes;
+    return rc;
+}
+
 int dk_runner_forward(dk_runner *r, const dk_pass *p, dk_err *err)
 {
     const size_t rows = p->batch.offset[p->batch.n_seq];
-    const int stop = p->last_layer < 0 ? (int)r->m->config.n_layers : p->last_layer + 1;
     size_t longest = 0;
     int rc;
 
     DK_ASSERT(rows > 0 && rows <= r->max_rows);
-    DK_ASSERT(!r->diff || (!p->lane_ids && p->n_edits == 0));
+    DK_ASSERT(!r->diff || !p->lane_ids);
     r->rows = rows;
     r->carried = false;
     rc = place_rows(r, p, &longest, err);
     if (rc == 0)
         rc = rope_tables(r, longest, err);
     if (rc == 0)
-        rc = begin(r, p, err);
-    if (rc == 0)
-        rc = embed(r, p, err);
-    if (rc == 0)
-        rc = edits_and_taps(r, p, -1, err);
-    for (int i = 0; rc == 0 && i < stop; i++) {
-        rc = dk_runner_block(r, p, (size_t)i, err);
-        if (rc == 0)
-            rc = edits_and_taps(r, p, i, err);
-    }
+        rc = blocks(r, p, p->last_layer < 0 ? r->m->config.n_layers : (size_t)p->last_layer + 1, err);
     for (size_t s = 0; rc == 0 && p->kv && s < p->batch.n_seq; s++)
         dk_kv_grow(p->kv, s, p->batch.offset[s + 1] - p->batch.offset[s]);
     return rc;

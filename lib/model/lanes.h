@@ -5,7 +5,8 @@
  * with weights of its own (a second weight set: its products are its own).  Rows are
  * the tokens of several sequences laid end to end (no padding); lane l of a
  * pass over R rows is rows l R .. (l + 1) R - 1.  A row's numbers do not
- * depend on what else is in the batch. */
+ * depend on what else is in the batch.  Blocks before the first in which lanes differ (an
+ * adapter's first, that behind an edit) run once for all of them. */
 #ifndef DK_MODEL_LANES_H
 #define DK_MODEL_LANES_H
 
@@ -60,7 +61,7 @@ typedef struct dk_tap {
     bool stays;                     /* out is memory of the device */
 } dk_tap;
 
-typedef struct dk_edit {            /* residual += strength * vector on rows of a lane */
+typedef struct dk_edit {            /* residual (of a lane that is a difference: that) += strength * vector on rows of a lane */
     int layer;
     size_t lane;
     const float *vector;            /* [d] */
@@ -89,7 +90,7 @@ int dk_runner_new(dk_runner **out, const dk_model *m, const dk_lane *lanes, size
  * to it: products round the difference by itself, and norms, gates and attention
  * form it without subtracting.  Results are the same, with the digits that the
  * difference of two lanes loses.  For lanes that are the base or an adapter in
- * the linear maps of a block, without edits or ids of their own; what
+ * the linear maps of a block, without ids of their own; what
  * is not done is refused (DK_EUSAGE). */
 int dk_runner_diff(dk_runner *r, dk_err *err);
 /* Whether it would be, as far as architecture and adapters say; why not, in err. */

@@ -28,7 +28,7 @@ struct parts {
 /* rows += s B A, for n rows from row0 on. */
 static void merge_rows(float *rows, const dk_adapter_module *m, size_t row0, size_t n, float factor)
 {
-    dk_lowrank_out(rows, m->in, m->b + row0 * m->r, m->r, m->a, n, m->r, m->in, m->scale * factor);
+    dk_lowrank_out(rows, m->in, m->b + row0 * m->r, m->r, m->a, m->in, n, m->r, m->in, m->scale * factor);
 }
 
 static int read_rows(const struct parts *p, size_t i, float *out, size_t row0, size_t n, size_t cols,

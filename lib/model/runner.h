@@ -13,6 +13,7 @@ struct dk_runner {
     const dk_model *m;
     dk_dev *dev;                /* whose memory rows are in */
     size_t n_lanes, max_rows, rows;
+    size_t alone;               /* of the pass: blocks that lane 0 runs through for all lanes */
     size_t widest;              /* input of a product */
     bool diff;                  /* rows of lanes 1 .. are what is added to those of lane 0 */
     float *whole;               /* diff: rows of one lane, added up for its side path */

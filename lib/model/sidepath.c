@@ -119,6 +119,23 @@ void dk_sidepath_free(dk_sidepath **sp)
 
 size_t dk_sidepath_width(const dk_sidepath *s) { return s->width; }
 
+static bool adapted(const dk_sidepath *s, size_t layer)
+{
+    for (size_t g = 0; g < DK_N_GROUPS; g++)
+        if (s->side[layer][g].args.n_parts > 0)
+            return true;
+    return false;
+}
+
+size_t dk_sidepath_first(const dk_sidepath *s)
+{
+    size_t l = 0;
+
+    while (l < s->n_layers && !adapted(s, l))
+        l++;
+    return l;
+}
+
 bool dk_sidepath_of(const dk_sidepath *s, size_t layer, dk_group g, dk_lowrank_args *out)
 {
     *out = s->side[layer][g].args;

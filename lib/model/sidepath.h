@@ -17,6 +17,8 @@ int dk_sidepath_new(dk_sidepath **out, const dk_adapter *a, const dk_model_confi
 void dk_sidepath_free(dk_sidepath **s);
 /* Width of the low-rank row of a group, at most. */
 size_t dk_sidepath_width(const dk_sidepath *s);
+/* The first layer with a module, or the number of layers. */
+size_t dk_sidepath_first(const dk_sidepath *s);
 /* The group's update as the device takes it; m and t are left to the caller.
  * False if the group of this layer has no module. */
 bool dk_sidepath_of(const dk_sidepath *s, size_t layer, dk_group g, dk_lowrank_args *out);

@@ -264,9 +264,17 @@ DK_INLINE void weigh_one(float *restrict out, const float *restrict p, const flo
     }
 }
 
+DK_INLINE void cap(float *restrict s, float *restrict ds, size_t n, float softcap)
+{
+    for (size_t j = 0; j < n; j++)
+        s[j] = softcap * dk_tanh1(s[j] / softcap);
+    for (size_t j = 0; j < n; j++)
+        ds[j] = dk_capped_diff(ds[j], s[j], softcap);
+}
+
 DK_CLONES
 void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq,
-                    size_t ldk, size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *restrict work)
+                    size_t ldk, size_t n_q, size_t n_k, size_t hd, float scale, float softcap, size_t window, float *restrict work)
 {
     const size_t ld = up_to(n_k, 8), past = n_k - n_q;
     const struct turned keys = { work, work + hd * ld };
@@ -295,6 +303,8 @@ void dk_attend_diff(float *restrict dout, size_t ldo, const dk_head_rows *x, con
             const size_t end = past + i + a + 1, from = window && end > window ? end - window : 0;
             float *sa = s + a * ld, *da = ds + a * ld;
 
+            if (a < rows && softcap > 0)
+                cap(sa + from, da + from, end - from, softcap);
             if (a < rows)
                 soften(sa + from, da + from, end - from);
             /* Zeros add nothing: all queries of these run over the same keys. */

@@ -122,55 +122,111 @@ void dk_expf_row(float *restrict y, const float *restrict x, size_t n)
         y[i] = dk_exp1(x[i]);
 }
 
+/* rows x (8 wide) values of t; rows and wide are constants. */
+DK_INLINE void in_tile(float *restrict t, size_t ldt, const float *restrict x, size_t ldx, const float *restrict at,
+                       size_t k, size_t rp, const size_t rows, const size_t wide)
+{
+    dk_v8 s[8][2];
+
+    #pragma GCC unroll 8
+    for (size_t i = 0; i < rows; i++)
+        #pragma GCC unroll 2
+        for (size_t u = 0; u < wide; u++)
+            s[i][u] = (dk_v8){0};
+    for (size_t j = 0; j < k; j++)
+        #pragma GCC unroll 2
+        for (size_t u = 0; u < wide; u++) {
+            const dk_v8 w = DK_LOAD8(at + j * rp + 8 * u);
+
+            #pragma GCC unroll 8
+            for (size_t i = 0; i < rows; i++)
+                s[i][u] += w * x[i * ldx + j];
+        }
+    #pragma GCC unroll 8
+    for (size_t i = 0; i < rows; i++)
+        #pragma GCC unroll 2
+        for (size_t u = 0; u < wide; u++)
+            DK_STORE8(t + i * ldt + 8 * u, s[i][u]);
+}
+
 DK_CLONES
 void dk_lowrank_in(float *restrict t, size_t ldt, const float *restrict x, size_t ldx,
                    const float *restrict at, size_t m, size_t k, size_t rp)
 {
-    for (size_t i = 0; i < m; i += 4) {
-        const size_t rows = m - i < 4 ? m - i : 4;
-        const float *xr[4];
+    size_t i = 0;
 
-        for (size_t a = 0; a < 4; a++)
-            xr[a] = x + (i + (a < rows ? a : 0)) * ldx;
-        for (size_t c = 0; c < rp; c += 8) {
-            dk_v8 s[4] = {{0}};
+    for (; i + 8 <= m; i += 8) {
+        size_t c = 0;
 
-            for (size_t j = 0; j < k; j++) {
-                const dk_v8 w = DK_LOAD8(at + j * rp + c);
+        for (; c + 16 <= rp; c += 16)
+            for (size_t a = i; a < i + 8; a += 4)
+                in_tile(t + a * ldt + c, ldt, x + a * ldx, ldx, at + c, k, rp, 4, 2);
+        if (c < rp)
+            in_tile(t + i * ldt + c, ldt, x + i * ldx, ldx, at + c, k, rp, 8, 1);
+    }
+    for (; i < m; i++)
+        for (size_t c = 0; c < rp; c += 8)
+            in_tile(t + i * ldt + c, ldt, x + i * ldx, ldx, at + c, k, rp, 1, 1);
+}
 
-                for (size_t a = 0; a < 4; a++)
-                    s[a] += w * xr[a][j];
-            }
-            for (size_t a = 0; a < rows; a++)
-                DK_STORE8(t + (i + a) * ldt + c, s[a]);
+/* rows x 16 values of y; rows is a constant. */
+DK_INLINE void out_tile(float *restrict y, size_t ldy, const float *restrict t, size_t ldt, const float *restrict bt,
+                        size_t ldb, size_t r, float scale, const size_t rows)
+{
+    dk_v8 s[4][2];
+
+    #pragma GCC unroll 4
+    for (size_t i = 0; i < rows; i++)
+        s[i][0] = s[i][1] = (dk_v8){0};
+    for (size_t j = 0; j < r; j++) {
+        const dk_v8 a = DK_LOAD8(bt + j * ldb), b = DK_LOAD8(bt + j * ldb + 8);
+
+        #pragma GCC unroll 4
+        for (size_t i = 0; i < rows; i++) {
+            s[i][0] += a * t[i * ldt + j];
+            s[i][1] += b * t[i * ldt + j];
         }
+    }
+    #pragma GCC unroll 4
+    for (size_t i = 0; i < rows; i++) {
+        DK_STORE8(y + i * ldy, DK_LOAD8(y + i * ldy) + s[i][0] * scale);
+        DK_STORE8(y + i * ldy + 8, DK_LOAD8(y + i * ldy + 8) + s[i][1] * scale);
     }
 }
 
-DK_CLONES
-void dk_lowrank_out(float *restrict y, size_t ldy, const float *restrict t, size_t ldt,
-                    const float *restrict bt, size_t m, size_t r, size_t n, float scale)
+/* The last columns, in a vector too: compilers sum scalars otherwise. */
+DK_INLINE void out_rest(float *restrict y, const float *restrict t, const float *restrict bt, size_t ldb, size_t r,
+                        size_t width, float scale)
 {
-    for (size_t i = 0; i < m; i++) {
-        float *restrict yr = y + i * ldy;
+    dk_v8 s = {0}, b = {0}, had = {0};
+
+    for (size_t j = 0; j < r; j++) {
+        for (size_t c = 0; c < width; c++)
+            b[c] = bt[j * ldb + c];
+        s += b * t[j];
+    }
+    for (size_t c = 0; c < width; c++)
+        had[c] = y[c];
+    had = had + s * scale;
+    for (size_t c = 0; c < width; c++)
+        y[c] = had[c];
+}
+
+DK_CLONES
+void dk_lowrank_out(float *restrict y, size_t ldy, const float *restrict t, size_t ldt, const float *restrict bt,
+                    size_t ldb, size_t m, size_t r, size_t n, float scale)
+{
+    for (size_t i = 0, rows; i < m; i += rows) {
         size_t c = 0;
 
-        for (; c + 16 <= n; c += 16) {
-            dk_v8 s = {0}, u = {0};
-
-            for (size_t j = 0; j < r; j++) {
-                s += DK_LOAD8(bt + j * n + c) * t[i * ldt + j];
-                u += DK_LOAD8(bt + j * n + c + 8) * t[i * ldt + j];
-            }
-            DK_STORE8(yr + c, DK_LOAD8(yr + c) + s * scale);
-            DK_STORE8(yr + c + 8, DK_LOAD8(yr + c + 8) + u * scale);
-        }
-        for (; c < n; c++) {
-            float s = 0;
-
-            for (size_t j = 0; j < r; j++)
-                s += bt[j * n + c] * t[i * ldt + j];
-            yr[c] += s * scale;
-        }
+        rows = m - i >= 4 ? 4 : 1;
+        for (; c + 16 <= n; c += 16)
+            if (rows == 4)
+                out_tile(y + i * ldy + c, ldy, t + i * ldt, ldt, bt + c, ldb, r, scale, 4);
+            else
+                out_tile(y + i * ldy + c, ldy, t + i * ldt, ldt, bt + c, ldb, r, scale, 1);
+        for (; c < n; c += 8)
+            for (size_t a = i; a < i + rows; a++)
+                out_rest(y + a * ldy + c, t + a * ldt, bt + c, ldb, r, n - c < 8 ? n - c : 8, scale);
     }
 }

@@ -40,18 +40,43 @@ DK_INLINE struct sigmas sigmas(float x)
     return (struct sigmas){ dk_pick1(x > 0, more, less), dk_pick1(x > 0, less, more) };
 }
 
-/* sigma(x + d) - sigma(x) = (e^d - 1) sigma(x) sigma(-x - d) = (1 - e^-d) sigma(-x) sigma(x + d);
+/* Of g sigma(x) up, where g, x and up become g + dg, x + dx and up + dup:
+ * sigma(x + dx) - sigma(x) = (e^dx - 1) sigma(x) sigma(-x - dx) = (1 - e^-dx) sigma(-x) sigma(x + dx);
  * the one whose exponent is not positive. */
+DK_INLINE float gate_diff(float g, float dg, float x, float dx, float up, float dup)
+{
+    const struct sigmas base = sigmas(x), other = sigmas(x + dx);
+    const float e = dk_expm11(dx > 0 ? -dx : dx);
+    const float ds = e * dk_pick1(dx > 0, -base.down * other.up, base.up * other.down);
+
+    return (other.up * dg + g * ds) * (up + dup) + g * base.up * dup;
+}
+
 DK_CLONES
 void dk_silu_mul_diff(float *restrict dy, const float *restrict gate, const float *restrict dgate,
                       const float *restrict up, const float *restrict dup, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float g = gate[i], d = dgate[i];
-        const struct sigmas base = sigmas(g), other = sigmas(g + d);
-        const float e = dk_expm11(d > 0 ? -d : d);
-        const float ds = e * dk_pick1(d > 0, -base.down * other.up, base.up * other.down);
+    for (size_t i = 0; i < n; i++)
+        dy[i] = gate_diff(gate[i], dgate[i], gate[i], dgate[i], up[i], dup[i]);
+}
 
-        dy[i] = (other.up * d + g * ds) * (up[i] + dup[i]) + g * base.up * dup[i];
+DK_CLONES
+void dk_softcap_diff(float *restrict d, const float *restrict capped, size_t n, float softcap)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] = dk_capped_diff(d[i], capped[i], softcap);
+}
+
+/* gelu(g) = g sigma(u(g)), u(g) = c (g + a g^3); with h = g + d, u(h) - u(g) = c d (1 + a (g^2 + g h + h^2)). */
+DK_CLONES
+void dk_gelu_mul_diff(float *restrict dy, const float *restrict gate, const float *restrict dgate,
+                      const float *restrict up, const float *restrict dup, size_t n)
+{
+    const float c = 2 * 0.7978845608f, a = 0.044715f;
+
+    for (size_t i = 0; i < n; i++) {
+        const float g = gate[i], d = dgate[i], h = g + d, u = c * (g + a * g * g * g);
+
+        dy[i] = gate_diff(g, d, u, c * d * (1.0f + a * (g * g + h * (g + h))), up[i], dup[i]);
     }
 }

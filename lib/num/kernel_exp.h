@@ -77,4 +77,13 @@ DK_INLINE float dk_tanh1(float x)
     return a < 0.625f ? x + x * (p * z) : (x < 0 ? -far : far);
 }
 
+/* cap tanh((x + d) / cap) less capped = cap tanh(x / cap); with t = tanh x and u = tanh d,
+ * tanh(x + d) - tanh(x) = u (1 - t) (1 + t) / (1 + u t). */
+DK_INLINE float dk_capped_diff(float d, float capped, float cap)
+{
+    const float t = capped / cap, u = dk_tanh1(d / cap);
+
+    return cap * (u * ((1.0f - t) * (1.0f + t)) / (1.0f + u * t));
+}
+
 #endif

@@ -48,9 +48,10 @@ void dk_attend_local(float *out, size_t ldo, const float *q, size_t ldq, const f
                      float softcap, size_t window, float *work);
 
 /* Differences of results from differences of inputs (dx: what is added to x),
- * without cancellation: f(x + dx) - f(x) of dk_rmsnorm, dk_silu_mul, dk_attend. */
+ * without cancellation: f(x + dx) - f(x) of dk_rmsnorm, dk_silu_mul, dk_gelu_mul, dk_attend. */
 void dk_rmsnorm_diff(float *dy, const float *x, const float *dx, const float *w, size_t d, double eps);
 void dk_silu_mul_diff(float *dy, const float *gate, const float *dgate, const float *up, const float *dup, size_t n);
+void dk_gelu_mul_diff(float *dy, const float *gate, const float *dgate, const float *up, const float *dup, size_t n);
 
 /* Rows of queries, keys and values of a head; their differences lie as they do. */
 typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;
@@ -59,17 +60,19 @@ typedef struct dk_head_rows { const float *q, *k, *v; } dk_head_rows;
  * to them in dx; ldq: of queries, ldk: of keys and values.  work: dk_attend_diff_work(n_k, hd) floats. */
 size_t dk_attend_diff_work(size_t n_k, size_t hd);
 void dk_attend_diff(float *dout, size_t ldo, const dk_head_rows *x, const dk_head_rows *dx, size_t ldq, size_t ldk,
-                    size_t n_q, size_t n_k, size_t hd, float scale, size_t window, float *work);
+                    size_t n_q, size_t n_k, size_t hd, float scale, float softcap, size_t window, float *work);
 
 /* x[i] = softcap tanh(x[i] / softcap) */
 void dk_softcap(float *x, size_t n, float softcap);
+/* The same of x + d, less that of x, to d: capped is that of x. */
+void dk_softcap_diff(float *d, const float *capped, size_t n, float softcap);
 
 /* The low-rank side path, on row groups:
  *   t [m, ldt] = x [m, ldx] A^T, with at [k, rp] = A transposed, rp a multiple of 8;
- *   y [m, ldy] += scale * t [m, r] bt [r, n], n columns. */
+ *   y [m, ldy] += scale * t [m, r] bt [r, ldb], n columns. */
 void dk_lowrank_in(float *t, size_t ldt, const float *x, size_t ldx, const float *at, size_t m,
                    size_t k, size_t rp);
-void dk_lowrank_out(float *y, size_t ldy, const float *t, size_t ldt, const float *bt, size_t m,
+void dk_lowrank_out(float *y, size_t ldy, const float *t, size_t ldt, const float *bt, size_t ldb, size_t m,
                     size_t r, size_t n, float scale);
 
 #endif

@@ -33,13 +33,43 @@ static int by_entry(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Keeps the best k; the limit becomes the k-th value. */
+/* Puts the k smallest of n entries first, in any order (Hoare's FIND). */
+static void choose(uint64_t *e, size_t n, size_t k)
+{
+    ptrdiff_t from = 0, to = (ptrdiff_t)n - 1;
+    const ptrdiff_t last = (ptrdiff_t)k - 1;
+
+    while (from < to) {
+        const uint64_t pivot = e[last];
+        ptrdiff_t i = from, j = to;
+
+        do {
+            while (e[i] < pivot)
+                i++;
+            while (e[j] > pivot)
+                j--;
+            if (i <= j) {
+                const uint64_t moved = e[i];
+
+                e[i++] = e[j];
+                e[j--] = moved;
+            }
+        } while (i <= j);
+        from = j < last ? i : from;
+        to = last < i ? j : to;
+    }
+}
+
+/* Keeps the best k of more; the limit becomes the worst of their values. */
 static void compact(dk_heap *h, size_t k, int bottom)
 {
-    qsort(h->entry, h->n, sizeof *h->entry, by_entry);
-    h->n = h->n < k ? h->n : k;
-    if (h->n == k)
-        h->limit = value_of(h->entry[k - 1], bottom);
+    uint64_t last = 0;
+
+    choose(h->entry, h->n, k);
+    h->n = k;
+    for (size_t i = 0; i < k; i++)
+        last = h->entry[i] > last ? h->entry[i] : last;
+    h->limit = value_of(last, bottom);
 }
 
 void dk_heap_begin(dk_heap *h, int bottom)
@@ -59,7 +89,8 @@ void dk_heap_offer(dk_heap *h, size_t k, float v, uint32_t id, int bottom)
 
 size_t dk_heap_end(dk_heap *h, size_t k, int bottom, uint32_t *id, float *value)
 {
-    compact(h, k, bottom);
+    qsort(h->entry, h->n, sizeof *h->entry, by_entry);
+    h->n = h->n < k ? h->n : k;
     for (size_t j = 0; j < h->n; j++) {
         id[j] = (uint32_t)h->entry[j];
         value[j] = value_of(h->entry[j], bottom);

@@ -93,7 +93,7 @@ static int products(const struct bare *b, size_t rows, size_t stop, size_t head_
     #pragma omp parallel for schedule(dynamic)
     for (size_t k = 0; k < dk_lhs_blocks(b->lhs); k++)
         for (size_t s = 0; s < dk_weight_strips(m->head); s++)
-            dk_product_strip(b->tile + (size_t)dk_thread_id() * each, strip, b->lhs, k, m->head, s, NULL);
+            dk_product_strip(b->tile + (size_t)dk_thread_id() * each, strip, b->lhs, k * dk_block_rows(), dk_block_rows(), m->head, s, NULL);
     return 0;
 }
 

@@ -17,7 +17,7 @@ golden_diff() {
     failed dk-topk "-o"
     run -2 --separate-stderr dk-topk -m "$G" -o x "$T"
     failed dk-topk "nothing to compare"
-    for o in --bogus -k0 -kx --max-tokens=-1 --temperature=2 --lanes=base,other --null=oops --table=x --window=-1 --extraction=x --lens-depth=1.5 "--extraction=patchscope_lens --arith=diff"; do
+    for o in --bogus -k0 -kx --max-tokens=-1 --temperature=2 --lanes=base,other --null=oops --table=x --window=-1 --extraction=x --lens-depth=1.5; do
         run -2 --separate-stderr topk -o x $o "$T"
         failed dk-topk
         [ -z "$output" ]
@@ -176,6 +176,9 @@ lists() { paste -d ' ' <(dk-values "$1" topk/ft/top/index | tr ' ' '\n') <(dk-va
     [ "$(dk-info --json b.score.h5 | jq -c '.objects[] | select(.path == "/scores/topk/ft/top/value") | .attributes | [.site, .layer]')" = '["patchscope_lens",0]' ]
     topk -k 9 --extraction patchscope_lens --patch-depth 0.5 --patch-prompt 'a b\nc d' --max-vocab 500 -t 2 --batch-tokens 7 -o c.score.h5 "$T"
     cmp <(lists c.score.h5) <(lists b.score.h5)
+    topk --arith plain --extraction patchscope_lens --patch-depth 0.5 --patch-prompt 'a b\nc d' --max-vocab 500 -k 9 -o p.score.h5 "$T"
+    [ "$(for f in b p; do dk-info --json $f.score.h5 | jq -r '.objects[] | select(.path == "/scores/topk/ft/top/value") | .attributes.arith'; done | xargs)" = "difference plain" ]
+    paste <(lists b.score.h5 | cut -d' ' -f2) <(lists p.score.h5 | cut -d' ' -f2) | near 1e-4
     run ! cmp <(lists c.score.h5) <(topk -k 9 --extraction logit_lens --lens-depth 0.5 -o d.score.h5 "$T"; lists d.score.h5)
     run -2 --separate-stderr topk --extraction patchscope_lens --patch-prompt a -o x.score.h5 "$T"
     failed dk-topk "more than one token"

@@ -189,7 +189,7 @@ static void differences(const batch &b, shape s, double size)
                     diff.v = &cv[c.cache_at(l, q) + at];
                 }
                 dk_attend_diff(&want[c.row(l, q) * c.ldo + h * s.hd], c.ldo, &base, &diff, c.wide, ldk, c.length(q),
-                               b.past[q] + c.length(q), s.hd, c.a.scale, s.window, work.data());
+                               b.past[q] + c.length(q), s.hd, c.a.scale, s.softcap, s.window, work.data());
             }
     /* Relative to the differences, which is the point of it; a few times the sum's. */
     compare(orders(c.out, [&] { return dk_cu_attend_diff(NULL, &c.rag, &c.a); }), c.out, want,
@@ -264,6 +264,7 @@ void test_attention()
         differences(batch(2, { 18 }, {}), { 2, 1, 256, 0, 0 }, size);
         differences(batch(2, { 1, 5, 1 }, { 31, 20, 70 }), { 2, 1, 64, 0, 0 }, size);
         differences(batch(3, { 1, 2 }, { 40, 0 }), { 2, 2, 34, 7, 0 }, size);
+        differences(batch(2, { 5, 33 }, {}), { 2, 2, 32, 9, 1.5f }, size);
     }
     scene c(small, { 2, 1, 258, 0, 0 });
     check(dk_cu_attend_rows(NULL, &c.rag, &c.a) != 0, "heads of 258 are refused");

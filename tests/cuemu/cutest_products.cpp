@@ -46,7 +46,7 @@ static void lowrank(size_t m, size_t k, size_t rp, size_t r, size_t n, size_t mo
             2 * sum_tolerance(k), 0, name("low rank in, %zu x %zu x %zu", m, k, rp));
     randomize(t);
     out = y.copy();
-    dk_lowrank_out(out.data(), ldy, t.p + (rp - r), rp, bt.p, m, r, n, .25f);
+    dk_lowrank_out(out.data(), ldy, t.p + (rp - r), rp, bt.p, n, m, r, n, .25f);
     compare(orders(y, [&] { return dk_cu_lowrank_out(NULL, y.p, ldy, t.p + (rp - r), rp, bt.p, m, r, n, .25f); }), y, out,
             2 * sum_tolerance(r), 0, name("low rank out, %zu x %zu x %zu", m, r, n));
 }

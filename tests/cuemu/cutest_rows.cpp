@@ -89,7 +89,7 @@ static void acts(size_t n)
     }
 }
 
-static void act_diff(size_t n, double size)
+static void act_diff(size_t n, double size, bool gelu)
 {
     mem<float> x(ROWS * 2 * n), base(ROWS * 2 * n), y(ROWS * n, 9);
     std::vector<float> want(ROWS * n);
@@ -99,10 +99,10 @@ static void act_diff(size_t n, double size)
     for (size_t i = 0; i < ROWS; i++) {
         const float *b = base.p + i * 2 * n, *d = x.p + i * 2 * n;
 
-        dk_silu_mul_diff(&want[i * n], b, d, b + n, d + n, n);
+        (gelu ? dk_gelu_mul_diff : dk_silu_mul_diff)(&want[i * n], b, d, b + n, d + n, n);
     }
-    compare(orders(y, [&] { return dk_cu_act(NULL, DK_CU_SILU_GATE, y.p, x.p, base.p, ROWS, n); }), y, want,
-            400 * EPS * size, 16 * EPS, name("difference of silu gates of %zu, %g", n, size));
+    compare(orders(y, [&] { return dk_cu_act(NULL, gelu ? DK_CU_GELU_GATE : DK_CU_SILU_GATE, y.p, x.p, base.p, ROWS, n); }),
+            y, want, 400 * EPS * size, 16 * EPS, name("difference of %s gates of %zu, %g", gelu ? "gelu" : "silu", n, size));
 }
 
 static void simple(size_t n)
@@ -139,8 +139,14 @@ static void simple(size_t n)
     want = x.copy();
     dk_softcap(want.data(), ROWS * n, .7f);
     y.set(x.copy());
-    compare(orders(y, [&] { return dk_cu_softcap(NULL, y.p, ROWS * n, .7f); }), y, want, 0, 12 * EPS,
+    compare(orders(y, [&] { return dk_cu_softcap(NULL, y.p, NULL, ROWS * n, .7f); }), y, want, 0, 12 * EPS,
             name("soft cap of %zu values", ROWS * n));
+    x.set(want);
+    want = z.copy();
+    dk_softcap_diff(want.data(), x.p, ROWS * n, .7f);
+    y.set(z.copy());
+    compare(orders(y, [&] { return dk_cu_softcap(NULL, y.p, x.p, ROWS * n, .7f); }), y, want, 0, 40 * EPS,
+            name("soft cap of %zu differences", ROWS * n));
 }
 
 static void halves(size_t n, size_t ldx, size_t ldy)
@@ -233,7 +239,8 @@ void test_rows()
         norms(d, true, d % 2 == 0);
         norm_diff(d, d % 2 ? 1e-4 : 1);
         acts(d);
-        act_diff(d, d % 2 ? 1e-4 : 1);
+        for (bool gelu : { false, true })
+            act_diff(d, d % 2 ? 1e-4 : 1, gelu);
         simple(d);
         halves(d, d, d);
     }

@@ -233,7 +233,9 @@ static void zero(struct set *s, const char *dtype)
         same = same && g.kl[1][i] == 0;
     for (size_t i = 0; i < z.rows * z.n_ids; i++)
         same = same && g.x[i] == 0;
-    tap(same, "%s %s, factor 0: differences and KL are 0", s->name, dtype);
+    for (size_t i = 0; i < z.rows * z.m->config.d_model; i++)
+        same = same && g.resid[1][i] == 0;
+    tap(same, "%s %s, factor 0: differences of logits and of the last block, and KL are 0", s->name, dtype);
     release(&g);
 }
 

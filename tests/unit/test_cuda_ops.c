@@ -242,16 +242,16 @@ static void test_norms(size_t rows, size_t width)
 
 static void test_acts(size_t rows, size_t n)
 {
-    static const char *const names[] = { "SiLU gate", "GELU gate", "SiLU", "GELU", "difference of SiLU gates" };
+    static const char *const names[] = { "SiLU gate", "GELU gate", "SiLU", "GELU", "difference of SiLU gates",
+                                         "difference of GELU gates" };
     float *x = values(rows * 2 * n, 3), *d = values(rows * 2 * n, 1e-3f), *dx[2], *base[2], *y[2];
 
-    for (int form = 0; form < 5; form++) {
-        both(dx, form == 4 ? d : x, rows * 2 * n);
+    for (int form = 0; form < 6; form++) {
+        both(dx, form >= 4 ? d : x, rows * 2 * n);
         both(base, x, rows * 2 * n);
         both(y, NULL, rows * n);
         for (int i = 0; i < 2; i++)
-            device(i)->ops->act(device(i), form == 4 ? DK_ACT_SILU_GATE : (dk_act_form)form, y[i], dx[i],
-                                form == 4 ? base[i] : NULL, rows, n, false);
+            device(i)->ops->act(device(i), (dk_act_form)(form % 4), y[i], dx[i], form >= 4 ? base[i] : NULL, rows, n, false);
         same(y, rows * n, 5e-6, names[form]);
         drop(dx);
         drop(base);
@@ -423,7 +423,8 @@ static void test_small(void)
     both(a, x, n);
     for (int i = 0; i < 2; i++) {
         device(i)->ops->edit(device(i), a[i] + 3 * d, v, -1.5f, 7, d);
-        device(i)->ops->softcap(device(i), a[i] + 5 * d, d * 10, 2.5f);
+        device(i)->ops->softcap(device(i), a[i] + 5 * d, NULL, d * 10, 2.5f);
+        device(i)->ops->softcap(device(i), a[i] + 15 * d, a[i] + 5 * d, d * 10, 2.5f);
     }
     both(y, NULL, n);
     for (int i = 0; i < 2; i++)
@@ -540,7 +541,8 @@ static void test_attends(double most)
         { 2, 2, 64, 9, 0, false, true, false, true, most, "a window, a cache" },
         { 2, 1, 128, 33, 5, true, false, false, false, most, "soft cap, window, no rotation" },
         { 4, 2, 24, 0, 0, true, true, true, false, 1e-5, "differences" },
-        { 2, 2, 64, 20, 0, false, true, true, false, 1e-5, "differences in a window" } };
+        { 2, 2, 64, 20, 0, false, true, true, false, 1e-5, "differences in a window" },
+        { 2, 2, 32, 20, 2, false, true, true, true, 1e-5, "capped differences in a window, a cache" } };
 
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
         test_attend(&form[i]);
@@ -1219,6 +1221,7 @@ int main(void)
     test_head(DK_F32, false, 0);
     test_head(DK_BF16, false, 3);
     test_head(DK_BF16, true, 0);
+    test_head(DK_F32, true, 3);
     test_row_sums(1);
     test_row_sums(130);
     test_row_products(1, 7);

@@ -54,24 +54,48 @@ static void norm(double size, size_t d)
     dk_free(x); dk_free(dx); dk_free(w); dk_free(y); dk_free(want);
 }
 
+static void softcap(double size, size_t n)
+{
+    float *x = numbers(n, 5, 30), *d = numbers(n, 6, size), *y = dk_xcalloc(n, sizeof *y);
+    long double *want = dk_xcalloc(n, sizeof *want);
+
+    for (size_t i = 0; i < n; i++) {
+        const long double one = tanhl(x[i] / 30.L), two = tanhl(((long double)x[i] + d[i]) / 30.L);
+
+        want[i] = 30 * (two - one);
+        y[i] = d[i];
+    }
+    dk_softcap(x, n, 30);
+    dk_softcap_diff(y, x, n, 30);
+    tap(off(y, want, n) <= 3e-7, "soft cap of %zu, differences of %.0e: %.1e", n, size, off(y, want, n));
+    dk_free(x); dk_free(d); dk_free(y); dk_free(want);
+}
+
 static long double silu(long double x) { return x / (1 + expl(-x)); }
 
-static void gate(double size, size_t n)
+static long double gelu(long double x)
 {
+    return x / 2 * (1 + tanhl(sqrtl(2 / acosl(-1)) * (x + 0.044715L * x * x * x)));
+}
+
+static void gate(double size, size_t n, bool is_gelu)
+{
+    long double (*const act)(long double) = is_gelu ? gelu : silu;
     float *g = numbers(n, 5, 4), *dg = numbers(n, 6, size), *u = numbers(n, 7, 1), *du = numbers(n, 8, size);
     float *y = numbers(n, 9, 1);
     long double *want = dk_xcalloc(n, sizeof *want);
 
     for (size_t i = 0; i < n; i++)
-        want[i] = silu((long double)g[i] + dg[i]) * ((long double)u[i] + du[i]) - silu(g[i]) * u[i];
-    dk_silu_mul_diff(y, g, dg, u, du, n);
-    tap(off(y, want, n) <= 5e-7, "gate of %zu, differences of %.0e: %.1e", n, size, off(y, want, n));
+        want[i] = act((long double)g[i] + dg[i]) * ((long double)u[i] + du[i]) - act(g[i]) * u[i];
+    (is_gelu ? dk_gelu_mul_diff : dk_silu_mul_diff)(y, g, dg, u, du, n);
+    tap(off(y, want, n) <= 5e-7, "%s gate of %zu, differences of %.0e: %.1e", is_gelu ? "GELU" : "SiLU", n, size,
+        off(y, want, n));
     dk_free(g); dk_free(dg); dk_free(u); dk_free(du); dk_free(y); dk_free(want);
 }
 
 /* One row of attention of q + t dq over the keys from .. i. */
 static void attend(long double *out, const float *const *x, const float *const *dx, int t, size_t i, size_t from,
-                   size_t ld, size_t hd, long double scale)
+                   size_t ld, size_t hd, long double scale, long double cap)
 {
     long double m = -INFINITY, z = 0, s[64];
 
@@ -81,6 +105,7 @@ static void attend(long double *out, const float *const *x, const float *const *
         for (size_t c = 0; c < hd; c++)
             s[j] += ((long double)x[0][i * ld + c] + t * (long double)dx[0][i * ld + c]) *
                     ((long double)x[1][j * ld + c] + t * (long double)dx[1][j * ld + c]) * scale;
+        s[j] = cap > 0 ? cap * tanhl(s[j] / cap) : s[j];
         m = s[j] > m ? s[j] : m;
     }
     for (size_t j = from; j <= i; j++)
@@ -92,7 +117,7 @@ static void attend(long double *out, const float *const *x, const float *const *
 
 /* Whether the rows of a whole text are those of its queries one by one, and of its second half. */
 static bool behind(const float *whole, const dk_head_rows *x, const dk_head_rows *dx, size_t ld, size_t n, size_t hd,
-                   size_t window, float *work)
+                   size_t window, float cap, float *work)
 {
     float *y = dk_xcalloc(n * hd, sizeof *y);
     bool same = true;
@@ -101,14 +126,14 @@ static bool behind(const float *whole, const dk_head_rows *x, const dk_head_rows
         const size_t at = i < n ? i : n / 2, n_q = i < n ? 1 : n - at;
         const dk_head_rows q = { x->q + at * ld, x->k, x->v }, dq = { dx->q + at * ld, dx->k, dx->v };
 
-        dk_attend_diff(y, hd, &q, &dq, ld, ld, n_q, at + n_q, hd, .25f, window, work);
+        dk_attend_diff(y, hd, &q, &dq, ld, ld, n_q, at + n_q, hd, .25f, cap, window, work);
         same = same && memcmp(y, whole + at * hd, n_q * hd * sizeof *y) == 0;
     }
     dk_free(y);
     return same;
 }
 
-static void attention(double size, size_t n, size_t hd, size_t window)
+static void attention(double size, size_t n, size_t hd, size_t window, float cap)
 {
     const size_t ld = 3 * hd;
     float *x = numbers(n * ld, 10, 1), *dx = numbers(n * ld, 11, size), *y = numbers(n * hd, 12, 1);
@@ -120,16 +145,16 @@ static void attention(double size, size_t n, size_t hd, size_t window)
     for (size_t i = 0; i < n; i++) {
         const size_t from = window && i + 1 > window ? i + 1 - window : 0;
 
-        attend(one, a, b, 0, i, from, ld, hd, .25L);
-        attend(two, a, b, 1, i, from, ld, hd, .25L);
+        attend(one, a, b, 0, i, from, ld, hd, .25L, cap);
+        attend(two, a, b, 1, i, from, ld, hd, .25L, cap);
         for (size_t c = 0; c < hd; c++)
             want[i * hd + c] = two[c] - one[c];
     }
-    dk_attend_diff(y, hd, &rows, &diffs, ld, ld, n, n, hd, .25f, window, work);
+    dk_attend_diff(y, hd, &rows, &diffs, ld, ld, n, n, hd, .25f, cap, window, work);
     /* Far apart, it is the rounding of large scores that counts. */
-    tap(off(y, want, n * hd) <= (size > 1 ? 2e-5 : 1e-6), "attention of %zu x %zu, window %zu, differences of %.0e: %.1e",
-        n, hd, window, size, off(y, want, n * hd));
-    tap(behind(y, &rows, &diffs, ld, n, hd, window, work), "... and equal bit for bit behind keys that are there already");
+    tap(off(y, want, n * hd) <= (size > 1 ? 2e-5 : 1e-6), "attention of %zu x %zu, window %zu, cap %g, differences of %.0e: %.1e",
+        n, hd, window, (double)cap, size, off(y, want, n * hd));
+    tap(behind(y, &rows, &diffs, ld, n, hd, window, cap, work), "... and equal bit for bit behind keys that are there already");
     dk_free(x); dk_free(dx); dk_free(y); dk_free(work); dk_free(want);
 }
 
@@ -188,11 +213,15 @@ int main(void)
     for (size_t s = 0; s < N_SIZES; s++) {
         norm(sizes[s], 65);
         norm(sizes[s], 1024);
-        gate(sizes[s], 65);
-        gate(sizes[s], 1000);
-        attention(sizes[s], 1, 12, 0);
-        attention(sizes[s], 40, 16, 0);
-        attention(sizes[s], 33, 12, 7);
+        for (int k = 0; k < 2; k++) {
+            gate(sizes[s], 65, k);
+            gate(sizes[s], 1000, k);
+        }
+        attention(sizes[s], 1, 12, 0, 0);
+        attention(sizes[s], 40, 16, 0, 0);
+        attention(sizes[s], 33, 12, 7, 0);
+        attention(sizes[s], 33, 16, 7, 5);
+        softcap(sizes[s], 65);
     }
     visitors();
     return tap_end();

@@ -349,7 +349,7 @@ static void lowrank_case(size_t m, size_t k, size_t r, size_t n)
         for (size_t c = r; c < rp; c++)
             at[j * rp + c] = 0;
     dk_lowrank_in(t, ldt, x, ldx, at, m, k, rp);
-    dk_lowrank_out(y, ldy, t, ldt, bt, m, r, n, 0.5f);
+    dk_lowrank_out(y, ldy, t, ldt, bt, n, m, r, n, 0.5f);
     for (size_t i = 0; i < m; i++) {
         for (size_t c = 0; c < rp; c++) {
             double want = 0;

@@ -113,6 +113,28 @@ static double worst(const float *a, const float *b, size_t n)
     return w;
 }
 
+/* Lanes as differences to the base: their states are differences, and so is what is put in their place. */
+static void as_differences(const float *want, const dk_tokens *t, dk_score_plan p)
+{
+    float *b = dk_xcalloc(ROWS * V, sizeof *b), *c = dk_xcalloc(ROWS * V, sizeof *c);
+    bool ok;
+
+    pair.diff = true;
+    ok = scored(b, t, p);
+    tap(ok && worst(want, b, ROWS * V) <= 1e-4, "as differences: within %.1e %s", worst(want, b, ROWS * V), err.msg);
+    p.batch_rows = 18;
+    tap(scored(c, t, p) && memcmp(b, c, ROWS * V * sizeof *b) == 0, "... and batches change no bit");
+    pair.lane[1].factor = 0;
+    ok = scored(b, t, p);
+    for (size_t i = 0; i < ROWS * V; i++)
+        ok = ok && b[i] == 0;
+    tap(ok, "... and the base beside itself differs in nothing");
+    pair.lane[1].factor = 1;
+    pair.diff = false;
+    dk_free(b);
+    dk_free(c);
+}
+
 int main(void)
 {
     static const size_t skip[] = { 5, 0, 20 };
@@ -128,6 +150,7 @@ int main(void)
     ok = scored(b, &t, p);
     tap(ok && worst(a, b, ROWS * V) <= 1e-4 && worst(a, c, ROWS * V) > 0.1, "patched rows: within %.1e %s", worst(a, b, ROWS * V),
         err.msg);
+    as_differences(a, &t, p);
     p.batch_rows = 18;
     tap(scored(c, &t, p) && memcmp(b, c, ROWS * V * sizeof *b) == 0, "batches change no bit");
     p = patch;

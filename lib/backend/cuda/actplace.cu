@@ -22,7 +22,8 @@ static __global__ void act(dk_rows_out out, const float *x, const float *base, s
 
             DK_UNROLL
             for (int u = 0; u < 4; u++)
-                f.v[u] = dk_silu_gate_diff(bg.v[u], g.v[u], bu.v[u], up.v[u]);
+                f.v[u] = silu ? dk_silu_gate_diff(bg.v[u], g.v[u], bu.v[u], up.v[u])
+                              : dk_gelu_gate_diff(bg.v[u], g.v[u], bu.v[u], up.v[u]);
         } else {
             DK_UNROLL
             for (int u = 0; u < 4; u++)
@@ -42,10 +43,11 @@ static int act_rows(dk_cu_stream s, int form, const dk_rows_out &y, const float 
 
     if (rows == 0 || n == 0)
         return 0;
-    if (base)
-        return form == DK_CU_SILU_GATE ?
-               DK_LAUNCH((act<DK_CU_SILU_GATE, true>), grid, block, 0, s, y, x, base, rows, n, vec) : DK_INVALID_VALUE;
-    switch (form) {
+    if (base && form == DK_CU_SILU_GATE)
+        return DK_LAUNCH((act<DK_CU_SILU_GATE, true>), grid, block, 0, s, y, x, base, rows, n, vec);
+    if (base && form == DK_CU_GELU_GATE)
+        return DK_LAUNCH((act<DK_CU_GELU_GATE, true>), grid, block, 0, s, y, x, base, rows, n, vec);
+    switch (base ? -1 : form) {
     case DK_CU_SILU_GATE:
         return DK_LAUNCH((act<DK_CU_SILU_GATE, false>), grid, block, 0, s, y, x, base, rows, n, vec);
     case DK_CU_GELU_GATE:

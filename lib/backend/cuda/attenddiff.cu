@@ -4,6 +4,7 @@
  * sum, the difference of the score at that maximum, and the mean of e^ds - 1; the
  * second forms the weights. */
 #include "backend/cuda/attention.cuh"
+#include "backend/cuda/device_math.cuh"
 
 enum { ROWS = 16, KEYS = 16, LDS = KEYS + 1, THREADS = 8 * ROWS };
 
@@ -130,6 +131,10 @@ attend_diff(dk_cu_rag r, dk_cu_attend a, bool vec)
 
                 score<NC>(sc[i], ds[i], qs + ty * ld, dqs + ty * ld, ks + (tx + 8 * i) * ld, dks + (tx + 8 * i) * ld,
                           a.scale);
+                if (a.softcap > 0) {
+                    sc[i] = a.softcap * tanhf(sc[i] / a.softcap);
+                    ds[i] = dk_capped_diff(ds[i], sc[i], a.softcap);
+                }
                 if (j < low || j > pos || j >= end)
                     sc[i] = -dk_inf();
             }

@@ -385,7 +385,8 @@ static int lane_product(struct head *h, size_t l, size_t r, size_t n, dk_err *er
         rc = dk_cuda_multiply(c, y, a->vocab, w->dtype == DK_BF16 ? (const void *)h->x : x,
                               cols, n, w, cols, err);
     if (rc == 0 && a->softcap > 0)
-        rc = dk_cuda_check(c, dk_cu_softcap(c->stream, y, n * a->vocab, a->softcap), "a soft cap", err);
+        rc = dk_cuda_check(c, dk_cu_softcap(c->stream, y, lane_diff(h, l) ? lane_logits(h, 0) : NULL,
+                                                n * a->vocab, a->softcap), "a soft cap", err);
     if (rc == 0 && lane_diff(h, l))
         rc = dk_cuda_check(c, dk_cu_sum(c->stream, lane_logits(h, l), lane_logits(h, 0), y, 1.0f, n * a->vocab),
                            "a sum", err);

@@ -215,12 +215,12 @@ static void sum(dk_dev *dev, float *y, const float *a, const float *b, float sig
         dk_cuda_note(c, dk_cu_sum(c->stream, y, a, b, sign, n), "a sum");
 }
 
-static void softcap(dk_dev *dev, float *x, size_t n, float cap)
+static void softcap(dk_dev *dev, float *x, const float *base, size_t n, float cap)
 {
     dk_cuda *c = dk_cuda_of(dev);
 
     if (n && cap > 0)
-        dk_cuda_note(c, dk_cu_softcap(c->stream, x, n, cap), "a soft cap");
+        dk_cuda_note(c, dk_cu_softcap(c->stream, x, base, n, cap), "a soft cap");
 }
 
 static void edit(dk_dev *dev, float *x, const float *v, float strength, size_t n_rows, size_t d)

@@ -30,12 +30,30 @@ DK_DEVICE float dk_gelu1(float x)
     return x / (1.0f + expf(-2.0f * u));
 }
 
-DK_DEVICE float dk_silu_gate_diff(float g, float d, float up, float dup)
+/* num/kernel_exp.h */
+DK_DEVICE float dk_capped_diff(float d, float capped, float cap)
 {
-    const float low = dk_sigmoid(g), high = dk_sigmoid(g + d), e = expm1f(d > 0 ? -d : d);
-    const float ds = d > 0 ? -e * dk_sigmoid(-g) * high : e * low * dk_sigmoid(-(g + d));
+    const float t = capped / cap, u = tanhf(d / cap);
 
-    return (high * d + g * ds) * (up + dup) + g * low * dup;
+    return cap * (u * ((1.0f - t) * (1.0f + t)) / (1.0f + u * t));
+}
+
+/* The formulas: num/kernel_diff.c. */
+DK_DEVICE float dk_gate_diff(float g, float dg, float x, float dx, float up, float dup)
+{
+    const float low = dk_sigmoid(x), high = dk_sigmoid(x + dx), e = expm1f(dx > 0 ? -dx : dx);
+    const float ds = dx > 0 ? -e * dk_sigmoid(-x) * high : e * low * dk_sigmoid(-(x + dx));
+
+    return (high * dg + g * ds) * (up + dup) + g * low * dup;
+}
+
+DK_DEVICE float dk_silu_gate_diff(float g, float d, float up, float dup) { return dk_gate_diff(g, d, g, d, up, dup); }
+
+DK_DEVICE float dk_gelu_gate_diff(float g, float d, float up, float dup)
+{
+    const float c = 2 * 0.7978845608f, a = 0.044715f, h = g + d;
+
+    return dk_gate_diff(g, d, c * (g + a * g * g * g), c * d * (1.0f + a * (g * g + h * (g + h))), up, dup);
 }
 
 #endif

@@ -45,7 +45,7 @@ int dk_cu_gather(dk_cu_stream s, float *y, const float *x, const uint32_t *rows,
 int dk_cu_gather_bf16(dk_cu_stream s, float *y, const uint16_t *x, size_t ldx, const uint32_t *rows, size_t n,
                       size_t width);
 int dk_cu_sum(dk_cu_stream s, float *y, const float *a, const float *b, float sign, size_t n);  /* a + sign b */
-int dk_cu_softcap(dk_cu_stream s, float *x, size_t n, float cap);
+int dk_cu_softcap(dk_cu_stream s, float *x, const float *base, size_t n, float cap);
 int dk_cu_edit(dk_cu_stream s, float *x, const float *v, float strength, size_t n_rows, size_t d);
 int dk_cu_act(dk_cu_stream s, int form, float *y, const float *x, const float *base, size_t rows, size_t n);
 /* y likewise, ld <= 2 n. */

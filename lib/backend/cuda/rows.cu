@@ -317,7 +317,7 @@ int dk_cu_sum(dk_cu_stream s, float *y, const float *a, const float *b, float si
     return n ? DK_LAUNCH(sum, flat_grid(n), dim3(FLAT), 0, s, y, a, b, sign, n, vec) : 0;
 }
 
-static __global__ void softcap(float *x, size_t n, float cap, bool aligned)
+static __global__ void softcap(float *x, const float *base, size_t n, float cap, bool aligned)
 {
     const size_t step = (size_t)gridDim.x * FLAT * 4;
 
@@ -325,14 +325,22 @@ static __global__ void softcap(float *x, size_t n, float cap, bool aligned)
         const bool vec = aligned && i + 4 <= n;
         dk_four f = dk_load4(x, i, n, vec, 0);
 
-        DK_UNROLL
-        for (int u = 0; u < 4; u++)
-            f.v[u] = cap * tanhf(f.v[u] / cap);
+        if (base) {
+            const dk_four b = dk_load4(base, i, n, vec, 0);
+
+            DK_UNROLL
+            for (int u = 0; u < 4; u++)
+                f.v[u] = dk_capped_diff(f.v[u], b.v[u], cap);
+        } else {
+            DK_UNROLL
+            for (int u = 0; u < 4; u++)
+                f.v[u] = cap * tanhf(f.v[u] / cap);
+        }
         dk_store4(x, i, n, vec, f);
     }
 }
 
-int dk_cu_softcap(dk_cu_stream s, float *x, size_t n, float cap)
+int dk_cu_softcap(dk_cu_stream s, float *x, const float *base, size_t n, float cap)
 {
-    return n ? DK_LAUNCH(softcap, flat_grid(n), dim3(FLAT), 0, s, x, n, cap, dk_fours(x)) : 0;
+    return n ? DK_LAUNCH(softcap, flat_grid(n), dim3(FLAT), 0, s, x, base, n, cap, dk_fours(x) && dk_fours(base)) : 0;
 }
