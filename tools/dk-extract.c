@@ -11,7 +11,7 @@ struct params {
     const char *out, *store, *kind, *rule, *shard;
     dk_strs layers, site, what, gram, only, drop;
     int64_t max_samples, max_tokens, positions, replicates, skip, budget, limit_batch, shards;
-    bool kl;
+    bool kl, reverse;
 };
 
 static const dk_opt opts[] = {
@@ -49,6 +49,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "replicates", replicates, "-1", -1, 4096,
            "also sums for intervals of mean differences: of all rows, and at each of the first N positions; -1: none"),
     DK_FLAG(struct params, 0, "kl", kl, "run all blocks and the head: KL to the base, log-probabilities"),
+    DK_FLAG(struct params, 0, "reverse", reverse, "with --kl: also KL(base || finetune), of every lane"),
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the activations to FILE (.act.h5); -: a stream on standard output"),
     DK_END
@@ -108,6 +109,8 @@ static int check(const dk_extract_job *job, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "--kind stats: ft has no deltas there");
     if (job->kl && !job->stats)
         return dk_fail(err, DK_EUSAGE, "--kl needs --kind stats; dk-kl writes a value a token");
+    if (job->reverse && !job->kl)
+        return dk_fail(err, DK_EUSAGE, "--reverse needs --kl");
     if (job->replicates && (!job->stats || !job->diff))
         return dk_fail(err, DK_EUSAGE, "--replicates needs %s", job->stats ? "diff among --what" : "--kind stats");
     if (job->rep_positions > job->positions)
@@ -128,7 +131,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         .stats = strcmp(p->kind, "stats") == 0, .positions = (size_t)p->positions,
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
-        .max_tokens = (size_t)p->max_tokens, .kl = p->kl, .seed = (uint64_t)ctx->seed,
+        .max_tokens = (size_t)p->max_tokens, .kl = p->kl, .reverse = p->reverse, .seed = (uint64_t)ctx->seed,
         .shards = (uint32_t)p->shards, .budget = (uint64_t)p->budget,
         .budget_batch = strcmp(p->rule, "toolkit") == 0 ? (size_t)p->limit_batch : 0, .out = p->out,
         .replicates = p->replicates >= 0, .rep_positions = p->replicates > 0 ? (size_t)p->replicates : 0,

@@ -159,6 +159,8 @@ int dk_measure_put(dk_h5 *f, const dk_measure *m, dk_err *err)
         (rc = put(f, g, "hist", DK_H5_U64, DK_STAT_BINS, 0, m->hist, err)) == 0 &&
         (rc = put(f, g, "boot_count", DK_H5_U64, DK_STAT_REPLICATES, 0, m->boot_count, err)) == 0)
         rc = put_exact(f, g, "boot_sum", DK_STAT_REPLICATES, 0, m->boot_sum, false, err);
+    if (rc == 0 && m->flips)
+        rc = put_exact(f, g, "flip_sum", DK_FLIPS + 1, 0, m->flip_sum, false, err);
     dk_free(g);
     return rc;
 }
@@ -406,6 +408,9 @@ static int get_measure(dk_h5 *f, const char *g, dk_measure *m, dk_err *err)
         m->doc_mean_sq = sums[3];
         rc = check_measure(f, g, m, err);
     }
+    m->flips = data_of(f, g, "flip_sum_exact") != NULL;
+    if (rc == 0 && m->flips)
+        rc = get_exact(f, g, "flip_sum", DK_FLIPS + 1, 0, m->flip_sum, false, err);
     dk_free(name);
     dk_free(unit);
     return rc;

@@ -176,7 +176,11 @@ static void make(struct corpus *c)
     }
 }
 
-struct buffers { float *base, *own, *diff, *kl; };
+struct buffers { float *base, *own, *diff, *logp, *other; };
+
+/* Scores of a row, none of every seventh; another lane's are a little below on average. */
+static float score(size_t row) { return row % 7 == 0 ? NAN : (float)exp(normal(4, row) * 3 - 4); }
+static float other_score(size_t row) { return score(row) + (float)(normal(5, row) * .02 - .002); }
 
 /* Collects documents from .. to - 1 in batches, as a shard; into memory by way of a file. */
 static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t to, uint64_t first, uint64_t end, size_t batch,
@@ -194,14 +198,16 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
     dk_alloc(&b.base, c->t.rows * D, sizeof(float), "rows", NULL);
     dk_alloc(&b.own, c->t.rows * D, sizeof(float), "rows", NULL);
     dk_alloc(&b.diff, c->t.rows * D, sizeof(float), "rows", NULL);
-    dk_alloc(&b.kl, c->t.rows, sizeof(float), "rows", NULL);
+    dk_alloc(&b.logp, c->t.rows, sizeof(float), "rows", NULL);
+    dk_alloc(&b.other, c->t.rows, sizeof(float), "rows", NULL);
     const dk_collect_lane ft = { .layer = 3, .site = "resid_post", .lane = "ft", .base = b.base, .own = b.own, .diff = b.diff };
 
     rc = dk_collect_new(&k, D, &plan, err);
     if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "base", b.base, false, false, err);
     if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "diff", b.diff, !backwards, true, err);
     if (rc == 0) rc = dk_collect_norms(k, &ft, err);
-    if (rc == 0) rc = dk_collect_values(k, "kl/ft", "nats", b.kl, true, err);
+    if (rc == 0) rc = dk_collect_values(k, "logp/ft", "nats", b.logp, true, true, err);
+    if (rc == 0) rc = dk_collect_values(k, "logp/base", "nats", b.other, true, true, err);
     for (size_t at = from, last; rc == 0 && at < to; at = last) {
         const size_t a = backwards ? to - 1 - (at - from) : at;
         size_t row, rows;
@@ -212,8 +218,10 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
         memcpy(b.base, c->base + row * D, rows * D * sizeof(float));
         memcpy(b.own, c->own + row * D, rows * D * sizeof(float));
         memcpy(b.diff, c->diff + row * D, rows * D * sizeof(float));
-        for (size_t i = 0; i < rows; i++)
-            b.kl[i] = (row + i) % 7 == 0 ? NAN : (float)exp(normal(4, row + i) * 3 - 4);
+        for (size_t i = 0; i < rows; i++) {
+            b.logp[i] = score(row + i);
+            b.other[i] = other_score(row + i);
+        }
         rc = dk_collect_batch(k, &c->t, a, backwards ? a + 1 : last, "here", err);
     }
     if (rc == 0) rc = dk_h5_create(&f, path, "dk-statistics", NULL, err);
@@ -228,7 +236,8 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
     dk_free(b.base);
     dk_free(b.own);
     dk_free(b.diff);
-    dk_free(b.kl);
+    dk_free(b.logp);
+    dk_free(b.other);
     return rc;
 }
 
@@ -258,7 +267,8 @@ static bool same_measure(const dk_measure *a, const dk_measure *b)
     return strcmp(a->name, b->name) == 0 && a->count == b->count && a->docs == b->docs && same(a->hist, b->hist, sizeof a->hist) &&
            a->min == b->min && a->max == b->max && a->sum == b->sum && a->sumsq == b->sumsq && a->doc_mean == b->doc_mean &&
            a->doc_mean_sq == b->doc_mean_sq && same(a->boot_count, b->boot_count, sizeof a->boot_count) &&
-           same(a->boot_sum, b->boot_sum, sizeof a->boot_sum);
+           same(a->boot_sum, b->boot_sum, sizeof a->boot_sum) && a->flips == b->flips &&
+           same(a->flip_sum, b->flip_sum, sizeof a->flip_sum);
 }
 
 static bool same_all(const dk_statistics *a, const dk_statistics *b, bool gram)
@@ -340,6 +350,36 @@ static void lengths(const struct corpus *c, const dk_statistics *s)
     dk_free(rows);
 }
 
+/* Change, interval and p of one lane's scores against another's, as all of them give it. */
+static void change(const struct corpus *c, const dk_statistics *s)
+{
+    const dk_measure *own = dk_measure_find(s, "logp/ft"), *other = dk_measure_find(s, "logp/base");
+    float *x = dk_xcalloc(c->t.rows, sizeof *x), *y = dk_xcalloc(c->t.rows, sizeof *y);
+    dk_change want, got;
+    dk_measure without;
+    dk_err err = {0};
+
+    for (size_t d = 0; d < DOCS; d++)
+        for (size_t i = c->t.offset[d]; i < c->t.offset[d + 1]; i++) {
+            x[i] = c->t.offset[d + 1] - c->t.offset[d] > 1 ? score(i) : NAN;
+            y[i] = other_score(i);
+        }
+    tap(dk_mean_change(&want, x, y, c->t.offset, c->t.id, DOCS, 42, &err) == 0, "the change of all scores %s", err.msg);
+    dk_measure_change(&got, own, other);
+    tap(fabs(got.value - want.value) < 1e-9 && fabs(got.lo - want.lo) < 1e-9 && fabs(got.hi - want.hi) < 1e-9 &&
+        got.docs == want.docs, "changed by %.6g, %.3g to %.3g, as scores say", got.value, got.lo, got.hi);
+    tap(fabs(got.p - want.p) < .0011 && got.p > .001 && got.p < 1, "p %g of flipped signs, as scores say (%g)", got.p, want.p);
+    without = *own;
+    without.flips = false;
+    dk_measure_change(&got, &without, other);
+    tap(fabs(got.value - want.value) < 1e-9 && isnan(got.p), "without sums of flips there is no p");
+    without.seed++;
+    dk_measure_change(&got, &without, other);
+    tap(isnan(got.value) && isnan(got.lo) && got.docs == 0, "and of another run no change");
+    dk_free(x);
+    dk_free(y);
+}
+
 /* Leaves are cut between documents of different sixteens. */
 static size_t cut(const struct corpus *c, size_t d)
 {
@@ -383,9 +423,10 @@ static void collecting(void)
 
     make(&c);
     dk_threads_set(2);
-    tap(run(&whole, &c, 0, DOCS, 0, UINT64_MAX, 9, false, &err) == 0 && whole.n_sums == 2 && whole.n_measures == 5, "collected %s", err.msg);
+    tap(run(&whole, &c, 0, DOCS, 0, UINT64_MAX, 9, false, &err) == 0 && whole.n_sums == 2 && whole.n_measures == 6, "collected %s", err.msg);
     right(&c, &whole);
     lengths(&c, &whole);
+    change(&c, &whole);
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         dk_threads_set(how[i].threads);
         tap(run(&other, &c, 0, DOCS, 0, UINT64_MAX, how[i].batch, false, &err) == 0 && same_all(&whole, &other, true),
@@ -398,7 +439,7 @@ static void collecting(void)
     tap(shards(&c, &whole, three, 3), "the same of three shards");
     tap(shards(&c, &whole, seven, 7), "the same of seven");
 
-    const dk_measure *kl = dk_measure_find(&whole, "kl/ft"), *norm = dk_measure_find(&whole, "norm/L03/resid_post/ft");
+    const dk_measure *kl = dk_measure_find(&whole, "logp/ft"), *norm = dk_measure_find(&whole, "norm/L03/resid_post/ft");
     double mean, std, lo, hi, sum = 0;
     size_t n = 0, docs = 0;
 
@@ -407,7 +448,7 @@ static void collecting(void)
     for (size_t d = 0; d < DOCS; d++)
         for (size_t i = c.t.offset[d]; c.t.offset[d + 1] - c.t.offset[d] > 1 && i < c.t.offset[d + 1]; i++)
             if (i % 7) {
-                sum += (float)exp(normal(4, i) * 3 - 4);
+                sum += score(i);
                 n++;
             }
     dk_measure_moments(kl, false, &mean, &std);
