@@ -156,6 +156,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-extract", .purpose = "activations of a base and its finetune at chosen layers",
-    .algo = 2, .usage = "[options] -m MODEL [-f ADAPTER] -o FILE [TOKENS]", .opts = opts,
+    .algo = 3, .usage = "[options] -m MODEL [-f ADAPTER] -o FILE [TOKENS]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 1, .run = run,
 };

@@ -428,7 +428,7 @@ late() {
 @test "the file says what it is: models, lineage" {
     extract -o x.act.h5 "$T"
     dk-info --json x.act.h5 > i
-    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 2" ]
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 3" ]
     [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
     [ "$(jq -c '.objects[] | select(.path == "/models/ft") | .attributes | [.kind, .adapter_rank, .adapter_scale]' i)" = '["lora",4,2]' ]
 }
