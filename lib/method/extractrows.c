@@ -8,7 +8,7 @@
 int dk_row_flag(uint8_t *flags, const char *word, const char *option, dk_err *err)
 {
     static const struct { const char *word; uint8_t flag; } known[] = {
-        { "special", DK_TOK_SPECIAL }, { "bos", DK_TOK_BOS }, { "assistant", DK_TOK_ASSISTANT },
+        { "special", DK_TOK_SPECIAL }, { "bos", DK_TOK_BOS }, { "user", DK_TOK_USER }, { "assistant", DK_TOK_ASSISTANT },
         { "template", DK_TOK_TEMPLATE }, { "masked", DK_TOK_MASKED }
     };
 
@@ -17,7 +17,7 @@ int dk_row_flag(uint8_t *flags, const char *word, const char *option, dk_err *er
             *flags |= known[i].flag;
             return 0;
         }
-    return dk_fail(err, DK_EUSAGE, "%s: '%s' is none of special, bos, assistant, template, masked", option, word);
+    return dk_fail(err, DK_EUSAGE, "%s: '%s' is none of special, bos, user, assistant, template, masked", option, word);
 }
 
 bool dk_row_rule_all(const dk_row_rule *r) { return r->skip == 0 && r->only == 0 && r->drop == 0; }

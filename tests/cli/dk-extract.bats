@@ -341,6 +341,9 @@ lengths() {
     }
     check '$2 >= 4' --skip-first 4
     check "$(bit 4)" --only assistant
+    check "$(bit 64)" --only user
+    # all but the two is the template's
+    check "$(bit 8)" --drop user,assistant
     check "!$(bit 8)" --drop template
     check "$(bit 1) || $(bit 4)" --only special,assistant
     check "$(bit 4) && !$(bit 1) && \$2 >= 2" --only assistant --drop special --skip-first 2
@@ -352,7 +355,7 @@ lengths() {
     dk-mean -n 5 y.act.h5 | jq -c 'select(.position) | [.what, .position, .norm]' | grep -E ',[34],' | cmp - got
     extract --skip-first 3 --kind stats -o x.stats.h5 "$T"
     dk-mean -n 2 x.stats.h5 | jq -c 'select(.position) | [.what, .position]' | cmp - <(jq -c .[:2] got)
-    for o in --only=oops --drop=user --skip-first=-1; do
+    for o in --only=oops --drop=system --skip-first=-1; do
         run -2 --separate-stderr extract $o -o z.act.h5 "$T"
         failed dk-extract
     done
@@ -360,7 +363,7 @@ lengths() {
     failed dk-extract "holds no tokens that are to be kept"
 }
 
-@test "a budget of tokens: to the end of a document, or as the toolkit counts" {
+@test "a budget of tokens: to the end of a document, or looked at shard by shard as the toolkit does" {
     rows() { dk-info --json "$1" | jq -c '[.docs, .rows]'; }
     for b in "80 [2,80]" "81 [3,120]" "1 [1,40]" "1000 [6,240]"; do
         extract --budget ${b% *} -o x.act.h5 "$T"
@@ -368,7 +371,7 @@ lengths() {
     done
     extract --budget 70 --skip-first 5 -o x.act.h5 "$T"
     [ "$(rows x.act.h5)" = "[2,70]" ]
-    extract --budget 80 --limit-rule toolkit --limit-batch 2 -o x.act.h5 "$T"
+    extract --budget 80 --limit-rule shard --limit-batch 2 -o x.act.h5 "$T"
     [ "$(rows x.act.h5)" = "[6,240]" ]
 }
 

@@ -120,8 +120,8 @@ field() {
     printf '{"text": "x", "messages": [{"role": "user", "content": "Hi"}]}\n' > both.jsonl
     [ "$(field format both.jsonl)" = text ]
     [ "$(field format --format chat both.jsonl)" = chat ]
-    # Special 1 and BOS 2, template 8; Hi is two tokens.
-    [[ "$(flags --format chat both.jsonl)" == "11,8,"*",9,8,9,8,8,8,0,0,9,8" ]]
+    # Special 1 and BOS 2, template 8, user 64; Hi is two tokens.
+    [[ "$(flags --format chat both.jsonl)" == "11,8,"*",9,8,9,8,8,8,64,64,9,8" ]]
     printf '{"talk": [{"role": "user", "content": "Hi"}]}\n' > talk.jsonl
     [ "$(docs --format chat --column talk talk.jsonl)" = "$(docs --format chat both.jsonl)" ]
     run -1 dk-tokenize -m "$M" -o x.tok.h5 "$A" "$CHAT"
