@@ -314,6 +314,58 @@ static void right(const struct corpus *c, const dk_statistics *s)
     tap(gram_err < 1e-12 * trace, "products: %.2g of the trace", gram_err / trace);
 }
 
+/* Twelve rows whose moments are known, in pieces of any size; and many batches, whose
+ * deviation must not shrink with their number. */
+static void moments(void)
+{
+    static const double mean[] = { -0.0687285229, -0.1237113380, -0.0120274909, 0.0163230239 },
+                        unbiased[] = { 0.3074873, 0.2747871, 0.3135085, 0.3182230 },
+                        variance[] = { 0.0866693795, 0.0692156422, 0.0900969500, 0.0928270484 };
+    const dk_collect_plan plan = { .end_leaf = UINT64_MAX };
+    float x[12 * 4];
+
+    for (int i = 0; i < 12; i++)
+        for (int j = 0; j < 4; j++)
+            x[i * 4 + j] = (float)((37 * i + 101 * j + 13 * i * j) % 97 / 97.0 - .5);
+    for (size_t piece = 1; piece <= 12; piece += piece == 1 ? 4 : 7) {
+        float room[12 * 4];
+        dk_collect *k = NULL;
+        dk_statistics s = {0};
+        dk_tokens t = { .vocab = 1 };
+        dk_h5 *f = NULL;
+        dk_err err = {0};
+        const uint32_t id[12] = {0};
+        double worst = 0;
+        int rc = dk_collect_new(&k, 4, &plan, &err);
+
+        for (size_t at = 0; at < 12; at += piece)
+            dk_tokens_add_doc(&t, at, id, NULL, piece < 12 - at ? piece : 12 - at, NULL);
+        if (rc == 0) rc = dk_collect_rows(k, 0, "resid_post", "base", room, false, false, &err);
+        for (size_t d = 0; rc == 0 && d < t.docs; d++) {
+            memcpy(room, x + t.offset[d] * 4, (t.offset[d + 1] - t.offset[d]) * 4 * sizeof *x);
+            rc = dk_collect_batch(k, &t, d, d + 1, "here", &err);
+        }
+        if (rc == 0) rc = dk_h5_create(&f, "test_moments.stats.h5", "dk-statistics", NULL, &err);
+        if (rc == 0) rc = dk_collect_put(k, f, &err);
+        if (rc == 0) rc = dk_h5_commit(&f, 12, t.docs, NULL, &err);
+        if (rc == 0) rc = dk_h5_open(&f, "test_moments.stats.h5", "dk-statistics", &err);
+        if (rc == 0) rc = dk_statistics_get(f, &s, &err);
+        for (size_t j = 0; rc == 0 && j < 4; j++) {
+            const double v = dk_exact_variance(s.sums[0].sum[j], s.sums[0].sumsq[j], 12);
+
+            worst = fmax(worst, fabs(dk_exact_double(s.sums[0].sum[j]) / 12 - mean[j]));
+            worst = fmax(worst, fabs(v - variance[j]));
+            worst = fmax(worst, fabs(sqrt(v * 12 / 11) - unbiased[j]));
+        }
+        tap(rc == 0 && worst < 1e-7, "twelve rows, %zu at a time: within %.1e %s", piece, worst, err.msg);
+        dk_h5_close(&f);
+        remove("test_moments.stats.h5");
+        dk_statistics_free(&s);
+        dk_collect_free(&k);
+        dk_tokens_free(&t);
+    }
+}
+
 /* Interval and p are those that the documents themselves give: of all rows, of each position that has replicates. */
 static void lengths(const struct corpus *c, const dk_statistics *s)
 {
@@ -494,6 +546,7 @@ int main(void)
     exact();
     variance();
     tree();
+    moments();
     collecting();
     run_over();
     return tap_end();
