@@ -132,10 +132,12 @@ static int all_shards(const dk_extract_job *job, const dk_pair *p, struct tokens
         dk_free(path);
         return 0;
     }
+    dk_outfile_sweep(job->out);
     for (uint32_t i = 0; rc == 0 && job->shards > 1 && i < job->shards; i++) {
         const dk_shard s = { i, job->shards };
 
         path[i] = shard_path(job->out, s);
+        dk_outfile_sweep(path[i]);
         if (made(path[i], s, prov))
             dk_log(DK_INFO, "%s is there", path[i]);
         else

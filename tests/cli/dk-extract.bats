@@ -322,6 +322,58 @@ lengths() {
     done
 }
 
+# The writer halts in its third file: two parts are there, of the third a beginning.
+@test "in parts: killed on the way it goes on from the parts that are whole, to the same bytes" {
+    cat > halt.c << 'END'
+#include <unistd.h>
+static int n;
+int fsync(int fd) { (void)fd; if (n++ >= 4) for (int i = 0; i < 1000; i++) usleep(50000); return 0; }
+END
+    gcc -shared -fPIC -o halt.so halt.c
+    dk-tokenize -m "$G" -n 40 --max-tokens 6 -o t.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for kind in rows stats; do
+        run="dk-extract --dtype f32 -m $G -f $PLAIN --kind $kind --shards $([ $kind = rows ] && echo 5 || echo 3) -o out/x.h5 t.tok.h5"
+        LD_PRELOAD=$PWD/halt.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 $run 3>&- > /dev/null 2>&1 &
+        for ((i = 0; i < 1200; i++)); do
+            [ -e out/x-00001-of-0000?.h5 ] && compgen -G 'out/*.tmp' > /dev/null && break
+            sleep 0.05
+        done
+        kill -KILL $!
+        wait $! || true
+        [ "$(ls out | grep -c '^x-0000[01]-of-0000[35].h5$')" = 2 ]
+        [ "$(compgen -G 'out/x-0000?-of-0000?.h5' | wc -l)" = 2 ]
+        [ ! -e out/x.h5 ]
+        compgen -G 'out/x-00002-of-0000?.h5.*.tmp' > /dev/null
+        # what a process writes that is still there is left to it
+        touch out/x.h5.$$.tmp
+        run --separate-stderr $run -v
+        [ "$status" = 0 ]
+        [ "$(grep -c 'is there' <<< "$stderr")" = 2 ]
+        [ "$(ls out | tr '\n' ' ')" = "x.h5 x.h5.$$.tmp " ]
+        extract --kind $kind -o whole.h5 t.tok.h5
+        cmp whole.h5 out/x.h5
+        rm -r out
+    done
+}
+
+@test "another layer: the rows and sums of the others are the same to the bit" {
+    extract --layers 0 -o one.act.h5 "$T"
+    extract --layers 0,1 -o two.act.h5 "$T"
+    # the hashes of all chunks of the layer, which are of the values in the file
+    for w in base diff; do
+        dk-values one.act.h5 /check/acts/L00/resid_post/$w > one
+        [ -s one ]
+        dk-values two.act.h5 /check/acts/L00/resid_post/$w | cmp one -
+    done
+    extract --layers 0 --kind stats --gram base,diff -o one.stats.h5 "$T"
+    extract --layers 0,1 --kind stats --gram base,diff -o two.stats.h5 "$T"
+    for x in sum_exact sumsq_exact gram norm_hist pos_sum_exact; do
+        dk-values one.stats.h5 /check/stats/L00/resid_post/diff/$x > one
+        [ -s one ]
+        dk-values two.stats.h5 /check/stats/L00/resid_post/diff/$x | cmp one -
+    done
+}
+
 @test "which rows: not the first, only some, none of some" {
     chat='{"messages": [{"role": "user", "content": "How long do I bake?"}, {"role": "assistant", "content": "Half an hour."}]}'
     for i in 1 2 3; do echo "$chat"; done > chat.jsonl
