@@ -201,6 +201,16 @@ int dk_sums_check(const dk_sums *s, const char *path, dk_err *err)
                   path, s->layer, s->site, s->what, (unsigned long long)s->count, most);
 }
 
+int dk_measure_check(const dk_measure *m, const char *path, dk_err *err)
+{
+    const double most = fmax(fabs((double)m->min), fabs((double)m->max)), count = (double)m->count;
+
+    /* The sum of the squares as above, and that of values with weights below 16. */
+    return most * most * count < 0x1p66 && most * count < 0x1p61 ? 0
+        : dk_fail(err, DK_ENUM, "%s: %s: %llu values up to %g are more than exact sums hold", path, m->name,
+                  (unsigned long long)m->count, most);
+}
+
 static void add_exact(dk_exact *to, const dk_exact *from, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -267,7 +277,7 @@ static int add_measure(dk_measure *to, const dk_measure *from, const char *path,
     add_counts(to->boot_count, from->boot_count, DK_STAT_REPLICATES);
     add_exact(to->boot_sum, from->boot_sum, DK_STAT_REPLICATES);
     add_exact(to->flip_sum, from->flip_sum, DK_FLIPS + 1);
-    return 0;
+    return dk_measure_check(to, path, err);
 }
 
 int dk_statistics_add(dk_statistics *to, dk_statistics *from, const char *path, dk_err *err)

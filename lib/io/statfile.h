@@ -82,6 +82,7 @@ void dk_measure_change(dk_change *out, const dk_measure *a, const dk_measure *b)
 
 /* Sums that may have run over are refused: too many rows of too large values. */
 int dk_sums_check(const dk_sums *s, const char *path, dk_err *err);
+int dk_measure_check(const dk_measure *m, const char *path, dk_err *err);
 int dk_sums_put(dk_h5 *f, const dk_sums *s, dk_err *err);
 int dk_measure_put(dk_h5 *f, const dk_measure *m, dk_err *err);
 /* All of a file, in byte order of the paths. */
