@@ -43,14 +43,16 @@ static const dk_opt opts[] = {
 
 static dk_provenance provenance(void *record) { return dk_record_end(record); }
 
-/* Without a model: is there a file of statistics to read instead? */
+/* Without a model: are there statistics to read instead?  A stream can be nothing else. */
 static bool is_statistics(const char *path)
 {
     dk_err none = {0};
     dk_h5 *f = NULL;
     bool yes;
 
-    if (strcmp(path, "-") == 0 || dk_h5_open(&f, path, NULL, &none) < 0)
+    if (strcmp(path, "-") == 0)
+        return true;
+    if (dk_h5_open(&f, path, NULL, &none) < 0)
         return false;
     yes = strcmp(dk_h5_root_of(f)->encoding, "dk-statistics") == 0;
     dk_h5_close(&f);

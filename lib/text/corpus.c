@@ -19,8 +19,9 @@ struct dk_corpus {
     dk_buf paths;           /* a.jsonl, b.jsonl: as messages call it */
     dk_doc_kind kind;           /* of the documents so far */
     uint64_t n_rows;            /* read, kept or not */
-    size_t n_cut, n_dropped, n_added, n_present, n_refused, replaced;
-    bool begun, wrap;           /* of the round trip: the first text has been seen; what it decided */
+    size_t n_cut, n_dropped, n_added, n_present, n_had, n_refused, replaced;
+    bool begun, wrap, had;      /* of the round trip: the first text has been seen; what it decided; */
+                                /* this one came with a BOS */
     /* scratch */
     dk_buf decoded;
     dk_rendering rendering, question;
@@ -167,6 +168,7 @@ static int round_trip(dk_corpus *c, dk_text *t, dk_err *err)
     const bool bos = dk_tokenizer_about(c->tok)->bos != DK_NO_ID, wrap = bos && !has_bos(c, *t);
     int rc;
 
+    c->had = bos && !wrap;
     c->id.n = 0;
     if ((rc = dk_tokenizer_encode(c->tok, t->s, t->n, wrap ? DK_ENCODE_WRAP : 0, &c->id, NULL, err)) < 0)
         return rc;
@@ -185,7 +187,7 @@ static int take_text(dk_corpus *c, dk_text t, dk_err *err)
     const dk_corpus_rules *r = &c->rules;
     const size_t limit = r->fixed_tokens ? r->fixed_tokens : r->max_tokens;
     int rc = r->roundtrip ? round_trip(c, &t, err) : 0;
-    const bool wrap = r->roundtrip ? c->wrap : !has_bos(c, t);
+    const bool had = r->roundtrip ? c->had : has_bos(c, t), wrap = r->roundtrip ? c->wrap : !had;
     size_t n;
 
     if (rc < 0)
@@ -213,6 +215,7 @@ static int take_text(dk_corpus *c, dk_text t, dk_err *err)
         if (r->roundtrip)
             cut_within(c, wrap);
     }
+    c->n_had += had && dk_tokenizer_about(c->tok)->prefix != DK_NO_ID;
     return keep(c, NULL, t, n, err);
 }
 
@@ -400,6 +403,9 @@ int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
                c->replaced == 1 ? " was" : "s were");
     if (c->out.docs == 0)
         return nothing(c, err);
+    if (c->n_had)
+        dk_log(DK_WARN, "%zu text%s the BOS token already: none was put before %s", c->n_had,
+               c->n_had == 1 ? " contains" : "s contain", c->n_had == 1 ? "it" : "them");
     if (c->n_refused)
         dk_log(DK_WARN, "%zu chat%s passed over: the template wants user and assistant to alternate", c->n_refused,
                c->n_refused == 1 ? " was" : "s were");

@@ -213,6 +213,46 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     failed dk-pca "40 rows of the base do not vary in all 64 directions"
 }
 
+@test "statistics: as large for many documents as for few" {
+    dk-tokenize -m "$G" -n 150 --max-tokens 9 -o many.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for n in 6 150; do extract --kind stats --kl --reverse --replicates 1 --max-samples $n -o $n.stats.h5 many.tok.h5; done
+    shapes() { dk-info --json "$1" | jq -c '[.objects[] | select(.path | test("^/(stats|measures)/")) | [.path, .type, .shape]]'; }
+    shapes 6.stats.h5 | jq -e 'length > 50'
+    cmp <(shapes 6.stats.h5) <(shapes 150.stats.h5)
+    [ "$(dk-info --json 150.stats.h5 | jq .docs)" = 150 ]
+}
+
+# No byte may go to a disk: a file of any size would end the process that writes it.
+@test "in memory: rows and sums from one tool to the next, nothing on disk" {
+    out=$(
+        ulimit -f 0
+        extract -o - "$T" | dk-pca -k 2 - | jq -es 'length == 2'
+        extract -o - "$T" | dk-norms - | jq -es 'length > 3'
+        extract -o - "$T" | dk-mean -n 2 - | jq -es 'length > 3'
+        extract --kind stats --kl -o - "$T" | dk-kl - | jq -es '.[0].docs == 6'
+        extract --kind stats -o - "$T" | dk-pca -k 2 - | jq -es 'length == 2'
+    )
+    [ "$out" = "$(printf 'true\n%.0s' 1 2 3 4 5)" ]
+    # and the limit is one
+    run -1 bash -c 'ulimit -f 0; exec "$@" -o x.act.h5' - dk-extract --dtype f32 -m "$G" -f "$PLAIN" "$T"
+    [[ "$output" == *"cannot write x.act.h5"* ]]
+}
+
+@test "a finetune that changes nothing: rows equal to the bit, differences of zero" {
+    adapter zero
+    dk-fixture edit "$PLAIN/adapter_model.safetensors" zero/adapter_model.safetensors scale lora 0
+    for o in "--dtype f32 --arith plain" "--dtype f32 --arith diff" "--dtype bf16 --arith plain" "--dtype bf16 --arith diff"; do
+        dk-extract -m "$G" -f zero $o --layers 0,1 --store f32 --what base,ft,diff -o x.act.h5 "$T"
+        for l in L00 L01; do
+            cmp <(values x.act.h5 $l/resid_post/base) <(values x.act.h5 $l/resid_post/ft)
+            [ "$(values x.act.h5 $l/resid_post/diff | tr ' ' '\n' | sort -u)" = 0 ]
+        done
+    done
+    dk-extract --dtype f32 -m "$G" -f zero --kind stats --kl --reverse -o x.stats.h5 "$T"
+    dk-kl x.stats.h5 | jq -es 'all(.value == 0 and .per_token_statistics.max == 0)'
+    dk-kl x.stats.h5 | jq -es '.[0].logp_change | .value == 0 and .lo == 0 and .hi == 0 and .p_any == 1'
+}
+
 @test "statistics: what they do not hold is refused by name" {
     extract --layers 1 --kind stats --gram none -o a.stats.h5 "$T"
     run -1 --separate-stderr dk-pca a.stats.h5

@@ -331,6 +331,14 @@ templated() {
             ! cmp -s got plain
         done
     done
+    run -0 --separate-stderr dk-tokenize --roundtrip -m llama3 -o x.tok.h5 "$g/texts.jsonl"
+    [[ "$stderr" == *"2 texts contain the BOS token already: none was put before them"* ]]
+    run -0 --separate-stderr dk-tokenize -m llama3 -o x.tok.h5 "$g/texts.jsonl"
+    [[ "$stderr" == *"2 texts contain the BOS token already"* ]]
+    grep -v '<s>' "$g/texts.jsonl" > without.jsonl
+    run -0 --separate-stderr dk-tokenize -m llama3 -o x.tok.h5 without.jsonl
+    [[ "$stderr" != *BOS* ]]
+    rm x.tok.h5
     for o in "--fixed-tokens 4" --no-special; do
         run -2 --separate-stderr dk-tokenize --roundtrip $o -m llama3 -o x.tok.h5 "$g/texts.jsonl"
         [[ "$stderr" == "dk-tokenize: error: the round trip"* ]]
