@@ -149,8 +149,8 @@ static int open_shard(dk_refrows *r, size_t k, dk_err *err)
         bytes = rows * r->d * dk_h5_type_size(r->dtype);
         r->first[k + 1] = r->first[k] + rows;
         if (r->shard[k]->n != bytes)
-            rc = dk_fail(err, DK_EFORMAT, "%s has %zu bytes instead of %zu: it was cut, or is another shard's", path,
-                         r->shard[k]->n, bytes);
+            rc = dk_fail(err, DK_EFORMAT, "%s has %zu bytes instead of the %zu of shard_%zu.meta: one of them is not whole", path,
+                         r->shard[k]->n, bytes, k);
     }
     dk_free(path);
     return rc;

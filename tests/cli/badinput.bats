@@ -314,6 +314,9 @@ with h5py.File('b.stats.h5', 'r+') as f:
     dk-extract -m "$F/base" -f "$F/lora" -l 0 --kind stats --kl --positions 2 --gram none -o b.stats.h5 "$T"
     cp b.stats.h5 good
     dk-kl b.stats.h5 > /dev/null
+    cuts b.stats.h5 dk-kl --table out.jsonl b.stats.h5
+    odd b.stats.h5 dk-kl --table out.jsonl b.stats.h5
+    flips 16 b.stats.h5 0 0 dk-kl --table out.jsonl b.stats.h5
     # another shape; more than so many values can add up to; the largest there is, which must not run over
     for edit in "del g['flip_sum_exact']; g['flip_sum_exact'] = np.zeros((999, 2), '<u8')" \
         "x = g['flip_sum_exact'][()]; del g['flip_sum_exact']; x[7] = (0, 1 << 40); g['flip_sum_exact'] = x" \
@@ -332,6 +335,26 @@ with h5py.File('b.stats.h5', 'r+') as f:
         refuse b.stats.h5 dk-kl --table out.jsonl b.stats.h5
         [[ "$stderr" == *"/measures/logp/ft"* ]]
     done
+}
+
+@test "caches of the reference toolkit, to dk-import" {
+    cp -r "$ROOT/tests/golden/refcache" c && chmod -R u+w c
+    local d=c/ft/web/train x
+    run="dk-import -o out.act.h5 c/base/web/train $d"
+    for x in tokens.pt sequence_ranges.pt layer_1_out/config.json layer_3_out/shard_1.meta layer_1_out/shard_2.memmap; do
+        cuts $d/$x $run
+        odd $d/$x $run
+    done
+    # the tensors' bytes have a checksum; the rows of the finetune have none, and any bits are numbers
+    for x in tokens.pt sequence_ranges.pt layer_3_out/shard_0.meta; do
+        flips 24 $d/$x 0 0 $run
+        [ "$found" -ge 1 ]
+    done
+    at=$(LC_ALL=C grep -abo 'tokens/data/0' $d/tokens.pt | head -n 1 | cut -d: -f1)
+    at=$(((at + 13 + 4 + 63) / 64 * 64))        # 24 numbers behind the name, where torch aligns them
+    flips 12 $d/tokens.pt $at $((at + 192)) $run
+    [ "$found" = 12 ]
+    $run
 }
 
 @test "direction files, to dk-encode" {

@@ -112,7 +112,7 @@ END
     rm "$F/layer_1_out/shard_1.memmap"
     refused "layer_1_out/shard_1.memmap" "$B" "$F"
     head -c 100 "$C/ft/web/train/layer_1_out/shard_1.memmap" > "$F/layer_1_out/shard_1.memmap"
-    refused "shard_1.memmap has 100 bytes instead of 108" "$B" "$F"
+    refused "shard_1.memmap has 100 bytes instead of the 108 of shard_1.meta" "$B" "$F"
     cp "$C/ft/web/train/layer_1_out/shard_1.memmap" "$F/layer_1_out/"
     change() { jq -c "$2" "$C/ft/web/train/layer_1_out/$1" > "$F/layer_1_out/$1"; refused "$3" "$B" "$F"; cp "$C/ft/web/train/layer_1_out/$1" "$F/layer_1_out/"; }
     change config.json '.shard_count = 2' "the shards have 19 rows, and config.json says 24"
