@@ -366,6 +366,24 @@ static void moments(void)
     }
 }
 
+/* Sums kept in few digits would stand still after some hundred of these. */
+static void many_batches(void)
+{
+    dk_exact s1 = 0, s2 = 0;
+    enum { BATCHES = 3000, ROWS = 100 };
+
+    for (uint64_t b = 0; b < BATCHES; b++)
+        for (uint64_t i = 0; i < ROWS; i++) {
+            const float x = (float)(1 + 2 * normal(6, b * ROWS + i));
+
+            s1 += dk_exact_of(x);
+            s2 += dk_exact_of((double)x * x);
+        }
+    const double std = sqrt(dk_exact_variance(s1, s2, BATCHES * ROWS));
+
+    tap(fabs(std / 2 - 1) < .005, "3000 batches with a deviation of 2 have one of %.4f", std);
+}
+
 /* Interval and p are those that the documents themselves give: of all rows, of each position that has replicates. */
 static void lengths(const struct corpus *c, const dk_statistics *s)
 {
@@ -547,6 +565,7 @@ int main(void)
     variance();
     tree();
     moments();
+    many_batches();
     collecting();
     run_over();
     return tap_end();
