@@ -114,7 +114,7 @@ part_san() {
     unit san "SAN=1 B=build-san" build-san
     one "san tools" "$MAKE" --no-print-directory all helpers libdk_cuda_emu SAN=1 B=build-san CUDA=
     for f in dk-conf dk-archs dk-fetch dk-fetch-hub dk-fetch-data dk-tokenize-files dk-tokenize-tables dk-info dk-info-hdf5 dk-check \
-             dk-generate dk-generate-steer dk-generate-amplify dk-rate dk-kl dk-topk dk-mine dk-extract dk-merge dk-mean dk-norms dk-encode dk-examples dk-pca \
+             dk-generate dk-generate-steer dk-generate-amplify dk-rate dk-kl dk-topk dk-mine dk-extract dk-import dk-merge dk-mean dk-norms dk-encode dk-examples dk-pca \
              dk-null dk-calibrate dk-phrases dk-grade dk-lens streams backend dk-report dk-report-page dk-report-stats dk-report-phrases; do
         [ -f "tests/cli/$f.bats" ] || continue
         PATH="$root/build-san/bin:$PATH" tap "san $f" bats --tap --filter-tags '!slow' "tests/cli/$f.bats"

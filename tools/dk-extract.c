@@ -11,7 +11,7 @@ struct params {
     const char *out, *store, *kind, *rule, *shard;
     dk_strs layers, site, what, gram, only, drop;
     int64_t max_samples, max_tokens, positions, replicates, skip, budget, limit_batch, shards;
-    bool kl;
+    bool kl, reverse;
 };
 
 static const dk_opt opts[] = {
@@ -30,14 +30,14 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "max-tokens", max_tokens, "0", 0, 1e9, "the first N tokens of each; 0: all"),
     DK_INT_KEY(struct params, 0, "skip-first", skip, "0", 0, 1 << 24,
                "model.ignore_first_n_tokens_per_sample_during_collection", "run, but do not keep the first N tokens of each"),
-    DK_LIST(struct params, 0, "only", only, NULL, "keep only tokens that are one of: special, bos, assistant, template, masked"),
+    DK_LIST(struct params, 0, "only", only, NULL, "keep only tokens that are one of: special, bos, user, assistant, template, masked"),
     DK_LIST(struct params, 0, "drop", drop, NULL, "keep none of these"),
     DK_INT_KEY(struct params, 0, "budget", budget, "0", 0, 1e15, "preprocessing.max_tokens_per_dataset_train",
                "keep at most N tokens of all, to the end of the document that reaches it; 0: no limit"),
-    DK_CHOICE(struct params, 0, "limit-rule", rule, "document", "document|toolkit",
-              "toolkit: look at --budget as the reference toolkit does, when more than 10^7 tokens are full"),
+    DK_CHOICE(struct params, 0, "limit-rule", rule, "document", "document|shard",
+              "shard: look at --budget as the reference toolkit does, when more than 10^7 tokens are full"),
     DK_INT_KEY(struct params, 0, "limit-batch", limit_batch, "32", 1, 1 << 24, "preprocessing.batch_size",
-               "documents between two looks of --limit-rule toolkit"),
+               "documents between two looks of --limit-rule shard"),
     { DK_OPT_STR, 0, "shard", offsetof(struct params, shard), NULL, 0, 0, NULL,
       "only part I of N of the documents, I/N with I from 0; dk-merge joins the files", DK_NOSTAMP, NULL },
     { DK_OPT_INT, 0, "shards", offsetof(struct params, shards), "0", 0, 10000, NULL,
@@ -49,6 +49,7 @@ static const dk_opt opts[] = {
     DK_INT(struct params, 0, "replicates", replicates, "-1", -1, 4096,
            "also sums for intervals of mean differences: of all rows, and at each of the first N positions; -1: none"),
     DK_FLAG(struct params, 0, "kl", kl, "run all blocks and the head: KL to the base, log-probabilities"),
+    DK_FLAG(struct params, 0, "reverse", reverse, "with --kl: also KL(base || finetune), of every lane"),
     DK_GROUP("output"),
     DK_OUT(struct params, out, NULL, "write the activations to FILE (.act.h5); -: a stream on standard output"),
     DK_END
@@ -108,6 +109,8 @@ static int check(const dk_extract_job *job, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "--kind stats: ft has no deltas there");
     if (job->kl && !job->stats)
         return dk_fail(err, DK_EUSAGE, "--kl needs --kind stats; dk-kl writes a value a token");
+    if (job->reverse && !job->kl)
+        return dk_fail(err, DK_EUSAGE, "--reverse needs --kl");
     if (job->replicates && (!job->stats || !job->diff))
         return dk_fail(err, DK_EUSAGE, "--replicates needs %s", job->stats ? "diff among --what" : "--kind stats");
     if (job->rep_positions > job->positions)
@@ -128,9 +131,9 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
         .stats = strcmp(p->kind, "stats") == 0, .positions = (size_t)p->positions,
         .dtype = dk_act_dtype(p->store), .batch_rows = (size_t)p->pair.batch,
         .tokens = n ? args[0] : "-", .max_docs = (size_t)p->max_samples,
-        .max_tokens = (size_t)p->max_tokens, .kl = p->kl, .seed = (uint64_t)ctx->seed,
+        .max_tokens = (size_t)p->max_tokens, .kl = p->kl, .reverse = p->reverse, .seed = (uint64_t)ctx->seed,
         .shards = (uint32_t)p->shards, .budget = (uint64_t)p->budget,
-        .budget_batch = strcmp(p->rule, "toolkit") == 0 ? (size_t)p->limit_batch : 0, .out = p->out,
+        .budget_batch = strcmp(p->rule, "shard") == 0 ? (size_t)p->limit_batch : 0, .out = p->out,
         .replicates = p->replicates >= 0, .rep_positions = p->replicates > 0 ? (size_t)p->replicates : 0,
         .inputs = &record.inputs, .provenance = provenance, .arg = &record
     };
@@ -153,6 +156,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-extract", .purpose = "activations of a base and its finetune at chosen layers",
-    .algo = 2, .usage = "[options] -m MODEL [-f ADAPTER] -o FILE [TOKENS]", .opts = opts,
+    .algo = 3, .usage = "[options] -m MODEL [-f ADAPTER] -o FILE [TOKENS]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 1, .run = run,
 };

@@ -43,14 +43,18 @@ static const dk_opt opts[] = {
 
 static dk_provenance provenance(void *record) { return dk_record_end(record); }
 
-/* Without a model: is there a file of statistics to read instead? */
+/* Without a model: are there statistics to read instead?  A stream can be nothing else, and
+ * a name may say so of a file that cannot be opened. */
 static bool is_statistics(const char *path)
 {
+    const char *dot = strstr(path, ".stats.h5");
     dk_err none = {0};
     dk_h5 *f = NULL;
     bool yes;
 
-    if (strcmp(path, "-") == 0 || dk_h5_open(&f, path, NULL, &none) < 0)
+    if (strcmp(path, "-") == 0 || (dot && dot[strlen(".stats.h5")] == 0))
+        return true;
+    if (dk_h5_open(&f, path, NULL, &none) < 0)
         return false;
     yes = strcmp(dk_h5_root_of(f)->encoding, "dk-statistics") == 0;
     dk_h5_close(&f);

@@ -45,16 +45,35 @@ static int add_row(dk_buf *rows, dk_scores *s, const char *lane, const char *bas
     return rc;
 }
 
+/* The other direction, where it was asked for. */
+static int add_reverse(dk_buf *rows, dk_scores *s, const char *lane, const char *base, uint64_t seed, dk_err *err)
+{
+    char *name = dk_xasprintf("kl_reverse/%s", lane);
+    float *kl = NULL;
+    int rc = 0;
+
+    if (dk_scores_find(s, name, false) && (rc = read_all(&kl, s, "kl_reverse", lane, err)) == 0)
+        rc = dk_kl_table_row(rows, lane, base, true, dk_scores_tokens(s), kl, NULL, NULL, seed, err);
+    dk_free(kl);
+    dk_free(name);
+    return rc;
+}
+
 /* One line a lane, as dk-kl writes it of all documents together. */
 static int add_rows(dk_buf *rows, dk_scores *s, uint64_t seed, dk_err *err)
 {
-    char *lanes = NULL, *save = NULL;
-    int rc = dk_h5_get_str(dk_scores_file(s), "/", "lanes", &lanes, err);
-    const char *base = rc == 0 ? strtok_r(lanes, ",", &save) : NULL;
+    int rc = 0;
 
-    for (char *lane = base ? strtok_r(NULL, ",", &save) : NULL; rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
-        rc = add_row(rows, s, lane, base, seed, err);
-    dk_free(lanes);
+    for (int reverse = 0; rc == 0 && reverse < 2; reverse++) {
+        char *lanes = NULL, *save = NULL;
+        const char *base;
+
+        rc = dk_h5_get_str(dk_scores_file(s), "/", "lanes", &lanes, err);
+        base = rc == 0 ? strtok_r(lanes, ",", &save) : NULL;
+        for (char *lane = base ? strtok_r(NULL, ",", &save) : NULL; rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
+            rc = (reverse ? add_reverse : add_row)(rows, s, lane, base, seed, err);
+        dk_free(lanes);
+    }
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /* dk-tokenize: text files to token files. */
 #include <string.h>
 
+#include "base/parse.h"
 #include "cli/chatopts.h"
 #include "cli/record.h"
 #include "cli/tool.h"
@@ -12,7 +13,8 @@
 struct params {
     const char *model, *out, *format, *column, *name;
     int64_t max_samples, max_tokens, fixed_tokens, min_tokens;
-    bool no_special, json_lines, shuffle;
+    bool no_special, json_lines, shuffle, roundtrip;
+    dk_strs replace;
     dk_chat_opts chat;
 };
 
@@ -35,6 +37,9 @@ static const dk_opt opts[] = {
     DK_INT   (P, 0,   "min-tokens",   min_tokens,   "1", 0, 1e9,     "drop documents with fewer tokens"),
     DK_INT   (P, 0,   "fixed-tokens", fixed_tokens, "0", 0, 1e8,     "keep exactly N tokens of each document that has so many; 0: off"),
     DK_FLAG  (P, 0,   "no-special",   no_special,   "read the names of special tokens in documents as ordinary text"),
+    DK_GROUP("as the reference toolkit does"),
+    DK_FLAG  (P, 0,   "roundtrip",    roundtrip,    "encode and cut texts, decode them, and encode what comes out"),
+    DK_LIST  (P, 0,   "replace-tokens", replace,    NULL, "OLD=NEW: in place of the token OLD put NEW, everywhere"),
     DK_END
 };
 
@@ -68,17 +73,45 @@ static int tokenize(dk_ctx *ctx, const struct params *p, const dk_tokenizer_info
     return rc;
 }
 
+/* *pairs is to be freed. */
+static int replacements(dk_corpus_rules *rules, uint32_t (**pairs)[2], const dk_strs *text, dk_err *err)
+{
+    int rc = 0;
+
+    *pairs = dk_xcalloc(text->n + 1, sizeof **pairs);
+    for (size_t i = 0; rc == 0 && i < text->n; i++) {
+        const char *eq = strchr(text->v[i], '=');
+        char *old = dk_xstrndup(text->v[i], eq ? (size_t)(eq - text->v[i]) : 0);
+        int64_t from = 0, to = 0;
+
+        rc = eq ? dk_parse_int(&from, old, 0, UINT32_MAX - 1, "--replace-tokens", err)
+                : dk_fail(err, DK_EUSAGE, "--replace-tokens: '%s' is no OLD=NEW", text->v[i]);
+        if (rc == 0)
+            rc = dk_parse_int(&to, eq + 1, 0, UINT32_MAX - 1, "--replace-tokens", err);
+        (*pairs)[i][0] = (uint32_t)from;
+        (*pairs)[i][1] = (uint32_t)to;
+        for (size_t k = 0; rc == 0 && k < i; k++)
+            if ((*pairs)[k][0] == (*pairs)[i][0])
+                rc = dk_fail(err, DK_EUSAGE, "--replace-tokens: %u is there twice", (*pairs)[i][0]);
+        dk_free(old);
+    }
+    rules->replace = (const uint32_t (*)[2])*pairs;
+    rules->n_replace = text->n;
+    return rc;
+}
+
 static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
 {
     const struct params *p = vp;
     dk_chat_rules chat = {0};
-    const dk_corpus_rules rules = {
+    dk_corpus_rules rules = {
         .kind = strcmp(p->format, "chat") == 0 ? DK_DOC_CHAT
             : strcmp(p->format, "text") == 0 ? DK_DOC_TEXT : DK_DOC_AUTO,
         .column = p->column, .name = p->name, .max_docs = (size_t)p->max_samples,
         .max_tokens = (size_t)p->max_tokens, .min_tokens = (size_t)p->min_tokens,
-        .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special, .chat = &chat,
+        .fixed_tokens = (size_t)p->fixed_tokens, .no_special = p->no_special, .roundtrip = p->roundtrip, .chat = &chat,
     };
+    uint32_t (*replace)[2] = NULL;
     dk_tokenizer *tok = NULL;
     dk_corpus *corpus = NULL;
     int rc;
@@ -90,13 +123,14 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
         return dk_fail(err, DK_EUSAGE, "--json-lines goes to standard output: -o -");
     if (!p->json_lines && (rc = dk_h5_check_terminal(p->out, ", or see them with --json-lines", err)) < 0)
         return rc;
-    if ((rc = DK_CHAT_RULES(&p->chat, &chat, err)) == 0 &&
+    if ((rc = replacements(&rules, &replace, &p->replace, err)) == 0 && (rc = DK_CHAT_RULES(&p->chat, &chat, err)) == 0 &&
         (rc = dk_tokenizer_open(&tok, p->model, err)) == 0 &&
         (rc = dk_corpus_open(&corpus, tok, &rules, err)) == 0)
         rc = tokenize(ctx, p, dk_tokenizer_about(tok), corpus, n, text, err);
     dk_corpus_close(&corpus);
     dk_tokenizer_close(&tok);
     dk_chat_rules_free(&chat);
+    dk_free(replace);
     return rc;
 }
 

@@ -1,9 +1,11 @@
 /* Atomic output files and their clean-up. */
 #include "base/outfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -228,6 +230,35 @@ void dk_outfile_abandon(dk_outfile **op)
         unlink((*op)->temp);
     release(op);
 }
+
+/* NAME.PID.tmp of a process that is not there any more. */
+static bool is_left(const char *entry, const char *name)
+{
+    const size_t n = strlen(name);
+    char *end;
+    long pid;
+
+    if (strncmp(entry, name, n) != 0 || entry[n] != '.' || entry[n + 1] < '1' || entry[n + 1] > '9')
+        return false;
+    pid = strtol(entry + n + 1, &end, 10);
+    return strcmp(end, ".tmp") == 0 && pid <= INT_MAX && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+void dk_outfile_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *folder = slash ? dk_xstrndup(path, (size_t)(slash - path) + 1) : dk_xstrdup("./");
+    DIR *d = opendir(folder);
+    struct dirent *e;
+
+    while (d && (e = readdir(d)))
+        if (is_left(e->d_name, name))
+            unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
+    dk_free(folder);
+}
+
 
 int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err)
 {

@@ -29,6 +29,10 @@ void dk_outfile_abandon(dk_outfile **o);
  * long work; changes nothing. */
 int dk_outfile_check(const char *path, dk_err *err);
 
+/* Removes the temporaries of path that processes of this machine left when they were
+ * killed. */
+void dk_outfile_sweep(const char *path);
+
 /* The whole of a small file at once; "-" is standard output. */
 int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err);
 

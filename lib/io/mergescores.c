@@ -7,8 +7,8 @@
 
 /* What dk-kl and dk-topk write of a lane, in their order. */
 static const char *const row_score[] = {
-    "logp/%s", "kl/%s", "lens/%s/index", "lens/%s/logp", "topk/%s/top/index", "topk/%s/top/value", "topk/%s/bottom/index",
-    "topk/%s/bottom/value"
+    "logp/%s", "kl/%s", "kl_reverse/%s", "lens/%s/index", "lens/%s/logp", "topk/%s/top/index", "topk/%s/top/value",
+    "topk/%s/bottom/index", "topk/%s/bottom/value"
 };
 static const char *const vocab_score[] = { "%s/sum_logit_diff", "%s/count_positive", "%s/topk_pos_counts", "%s/topk_neg_counts" };
 
@@ -125,19 +125,58 @@ static int join_vocab(struct work *k, const dk_score_info *x, dk_err *err)
     return rc;
 }
 
+/* --- tokens that are watched --------------------------------------------------------- */
+static int same_ids(const dk_score_info *x, const int64_t *id, int64_t *own, const char *path, dk_err *err)
+{
+    dk_scores *s = NULL;
+    int rc = dk_scores_open(&s, path, err);
+
+    if (rc == 0)
+        rc = dk_scores_read_vocab_i64(s, x->name, own, x->rows, err);
+    if (rc == 0 && memcmp(id, own, x->rows * sizeof *id) != 0)
+        rc = dk_fail(err, DK_EDATA, "%s: it watches other tokens than the other shards", path);
+    dk_scores_close(&s);
+    return rc;
+}
+
+static int join_watched_ids(struct work *k, dk_err *err)
+{
+    const dk_score_info *x = dk_scores_find(k->first, "watch/id", true);
+    int64_t *id = NULL, *own = NULL;
+    int rc;
+
+    if (!x || x->kind != DK_SCORE_VOCAB_I64)
+        return 0;
+    if ((rc = dk_alloc(&id, x->rows, sizeof *id, "tokens that are watched", err)) == 0 &&
+        (rc = dk_alloc(&own, x->rows, sizeof *own, "tokens that are watched", err)) == 0)
+        rc = dk_scores_read_vocab_i64(k->first, x->name, id, x->rows, err);
+    for (size_t i = 1; rc == 0 && i < k->job->n; i++)
+        rc = same_ids(x, id, own, k->job->path[i], err);
+    if (rc == 0)
+        rc = dk_scores_add_vocab_i64(k->w, x->name, id, x->rows, &x->attr, err);
+    dk_free(id);
+    dk_free(own);
+    k->done++;
+    return rc;
+}
+
 /* --- in all ----------------------------------------------------------------------- */
+static int join_score(struct work *k, const char *form, const char *lane, dk_err *err)
+{
+    char *name = name_of(form, lane);
+    const dk_score_info *x = dk_scores_find(k->first, name, false);
+    const int rc = x && (x->kind == DK_SCORE_DENSE || x->kind == DK_SCORE_INDEX) ? join_rows(k, x, err) : 0;
+
+    dk_free(name);
+    return rc;
+}
+
 static int join_lane(struct work *k, const char *lane, dk_err *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < sizeof row_score / sizeof *row_score; i++) {
-        char *name = name_of(row_score[i], lane);
-        const dk_score_info *x = dk_scores_find(k->first, name, false);
-
-        if (x && (x->kind == DK_SCORE_DENSE || x->kind == DK_SCORE_INDEX))
-            rc = join_rows(k, x, err);
-        dk_free(name);
-    }
+    for (size_t i = 0; rc == 0 && i < sizeof row_score / sizeof *row_score; i++)
+        rc = join_score(k, row_score[i], lane, err);
     for (size_t i = 0; rc == 0 && i < sizeof vocab_score / sizeof *vocab_score; i++) {
         char *name = name_of(vocab_score[i], lane);
         const dk_score_info *x = dk_scores_find(k->first, name, true);
@@ -146,7 +185,7 @@ static int join_lane(struct work *k, const char *lane, dk_err *err)
             rc = join_vocab(k, x, err);
         dk_free(name);
     }
-    return rc;
+    return rc < 0 ? rc : join_score(k, "watch/%s", lane, err);
 }
 
 static int put_model(void *to, const char *name, const dk_model_info *m, dk_err *err)
@@ -169,6 +208,8 @@ int dk_merge_scores(const dk_merge_job *job, dk_err *err)
         rc = dk_merge_models(job, put_model, k.w, err);
     for (char *lane = strtok_r(lanes, ",", &save); rc == 0 && lane; lane = strtok_r(NULL, ",", &save))
         rc = join_lane(&k, lane, err);
+    if (rc == 0)
+        rc = join_watched_ids(&k, err);
     if (rc == 0 && k.done != dk_scores_n(k.first))
         rc = dk_fail(err, DK_EDATA, "%s: it has scores that are not joined: only those of dk-kl and dk-topk are", job->path[0]);
     if (rc == 0)

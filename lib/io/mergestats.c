@@ -76,14 +76,16 @@ static int norms_of(struct work *k, const dk_sums *like, const char *lane, dk_er
 
 static int kl_of(struct work *k, const dk_sums *like, const char *lane, dk_err *err)
 {
-    char *logp = dk_xasprintf("logp/%s", lane), *kl = dk_xasprintf("kl/%s", lane);
-    int rc = put_measure(k, logp, err);
+    static const char *const score[] = { "logp", "kl", "kl_reverse" };
+    int rc = 0;
 
     (void)like;
-    if (rc == 0)
-        rc = put_measure(k, kl, err);
-    dk_free(logp);
-    dk_free(kl);
+    for (size_t i = 0; rc == 0 && i < sizeof score / sizeof *score; i++) {
+        char *name = dk_xasprintf("%s/%s", score[i], lane);
+
+        rc = put_measure(k, name, err);
+        dk_free(name);
+    }
     return rc;
 }
 

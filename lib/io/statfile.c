@@ -136,19 +136,37 @@ void dk_measure_interval(const dk_measure *m, double *lo, double *hi)
     dk_replicate_interval(lo, hi, r, DK_STAT_REPLICATES);
 }
 
-void dk_measure_change(const dk_measure *a, const dk_measure *b, double *value, double *lo, double *hi)
+/* Both sums are linear in the documents' means: so is that of their differences. */
+static double change_p(const dk_measure *a, const dk_measure *b)
+{
+    const dk_exact first = a->flip_sum[0] - b->flip_sum[0], length = first < 0 ? -first : first;
+    size_t above = 0;
+
+    for (size_t i = 1; i <= DK_FLIPS; i++) {
+        const dk_exact t = a->flip_sum[i] - b->flip_sum[i];
+
+        above += (t < 0 ? -t : t) >= length;
+    }
+    return (1 + (double)above) / (DK_FLIPS + 1);
+}
+
+void dk_measure_change(dk_change *out, const dk_measure *a, const dk_measure *b)
 {
     double r[DK_STAT_REPLICATES];
 
-    *value = *lo = *hi = NAN;
+    *out = (dk_change){ NAN, NAN, NAN, NAN, 0 };
     if (a->count == 0 || a->count != b->count || a->docs != b->docs || a->seed != b->seed ||
         memcmp(a->boot_count, b->boot_count, sizeof a->boot_count) != 0)
         return;
-    *value = dk_exact_double(a->sum - b->sum) / (double)a->count;
+    out->value = dk_exact_double(a->sum - b->sum) / (double)a->count;
+    out->docs = a->docs;
     for (size_t i = 0; i < DK_STAT_REPLICATES; i++)
         r[i] = a->boot_count[i] ? dk_exact_double(a->boot_sum[i] - b->boot_sum[i]) / (double)a->boot_count[i] : NAN;
-    if (a->docs > 1)
-        dk_replicate_interval(lo, hi, r, DK_STAT_REPLICATES);
+    if (a->docs < 2)
+        return;
+    dk_replicate_interval(&out->lo, &out->hi, r, DK_STAT_REPLICATES);
+    if (a->flips && b->flips)
+        out->p = change_p(a, b);
 }
 
 int dk_sums_length(double *lo, double *hi, double *p, const dk_sums *s, int64_t position, dk_err *err)
@@ -181,6 +199,16 @@ int dk_sums_check(const dk_sums *s, const char *path, dk_err *err)
     return most * most * (double)s->count < 0x1p66 && (!s->n_reps || dk_replicates_fit(most, s->count)) ? 0
         : dk_fail(err, DK_ENUM, "%s: L%02d/%s/%s: %llu rows with values up to %g are more than exact sums hold",
                   path, s->layer, s->site, s->what, (unsigned long long)s->count, most);
+}
+
+int dk_measure_check(const dk_measure *m, const char *path, dk_err *err)
+{
+    const double most = fmax(fabs((double)m->min), fabs((double)m->max)), count = (double)m->count;
+
+    /* The sum of the squares as above, and that of values with weights below 16. */
+    return most * most * count < 0x1p66 && most * count < 0x1p61 ? 0
+        : dk_fail(err, DK_ENUM, "%s: %s: %llu values up to %g are more than exact sums hold", path, m->name,
+                  (unsigned long long)m->count, most);
 }
 
 static void add_exact(dk_exact *to, const dk_exact *from, size_t n)
@@ -233,7 +261,7 @@ static int add_sums(dk_sums *to, dk_sums *from, const char *path, dk_err *err)
 
 static int add_measure(dk_measure *to, const dk_measure *from, const char *path, dk_err *err)
 {
-    if (strcmp(to->name, from->name) != 0 || strcmp(to->unit, from->unit) != 0 || to->seed != from->seed)
+    if (strcmp(to->name, from->name) != 0 || strcmp(to->unit, from->unit) != 0 || to->seed != from->seed || to->flips != from->flips)
         return dk_fail(err, DK_EDATA, "%s: its measure %s is not what the other shards have", path, from->name);
     if (from->count) {
         to->min = to->count == 0 || from->min < to->min ? from->min : to->min;
@@ -248,7 +276,8 @@ static int add_measure(dk_measure *to, const dk_measure *from, const char *path,
     add_counts(to->hist, from->hist, DK_STAT_BINS);
     add_counts(to->boot_count, from->boot_count, DK_STAT_REPLICATES);
     add_exact(to->boot_sum, from->boot_sum, DK_STAT_REPLICATES);
-    return 0;
+    add_exact(to->flip_sum, from->flip_sum, DK_FLIPS + 1);
+    return dk_measure_check(to, path, err);
 }
 
 int dk_statistics_add(dk_statistics *to, dk_statistics *from, const char *path, dk_err *err)

@@ -13,7 +13,7 @@
 #include "num/replicate.h"
 #include "num/tree.h"
 
-enum { DK_STAT_BINS = 256, DK_STAT_REPLICATES = 1000 };
+enum { DK_STAT_BINS = 256, DK_STAT_REPLICATES = DK_BOOT };
 
 typedef struct dk_sums {
     int layer;
@@ -43,6 +43,8 @@ typedef struct dk_measure {
     uint64_t seed;                  /* of the bootstrap over documents */
     uint64_t boot_count[DK_STAT_REPLICATES];
     dk_exact boot_sum[DK_STAT_REPLICATES];
+    bool flips;                     /* these are kept: of the documents' means with signs, the first as they are */
+    dk_exact flip_sum[DK_FLIPS + 1];
 } dk_measure;
 
 typedef struct dk_statistics {
@@ -74,11 +76,13 @@ const dk_measure *dk_measure_find(const dk_statistics *s, const char *name);
 void dk_measure_moments(const dk_measure *m, bool by_docs, double *mean, double *std);
 /* 95% interval of the mean over documents, from the replicates. */
 void dk_measure_interval(const dk_measure *m, double *lo, double *hi);
-/* The same of the mean of a less b, two measures of the same tokens; NaN: they are not. */
-void dk_measure_change(const dk_measure *a, const dk_measure *b, double *value, double *lo, double *hi);
+/* The same of the mean of a less b, two measures of the same tokens, and p of the
+ * sign-flip test, as dk_mean_change; NaN: they are not, p: without sums of flips. */
+void dk_measure_change(dk_change *out, const dk_measure *a, const dk_measure *b);
 
 /* Sums that may have run over are refused: too many rows of too large values. */
 int dk_sums_check(const dk_sums *s, const char *path, dk_err *err);
+int dk_measure_check(const dk_measure *m, const char *path, dk_err *err);
 int dk_sums_put(dk_h5 *f, const dk_sums *s, dk_err *err);
 int dk_measure_put(dk_h5 *f, const dk_measure *m, dk_err *err);
 /* All of a file, in byte order of the paths. */

@@ -149,7 +149,8 @@ int dk_measure_put(dk_h5 *f, const dk_measure *m, dk_err *err)
     char *g = dk_xasprintf("/measures/%s", m->name);
     int rc;
 
-    if ((rc = dk_h5_group(f, g, err)) == 0 &&
+    if ((rc = dk_measure_check(m, dk_h5_path(f), err)) == 0 &&
+        (rc = dk_h5_group(f, g, err)) == 0 &&
         (rc = dk_h5_put_str(f, g, "measure", m->name, err)) == 0 &&
         (rc = dk_h5_put_str(f, g, "unit", m->unit, err)) == 0 &&
         (rc = dk_h5_put_int(f, g, "seed", DK_H5_U64, (int64_t)m->seed, err)) == 0 &&
@@ -159,6 +160,8 @@ int dk_measure_put(dk_h5 *f, const dk_measure *m, dk_err *err)
         (rc = put(f, g, "hist", DK_H5_U64, DK_STAT_BINS, 0, m->hist, err)) == 0 &&
         (rc = put(f, g, "boot_count", DK_H5_U64, DK_STAT_REPLICATES, 0, m->boot_count, err)) == 0)
         rc = put_exact(f, g, "boot_sum", DK_STAT_REPLICATES, 0, m->boot_sum, false, err);
+    if (rc == 0 && m->flips)
+        rc = put_exact(f, g, "flip_sum", DK_FLIPS + 1, 0, m->flip_sum, false, err);
     dk_free(g);
     return rc;
 }
@@ -367,14 +370,27 @@ static int get_sums(dk_h5 *f, const char *g, dk_sums *s, dk_err *err)
     return rc;
 }
 
+/* No sum of n values up to most, each rounded, is larger. */
+static bool within(dk_exact x, double n, double most)
+{
+    return fabs(dk_exact_double(x)) <= n * (most * (1 + 0x1p-40) + 0x1p-60);
+}
+
 static int check_measure(dk_h5 *f, const char *g, const dk_measure *m, dk_err *err)
 {
+    const double most = fmax(fabs((double)m->min), fabs((double)m->max)), count = (double)m->count, docs = (double)m->docs;
+    bool good = m->docs <= m->count && isfinite(m->min) && isfinite(m->max) && m->min <= m->max && m->sumsq >= 0 &&
+                m->doc_mean_sq >= 0 && within(m->sum, count, most) && within(m->sumsq, count, most * most) &&
+                within(m->doc_mean, docs, most) && within(m->doc_mean_sq, docs, most * most);
     uint64_t n = 0;
 
     for (size_t i = 0; i < DK_STAT_BINS; i++)
         n += m->hist[i];
-    return n == m->count && m->docs <= m->count && isfinite(m->min) && isfinite(m->max) && m->min <= m->max &&
-           m->sumsq >= 0 ? 0
+    for (size_t b = 0; b < DK_STAT_REPLICATES; b++)
+        good = good && m->boot_count[b] / 16 <= m->count && within(m->boot_sum[b], 16 * count, most);
+    for (size_t b = 0; b <= DK_FLIPS; b++)
+        good = good && within(m->flip_sum[b], docs, most);
+    return good && n == m->count ? dk_measure_check(m, dk_h5_path(f), err)
         : dk_fail(err, DK_EFORMAT, "%s: %s has counts or sums that cannot be", dk_h5_path(f), g);
 }
 
@@ -396,6 +412,9 @@ static int get_measure(dk_h5 *f, const char *g, dk_measure *m, dk_err *err)
         (rc = get(f, g, "hist", DK_H5_U64, DK_STAT_BINS, 0, m->hist, err)) == 0 &&
         (rc = get(f, g, "boot_count", DK_H5_U64, DK_STAT_REPLICATES, 0, m->boot_count, err)) == 0 &&
         (rc = get_exact(f, g, "boot_sum", DK_STAT_REPLICATES, 0, m->boot_sum, false, err)) == 0) {
+        m->flips = data_of(f, g, "flip_sum_exact") != NULL;
+        if (m->flips)
+            rc = get_exact(f, g, "flip_sum", DK_FLIPS + 1, 0, m->flip_sum, false, err);
         m->count = counts[0];
         m->docs = counts[1];
         m->min = range[0];
@@ -404,7 +423,8 @@ static int get_measure(dk_h5 *f, const char *g, dk_measure *m, dk_err *err)
         m->sumsq = sums[1];
         m->doc_mean = sums[2];
         m->doc_mean_sq = sums[3];
-        rc = check_measure(f, g, m, err);
+        if (rc == 0)
+            rc = check_measure(f, g, m, err);
     }
     dk_free(name);
     dk_free(unit);

@@ -20,7 +20,8 @@ enum dk_token_flag {
     DK_TOK_ASSISTANT = 1 << 2,      /* text of an assistant's turn */
     DK_TOK_TEMPLATE  = 1 << 3,      /* written by the chat template */
     DK_TOK_MASKED    = 1 << 4,      /* left out of the loss */
-    DK_TOK_PADDING   = 1 << 5       /* reserved; files with it are refused */
+    DK_TOK_PADDING   = 1 << 5,      /* reserved; files with it are refused */
+    DK_TOK_USER      = 1 << 6       /* text of a user's turn; not in files of earlier versions */
 };
 
 /* All pointers are owned (dk_x*, dk_alloc); zero-initialise, then fill with

@@ -105,7 +105,7 @@ struct work {
     uint64_t first_leaf, end_leaf;  /* of this shard */
     dk_kl *eye;                     /* NULL: no KL */
     uint32_t *next;                 /* [most] */
-    float *kl[DK_MAX_LANES], *logp[DK_MAX_LANES];   /* [most] */
+    float *kl[DK_MAX_LANES], *reverse[DK_MAX_LANES], *logp[DK_MAX_LANES];   /* [most] */
     size_t *chosen;                 /* [most]: rows that are kept, where rows stay on the device */
     float *moved;                   /* d [most, d] */
 };
@@ -180,6 +180,7 @@ static void release(struct work *k)
     dk_free(k->next);
     for (size_t l = 0; l < DK_MAX_LANES; l++) {
         dk_free(k->kl[l]);
+        dk_free(k->reverse[l]);
         dk_free(k->logp[l]);
     }
     dk_acts_abandon(&k->w);
@@ -258,6 +259,18 @@ static int add_norms(struct work *k, size_t place, dk_err *err)
     return rc;
 }
 
+static int add_score(struct work *k, float **values, const char *what, size_t lane, bool gaps, dk_err *err)
+{
+    char *name = dk_xasprintf("%s/%s", what, k->p->lane[lane].name);
+    int rc = dk_alloc(values, k->most, sizeof **values, "scores", err);
+
+    if (rc == 0)
+        rc = dk_collect_values(k->stats, name, "nats", *values, gaps, gaps, err);
+    dk_free(name);
+    return rc;
+}
+
+/* A divergence has no sign to be tested; log-probabilities have gaps, and a change that has one. */
 static int add_kl(struct work *k, dk_err *err)
 {
     int rc = dk_kl_new(&k->eye, k->p->n_lanes, 1, err);
@@ -265,15 +278,11 @@ static int add_kl(struct work *k, dk_err *err)
     if (rc == 0)
         rc = dk_alloc(&k->next, k->most, sizeof *k->next, "next tokens", err);
     for (size_t l = 0; rc == 0 && l < k->p->n_lanes; l++) {
-        char *kl = dk_xasprintf("kl/%s", k->p->lane[l].name), *logp = dk_xasprintf("logp/%s", k->p->lane[l].name);
-
-        rc = dk_alloc(&k->logp[l], k->most, sizeof(float), "scores", err);
-        if (rc == 0)
-            rc = dk_collect_values(k->stats, logp, "nats", k->logp[l], true, err);
-        if (rc == 0 && l > 0 && (rc = dk_alloc(&k->kl[l], k->most, sizeof(float), "scores", err)) == 0)
-            rc = dk_collect_values(k->stats, kl, "nats", k->kl[l], false, err);
-        dk_free(kl);
-        dk_free(logp);
+        rc = add_score(k, &k->logp[l], "logp", l, true, err);
+        if (rc == 0 && l > 0)
+            rc = add_score(k, &k->kl[l], "kl", l, false, err);
+        if (rc == 0 && l > 0 && k->job->reverse)
+            rc = add_score(k, &k->reverse[l], "kl_reverse", l, false, err);
     }
     return rc;
 }
@@ -288,6 +297,8 @@ static int run_head(struct work *k, dk_runner *r, size_t first, size_t last, dk_
         for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
             k->next[i - row0] = i + 1 < t->offset[d + 1] ? t->token[i + 1] : UINT32_MAX;
     dk_kl_target(k->eye, k->kl, k->logp, k->next);
+    if (k->job->reverse)
+        dk_kl_reverse(k->eye, k->reverse);
     return dk_runner_head(r, NULL, 0, &eye, 1, err);
 }
 
@@ -348,6 +359,8 @@ static int take(struct work *k, size_t first, size_t last, dk_err *err)
         dk_rows_compact(k->logp[l], 1, k->t, row0, n, &k->job->rows);
         if (l > 0)
             dk_rows_compact(k->kl[l], 1, k->t, row0, n, &k->job->rows);
+        if (l > 0 && k->job->reverse)
+            dk_rows_compact(k->reverse[l], 1, k->t, row0, n, &k->job->rows);
     }
     return k->stats ? dk_collect_batch(k->stats, k->kept, first, last, k->out, err)
                     : dk_acts_append(k->w, k->rows, k->kept->offset[last] - k->kept->offset[first], err);

@@ -27,6 +27,7 @@ typedef struct dk_extract_job {
     bool replicates;                    /* differences have them, for intervals: of all rows, */
     size_t rep_positions;               /* and of so many positions */
     bool kl;                            /* also of KL and log-probabilities: all blocks and the head are run */
+    bool reverse;                       /* KL in the other direction, too */
     uint64_t seed;                      /* of the intervals */
     dk_h5_type dtype;
     size_t batch_rows;                  /* tokens of one lane in a pass */

@@ -44,7 +44,7 @@ static int read_tokens(struct tokens *t, const dk_extract_job *job, dk_err *err)
     if (rc == 0 && all.lineage)
         dk_inputs_add_object(job->inputs, all.lineage);
     if (rc == 0)
-        rc = dk_tokens_trim(&t->run, &all, job->max_docs, job->max_tokens, 1, err);
+        rc = dk_tokens_trim(&t->run, &all, job->max_docs, job->max_tokens, 0, err);
     dk_tokens_free(&all);
     t->all = dk_row_rule_all(&job->rows);
     if (rc < 0 || (!t->all && (rc = dk_rows_kept(&t->some, &t->run, &job->rows, err)) < 0))
@@ -132,10 +132,12 @@ static int all_shards(const dk_extract_job *job, const dk_pair *p, struct tokens
         dk_free(path);
         return 0;
     }
+    dk_outfile_sweep(job->out);
     for (uint32_t i = 0; rc == 0 && job->shards > 1 && i < job->shards; i++) {
         const dk_shard s = { i, job->shards };
 
         path[i] = shard_path(job->out, s);
+        dk_outfile_sweep(path[i]);
         if (made(path[i], s, prov))
             dk_log(DK_INFO, "%s is there", path[i]);
         else

@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "method/score.h"
 
 int dk_row_flag(uint8_t *flags, const char *word, const char *option, dk_err *err)
 {
     static const struct { const char *word; uint8_t flag; } known[] = {
-        { "special", DK_TOK_SPECIAL }, { "bos", DK_TOK_BOS }, { "assistant", DK_TOK_ASSISTANT },
+        { "special", DK_TOK_SPECIAL }, { "bos", DK_TOK_BOS }, { "user", DK_TOK_USER }, { "assistant", DK_TOK_ASSISTANT },
         { "template", DK_TOK_TEMPLATE }, { "masked", DK_TOK_MASKED }
     };
 
@@ -17,7 +18,7 @@ int dk_row_flag(uint8_t *flags, const char *word, const char *option, dk_err *er
             *flags |= known[i].flag;
             return 0;
         }
-    return dk_fail(err, DK_EUSAGE, "%s: '%s' is none of special, bos, assistant, template, masked", option, word);
+    return dk_fail(err, DK_EUSAGE, "%s: '%s' is none of special, bos, user, assistant, template, masked", option, word);
 }
 
 bool dk_row_rule_all(const dk_row_rule *r) { return r->skip == 0 && r->only == 0 && r->drop == 0; }
@@ -27,27 +28,13 @@ static bool kept(const dk_row_rule *r, const dk_tokens *t, size_t row)
     return t->pos[row] >= r->skip && (r->only == 0 || (t->flags[row] & r->only)) && !(t->flags[row] & r->drop);
 }
 
-static void names(dk_tokens *out, const dk_tokens *in)
-{
-    out->vocab = in->vocab;
-    out->max_tokens = in->max_tokens;
-    out->corpus_name = dk_xstrdup(in->corpus_name);
-    out->corpus_sha256 = dk_xstrdup(in->corpus_sha256);
-    out->split = dk_xstrdup(in->split);
-    out->format = dk_xstrdup(in->format);
-    out->bos = dk_xstrdup(in->bos);
-    out->tokenizer_sha256 = dk_xstrdup(in->tokenizer_sha256);
-    out->template_sha256 = dk_xstrdup(in->template_sha256);
-}
-
 int dk_rows_kept(dk_tokens *out, const dk_tokens *in, const dk_row_rule *r, dk_err *err)
 {
     uint32_t *token = NULL, *pos = NULL;
     uint8_t *flags = NULL;
     int rc = dk_alloc(&token, in->rows, sizeof *token, "tokens", err);
 
-    *out = (dk_tokens){0};
-    names(out, in);
+    dk_tokens_like(out, in);
     if (rc == 0)
         rc = dk_alloc(&pos, in->rows, sizeof *pos, "token positions", err);
     if (rc == 0)

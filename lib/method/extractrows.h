@@ -12,7 +12,7 @@ typedef struct dk_row_rule {
     uint8_t only, drop;             /* only with one of these flags, none with one of those; 0: any */
 } dk_row_rule;
 
-/* Adds the flag of a word: special, bos, assistant, template, masked. */
+/* Adds the flag of a word: special, bos, user, assistant, template, masked. */
 int dk_row_flag(uint8_t *flags, const char *word, const char *option, dk_err *err);
 bool dk_row_rule_all(const dk_row_rule *r);     /* nothing is left out */
 /* The rows of in that are kept, at the positions that they had; documents may lose all. */

@@ -46,6 +46,7 @@ struct dk_collect {
     double *products;               /* [rows of a batch, DK_ROW_PRODUCTS] */
     size_t *doc;                    /* [documents of a batch + 1] */
     uint8_t weight[DK_STAT_REPLICATES];     /* of a document */
+    int8_t sign[DK_FLIPS + 1];
     size_t *doc_rows, *at;          /* [documents of a batch] */
     float *gathered, *fetched;      /* d, host: [documents of a batch, d] */
 };
@@ -108,7 +109,8 @@ int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what
     return gram ? dk_gram_new(&v->gram, c->d, c->plan.first_leaf, err) : 0;
 }
 
-int dk_collect_values(dk_collect *c, const char *name, const char *unit, const float *values, bool gaps, dk_err *err)
+int dk_collect_values(dk_collect *c, const char *name, const char *unit, const float *values, bool gaps, bool flips,
+                      dk_err *err)
 {
     struct values *m;
     int rc;
@@ -120,6 +122,7 @@ int dk_collect_values(dk_collect *c, const char *name, const char *unit, const f
         return rc;
     m->given = values;
     m->gaps = gaps;
+    m->m.flips = flips;
     c->n_values++;
     return 0;
 }
@@ -133,7 +136,7 @@ int dk_collect_norms(dk_collect *c, const dk_collect_lane *lane, dk_err *err)
     for (size_t k = 0; rc == 0 && k < (lane->base ? METRICS : 1); k++) {
         char *name = dk_xasprintf("%s/L%02d/%s/%s", metric[k].name, lane->layer, lane->site, lane->lane);
 
-        rc = dk_collect_values(c, name, metric[k].unit, NULL, false, err);
+        rc = dk_collect_values(c, name, metric[k].unit, NULL, false, false, err);
         dk_free(name);
     }
     return rc;
@@ -394,7 +397,17 @@ static int add_values(dk_collect *c, struct values *v, const float *x, const dk_
         m->boot_count[b] += c->weight[b] * count;
         m->boot_sum[b] += c->weight[b] * sum;
     }
+    for (size_t b = 0; m->flips && b <= DK_FLIPS; b++)
+        m->flip_sum[b] += c->sign[b] * dk_exact_of(mean);
     return 0;
+}
+
+static void draw(dk_collect *c, uint64_t doc)
+{
+    for (uint64_t b = 0; b < DK_STAT_REPLICATES; b++)
+        c->weight[b] = (uint8_t)dk_poisson1(dk_ctr(c->plan.seed, DK_STREAM_BOOTSTRAP, b, doc));
+    for (uint64_t b = 0; b <= DK_FLIPS; b++)
+        c->sign[b] = b && dk_ctr(c->plan.seed, DK_STREAM_SIGNFLIP, b, doc) >> 63 ? -1 : 1;
 }
 
 static int add_measures(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err)
@@ -408,8 +421,7 @@ static int add_measures(dk_collect *c, const dk_tokens *t, size_t first, size_t 
         /* A text of one token has nothing that a model could have told from it. */
         if (t->offset[doc + 1] - t->offset[doc] < 2)
             continue;
-        for (uint64_t b = 0; b < DK_STAT_REPLICATES; b++)
-            c->weight[b] = (uint8_t)dk_poisson1(dk_ctr(c->plan.seed, DK_STREAM_BOOTSTRAP, b, t->id[doc]));
+        draw(c, t->id[doc]);
         for (size_t i = 0; rc == 0 && i < c->n_values; i++)
             rc = add_values(c, &c->m[i], (c->m[i].given ? c->m[i].given : c->m[i].own) + (t->offset[doc] - row0), t, doc,
                             path, err);

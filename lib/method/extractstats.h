@@ -33,8 +33,10 @@ int dk_collect_rows(dk_collect *c, int layer, const char *site, const char *what
                     dk_err *err);
 /* norm, norm_diff, cos_dist and relative of the lane, as dk-norms has them. */
 int dk_collect_norms(dk_collect *c, const dk_collect_lane *lane, dk_err *err);
-/* A value a row, on the host; gaps: NaN is none, not an error. */
-int dk_collect_values(dk_collect *c, const char *name, const char *unit, const float *values, bool gaps, dk_err *err);
+/* A value a row, on the host; gaps: NaN is none, not an error; flips: keep what
+ * the sign-flip test of its change from another one needs. */
+int dk_collect_values(dk_collect *c, const char *name, const char *unit, const float *values, bool gaps, bool flips,
+                      dk_err *err);
 
 /* The rows of documents first .. last - 1 of t are now there. */
 int dk_collect_batch(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err);

@@ -96,26 +96,31 @@ static const dk_measure *measure_of(const dk_statistics *s, const char *what, co
     return m;
 }
 
+static void put_sums(dk_buf *out, const dk_act_input *in, const char *lane, const char *first, bool reverse)
+{
+    const dk_measure *kl = measure_of(&in->stats, reverse ? "kl_reverse" : "kl", lane);
+    const dk_measure *own = measure_of(&in->stats, "logp", lane), *base = measure_of(&in->stats, "logp", first);
+    dk_change change = { .p = NAN };
+    dk_jw w = { .out = out };
+
+    if (!kl || kl->count == 0)
+        return;
+    if (own && base && !reverse)
+        dk_measure_change(&change, own, base);
+    put_head(&w, lane, first, reverse, in->corpus.corpus_name);
+    dk_jw_measure(&w, kl);
+    put_tail(&w, kl->count, kl->docs, &change);
+}
+
 int dk_kl_stats_table(dk_buf *out, const dk_act_input *in, dk_err *err)
 {
-    char *lanes = dk_xstrdup(in->lanes), *save = NULL;
-    const char *first = strtok_r(lanes, ",", &save);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        char *lanes = dk_xstrdup(in->lanes), *save = NULL;
+        const char *first = strtok_r(lanes, ",", &save);
 
-    for (char *lane = first ? strtok_r(NULL, ",", &save) : NULL; lane; lane = strtok_r(NULL, ",", &save)) {
-        const dk_measure *kl = measure_of(&in->stats, "kl", lane), *own = measure_of(&in->stats, "logp", lane),
-                         *base = measure_of(&in->stats, "logp", first);
-        dk_change change = { .p = NAN };
-        dk_jw w = { .out = out };
-
-        if (!kl || kl->count == 0)
-            continue;
-        if (own && base)
-            dk_measure_change(own, base, &change.value, &change.lo, &change.hi);
-        change.docs = isnan(change.value) ? 0 : own->docs;
-        put_head(&w, lane, first, false, in->corpus.corpus_name);
-        dk_jw_measure(&w, kl);
-        put_tail(&w, kl->count, kl->docs, &change);
+        for (char *lane = first ? strtok_r(NULL, ",", &save) : NULL; lane; lane = strtok_r(NULL, ",", &save))
+            put_sums(out, in, lane, first, reverse);
+        dk_free(lanes);
     }
-    dk_free(lanes);
     return out->n ? 0 : dk_fail(err, DK_EDATA, "%s has no KL of any document: extract with --kl", dk_h5_path(in->f));
 }

@@ -92,6 +92,11 @@ static void set_variables(const dk_chat *c, dk_jinja_run *run, bool open)
         dk_jinja_now(run, c->rules->now);
 }
 
+static dk_content content_of(const dk_jinja_place *m, dk_span role)
+{
+    return (dk_content){ m->from, m->to, is(role, "assistant"), is(role, "user") };
+}
+
 static void take(dk_rendering *r, const dk_jinja_output *o, const dk_turn *turn, bool marked)
 {
     dk_buf_add(&r->text, o->text.s, o->text.n);
@@ -101,7 +106,7 @@ static void take(dk_rendering *r, const dk_jinja_output *o, const dk_turn *turn,
         r->content = dk_xrealloc(r->content, r->cap * sizeof *r->content);
     }
     for (size_t i = 0; i < o->n_marks; i++)
-        r->content[r->n++] = (dk_content){ o->marks[i].from, o->marks[i].to, is(turn[o->marks[i].mark - 1].role, "assistant") };
+        r->content[r->n++] = content_of(&o->marks[i], turn[o->marks[i].mark - 1].role);
     if (o->n_generations > r->cap_said) {
         r->cap_said = o->n_generations;
         r->said = dk_xrealloc(r->said, r->cap_said * sizeof *r->said);
@@ -239,6 +244,8 @@ void dk_token_flags(const dk_tokenizer *t, const dk_rendering *r, const uint32_t
             f |= DK_TOK_TEMPLATE;
         else if (r && !r->marked && r->content[k].assistant)
             f |= DK_TOK_ASSISTANT;
+        else if (r && r->content[k].user)
+            f |= DK_TOK_USER;
         if (r && r->marked && g < r->n_said && end > r->said[g].from)
             f |= DK_TOK_ASSISTANT;
         flags[i] = (uint8_t)f;

@@ -39,7 +39,7 @@ typedef struct dk_turn {
 /* Text in the rendering, [from, to). */
 typedef struct dk_content {
     size_t from, to;
-    bool assistant;
+    bool assistant, user;           /* whose it is; neither: a system prompt, a tool */
 } dk_content;
 
 /* Zero-initialise; reusable; dk_rendering_free. */

@@ -19,8 +19,11 @@ struct dk_corpus {
     dk_buf paths;           /* a.jsonl, b.jsonl: as messages call it */
     dk_doc_kind kind;           /* of the documents so far */
     uint64_t n_rows;            /* read, kept or not */
-    size_t n_cut, n_dropped, n_added, n_present, n_refused, replaced;
+    size_t n_cut, n_dropped, n_added, n_present, n_had, n_refused, replaced;
+    bool begun, wrap, had;      /* of the round trip: the first text has been seen; what it decided; */
+                                /* this one came with a BOS */
     /* scratch */
+    dk_buf decoded;
     dk_rendering rendering, question;
     dk_ids id, at, question_id;
     dk_turn *turn;
@@ -37,6 +40,12 @@ int dk_corpus_open(dk_corpus **out, dk_tokenizer *t, const dk_corpus_rules *rule
     *out = NULL;
     if (rules->fixed_tokens && rules->min_tokens > 1)
         return dk_fail(err, DK_EUSAGE, "documents of a fixed length have no minimal length");
+    if (rules->roundtrip && (rules->fixed_tokens || rules->no_special))
+        return dk_fail(err, DK_EUSAGE, "the round trip is of texts that are cut, with their special tokens");
+    for (size_t i = 0; i < rules->n_replace; i++)
+        if (rules->replace[i][0] >= info->n_vocab || rules->replace[i][1] >= info->n_vocab)
+            return dk_fail(err, DK_EUSAGE, "the model has %zu tokens: %u cannot take the place of %u", info->n_vocab,
+                           rules->replace[i][1], rules->replace[i][0]);
     c = dk_xcalloc(1, sizeof *c);
     c->tok = t;
     c->rules = *rules;
@@ -61,6 +70,7 @@ void dk_corpus_close(dk_corpus **cp)
     dk_sha256_free(&c->sum);
     dk_buf_free(&c->names);
     dk_buf_free(&c->paths);
+    dk_buf_free(&c->decoded);
     dk_rendering_free(&c->rendering);
     dk_rendering_free(&c->question);
     dk_free(c->id.id);
@@ -96,6 +106,17 @@ static bool has_bos(const dk_corpus *c, dk_text t)
     return bos.n > 0 && !c->rules.no_special && memmem(t.s, t.n, bos.s, bos.n) != NULL;
 }
 
+/* All at once: what takes a place is not replaced again. */
+static void replace(dk_corpus *c)
+{
+    for (size_t i = 0; i < c->id.n; i++)
+        for (size_t k = 0; k < c->rules.n_replace; k++)
+            if (c->id.id[i] == c->rules.replace[k][0]) {
+                c->id.id[i] = c->rules.replace[k][1];
+                break;
+            }
+}
+
 /* Adds what is in c->id, of the text s, as a document. */
 static int keep(dk_corpus *c, const dk_rendering *r, dk_text s, size_t n, dk_err *err)
 {
@@ -109,6 +130,7 @@ static int keep(dk_corpus *c, const dk_rendering *r, dk_text s, size_t n, dk_err
             return rc;
         c->flags_cap = 2 * n;
     }
+    replace(c);
     dk_token_flags(c->tok, r, c->id.id, c->at.id, n, c->flags);
     dk_sha256_add(c->sum, &length, sizeof length);
     dk_sha256_add(c->sum, s.s, s.n);
@@ -128,14 +150,48 @@ static int look_at_bos(dk_corpus *c, bool added, dk_err *err)
     return 0;
 }
 
+/* As the tokenizers library cuts: the token behind a text stays. */
+static void cut_within(dk_corpus *c, bool wrapped)
+{
+    const size_t limit = c->rules.max_tokens;
+    const uint32_t suffix = dk_tokenizer_about(c->tok)->suffix;
+
+    if (!limit || c->id.n <= limit)
+        return;
+    c->id.n = limit;
+    if (wrapped && suffix != DK_NO_ID)
+        c->id.id[limit - 1] = suffix;
+}
+
+static int round_trip(dk_corpus *c, dk_text *t, dk_err *err)
+{
+    const bool bos = dk_tokenizer_about(c->tok)->bos != DK_NO_ID, wrap = bos && !has_bos(c, *t);
+    int rc;
+
+    c->had = bos && !wrap;
+    c->id.n = 0;
+    if ((rc = dk_tokenizer_encode(c->tok, t->s, t->n, wrap ? DK_ENCODE_WRAP : 0, &c->id, NULL, err)) < 0)
+        return rc;
+    cut_within(c, wrap);
+    dk_buf_clear(&c->decoded);
+    dk_buf_add(&c->decoded, "", 0);
+    dk_tokenizer_decode(c->tok, c->id.id, c->id.n, false, &c->decoded);
+    *t = (dk_text){ c->decoded.s, c->decoded.n };
+    c->wrap = c->begun ? c->wrap : bos && !has_bos(c, *t);
+    c->begun = true;
+    return 0;
+}
+
 static int take_text(dk_corpus *c, dk_text t, dk_err *err)
 {
     const dk_corpus_rules *r = &c->rules;
     const size_t limit = r->fixed_tokens ? r->fixed_tokens : r->max_tokens;
-    const bool wrap = !has_bos(c, t);
+    int rc = r->roundtrip ? round_trip(c, &t, err) : 0;
+    const bool had = r->roundtrip ? c->had : has_bos(c, t), wrap = r->roundtrip ? c->wrap : !had;
     size_t n;
-    int rc;
 
+    if (rc < 0)
+        return rc;
     if (r->fixed_tokens) {
         if (blank(t))
             return 0;
@@ -144,9 +200,9 @@ static int take_text(dk_corpus *c, dk_text t, dk_err *err)
     c->id.n = 0;
     rc = dk_tokenizer_encode(c->tok, t.s, t.n, how(c) | (wrap ? DK_ENCODE_WRAP : 0), &c->id, NULL,
                              err);
-    n = c->id.n;
     if (rc < 0)
         return rc;
+    n = c->id.n;
     if (n < (r->fixed_tokens ? r->fixed_tokens : r->min_tokens)) {
         c->n_dropped++;
         return 0;
@@ -156,7 +212,10 @@ static int take_text(dk_corpus *c, dk_text t, dk_err *err)
     if (limit && n > limit) {
         c->n_cut++;
         n = limit;
+        if (r->roundtrip)
+            cut_within(c, wrap);
     }
+    c->n_had += had && dk_tokenizer_about(c->tok)->prefix != DK_NO_ID;
     return keep(c, NULL, t, n, err);
 }
 
@@ -344,6 +403,9 @@ int dk_corpus_finish(dk_corpus *c, const dk_tokens **out, dk_err *err)
                c->replaced == 1 ? " was" : "s were");
     if (c->out.docs == 0)
         return nothing(c, err);
+    if (c->n_had)
+        dk_log(DK_WARN, "%zu text%s the BOS token already: none was put before %s", c->n_had,
+               c->n_had == 1 ? " contains" : "s contain", c->n_had == 1 ? "it" : "them");
     if (c->n_refused)
         dk_log(DK_WARN, "%zu chat%s passed over: the template wants user and assistant to alternate", c->n_refused,
                c->n_refused == 1 ? " was" : "s were");

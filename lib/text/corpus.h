@@ -25,6 +25,12 @@ typedef struct dk_corpus_rules {
      * question's ids and n more are kept, if the question has 512 or fewer. */
     size_t fixed_tokens;
     bool no_special;            /* special tokens in documents are ordinary text */
+    /* Texts as the reference toolkit has them: encoded and cut, decoded with their
+     * special tokens, and encoded again; whether they then get the tokens around a
+     * text the first of them decides for all. */
+    bool roundtrip;
+    const uint32_t (*replace)[2];   /* [n_replace] an id, and the id that takes its place */
+    size_t n_replace;
     const dk_chat_rules *chat;  /* how chats are rendered; or NULL */
 } dk_corpus_rules;
 

@@ -291,6 +291,72 @@ with h5py.File('b.stats.h5', 'r+') as f:
     dk-merge -o out.score.h5 0.score.h5 1.score.h5 2.score.h5
 }
 
+@test "shards of activations and statistics, to dk-merge: all or none" {
+    head -n 40 "$ROOT/data/text/general-a.jsonl" | jq -c '.text |= .[:30]' > t.jsonl
+    dk-tokenize -m "$F/base" -o t.tok.h5 t.jsonl
+    shard() { dk-extract --dtype f32 -m "$F/base" -f "$F/lora" -l 0 "$@" t.tok.h5; }
+    for i in 0 1 2; do shard --shard $i/3 -o $i.act.h5; done
+    cp 1.act.h5 b.act.h5
+    run="dk-merge -o out.act.h5 0.act.h5 b.act.h5 2.act.h5"
+    hdf5 b.act.h5 x.act.h5 /acts/L00/resid_post/diff $run
+    cp 1.act.h5 b.act.h5 && $run
+    for i in 0 1; do shard --kind stats --kl --shard $i/2 -o $i.stats.h5; done
+    cp 1.stats.h5 b.stats.h5
+    run="dk-merge -o out.stats.h5 0.stats.h5 b.stats.h5"
+    hdf5 b.stats.h5 x.tok.h5 /stats/L00/resid_post/diff/sum_exact $run
+    cp 1.stats.h5 b.stats.h5
+    flip_values b.stats.h5 /measures/kl/ft/boot_sum_exact
+    refuse b.stats.h5 $run
+    cp 1.stats.h5 b.stats.h5 && $run
+}
+
+@test "statistics files, to dk-kl: sums that cannot be" {
+    dk-extract -m "$F/base" -f "$F/lora" -l 0 --kind stats --kl --positions 2 --gram none -o b.stats.h5 "$T"
+    cp b.stats.h5 good
+    dk-kl b.stats.h5 > /dev/null
+    cuts b.stats.h5 dk-kl --table out.jsonl b.stats.h5
+    odd b.stats.h5 dk-kl --table out.jsonl b.stats.h5
+    flips 16 b.stats.h5 0 0 dk-kl --table out.jsonl b.stats.h5
+    # another shape; more than so many values can add up to; the largest there is, which must not run over
+    for edit in "del g['flip_sum_exact']; g['flip_sum_exact'] = np.zeros((999, 2), '<u8')" \
+        "x = g['flip_sum_exact'][()]; del g['flip_sum_exact']; x[7] = (0, 1 << 40); g['flip_sum_exact'] = x" \
+        "x = g['boot_sum_exact'][()]; del g['boot_sum_exact']; x[7] = ((1 << 64) - 1, (1 << 63) - 1); g['boot_sum_exact'] = x" \
+        "x = g['boot_sum_exact'][()]; del g['boot_sum_exact']; x[7] = (0, 1 << 63); g['boot_sum_exact'] = x" \
+        "del g['hist']; g['hist'] = np.zeros(256, '<u8')" "del g['counts']; g['counts'] = np.array([1 << 63, 3], '<u8')" \
+        "x = g['boot_count'][()]; del g['boot_count']; x[0] = 1 << 62; g['boot_count'] = x" "del g['range']"; do
+        cp good b.stats.h5
+        HDF5_PLUGIN_PATH=$(dirname "$(command -v dk-kl)")/../hdf5 /usr/bin/python3 -c "
+import h5py, numpy as np
+h5py.h5z.filter_avail(32015)
+with h5py.File('b.stats.h5', 'r+') as f:
+    del f['check/measures']
+    g = f['measures/logp/ft']
+    $edit"
+        refuse b.stats.h5 dk-kl --table out.jsonl b.stats.h5
+        [[ "$stderr" == *"/measures/logp/ft"* ]]
+    done
+}
+
+@test "caches of the reference toolkit, to dk-import" {
+    cp -r "$ROOT/tests/golden/refcache" c && chmod -R u+w c
+    local d=c/ft/web/train x
+    run="dk-import -o out.act.h5 c/base/web/train $d"
+    for x in tokens.pt sequence_ranges.pt layer_1_out/config.json layer_3_out/shard_1.meta layer_1_out/shard_2.memmap; do
+        cuts $d/$x $run
+        odd $d/$x $run
+    done
+    # the tensors' bytes have a checksum; the rows of the finetune have none, and any bits are numbers
+    for x in tokens.pt sequence_ranges.pt layer_3_out/shard_0.meta; do
+        flips 24 $d/$x 0 0 $run
+        [ "$found" -ge 1 ]
+    done
+    at=$(LC_ALL=C grep -abo 'tokens/data/0' $d/tokens.pt | head -n 1 | cut -d: -f1)
+    at=$(((at + 13 + 4 + 63) / 64 * 64))        # 24 numbers behind the name, where torch aligns them
+    flips 12 $d/tokens.pt $at $((at + 192)) $run
+    [ "$found" = 12 ]
+    $run
+}
+
 @test "direction files, to dk-encode" {
     cp "$F/x.dir.h5" b.dir.h5
     hdf5 b.dir.h5 x.dir.h5 /dirs/L00/resid_post/diff/vector dk-encode -d b.dir.h5 -o out.score.h5 --table out.jsonl "$F/x.act.h5"

@@ -130,6 +130,8 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     failed dk-extract "--kind stats"
     run -2 --separate-stderr extract --kl -o c.act.h5 "$T"
     failed dk-extract "--kl needs"
+    run -2 --separate-stderr extract --kind stats --reverse -o c.stats.h5 "$T"
+    failed dk-extract "--reverse needs --kl"
     for g in none,diff all; do
         run -2 --separate-stderr extract --kind stats --gram $g -o c.stats.h5 "$T"
         failed dk-extract "--gram"
@@ -139,7 +141,7 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
 @test "statistics: norms, KL and their intervals as of rows; products for components" {
     N="-n null=$PATTERN"
     extract $N --layers 0,1 --what base,ft,diff --store f32 -o a.act.h5 "$T"
-    extract $N --layers 0,1 --kind stats --kl --gram base,diff -o a.stats.h5 "$T"
+    extract $N --layers 0,1 --kind stats --kl --reverse --gram base,diff -o a.stats.h5 "$T"
     dk-norms a.act.h5 > rows
     dk-norms a.stats.h5 > sums
     [ "$(wc -l < rows)" = "$(wc -l < sums)" ]
@@ -163,17 +165,23 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     extract $N --layers 0,1 --what base,ft,diff --store f32 --max-samples 4 -o b.act.h5 "$T"
     paste <(dk-pca -k 2 a.act.h5 b.act.h5 | jq .variance) <(dk-pca -k 2 a.stats.h5 b.stats.h5 | jq .variance) | near 1e-9
     # KL: mean and interval are those of dk-kl
-    dk-kl --dtype f32 -m "$G" -f "$PLAIN" $N -o a.score.h5 --table kl.jsonl "$T"
-    dk-values a.stats.h5 /measures/kl/ft/sums | head -n 1 | awk '{ printf "%.12g\n", $1 / 240 }' | paste - <(jq 'select(.lane == "ft") | .value' kl.jsonl) | near 1e-6
+    dk-kl --dtype f32 -m "$G" -f "$PLAIN" $N --reverse -o a.score.h5 --table kl.jsonl "$T"
+    dk-values a.stats.h5 /measures/kl/ft/sums | head -n 1 | awk '{ printf "%.12g\n", $1 / 240 }' | paste - <(jq 'select(.lane == "ft" and (.reverse | not)) | .value' kl.jsonl) | near 1e-6
     dk-kl a.stats.h5 > kl.sums
-    [ "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.sums)" = \
-        "$(jq -c '[.lane, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.jsonl)" ]
-    for f in .value .lo .hi .per_token_statistics.std .per_token_statistics.max .mean_per_sample_statistics.std .logp_change.value .logp_change.lo .logp_change.hi; do
+    [ "$(jq -c '[.lane, .reverse]' kl.sums | tr '\n' ' ')" = '["ft",null] ["null",null] ["ft",true] ["null",true] ' ]
+    [ "$(jq -c '[.lane, .reverse, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.sums)" = \
+        "$(jq -c '[.lane, .reverse, .against, .unit, .docs, .total_tokens_processed, .total_sequences_processed, .dataset_id, .logp_change.docs]' kl.jsonl)" ]
+    for f in .value .lo .hi .per_token_statistics.std .per_token_statistics.max .mean_per_sample_statistics.std; do
         paste <(jq "$f" kl.sums) <(jq "$f" kl.jsonl) > both
+        [ "$(wc -l < both)" = 4 ]
+        near 1e-6 < both
+    done
+    for f in value lo hi p_any; do
+        paste <(jq "select(.logp_change) | .logp_change.$f" kl.sums) <(jq "select(.logp_change) | .logp_change.$f" kl.jsonl) > both
         [ "$(wc -l < both)" = 2 ]
         near 1e-6 < both
     done
-    jq -es 'all(has("logp_change") and (.logp_change | has("p_any") | not) and (.per_token_statistics | has("median") | not))' kl.sums
+    jq -es 'all(.per_token_statistics | has("median") | not)' kl.sums
     [ "$(dk-values a.stats.h5 /measures/logp/null/counts | tr '\n' ' ')" = "234 6 " ]
     dk-values a.score.h5 logp/null | awk '$1 != "nan" { s += $1 } END { printf "%.12g\n", s }' |
         paste - <(dk-values a.stats.h5 /measures/logp/null/sums | head -n 1) | near 1e-6
@@ -203,6 +211,46 @@ site_golden() { od -An -v -tf4 -w256 "$DK_ROOT/tests/golden/sites/mini_$1.f32" |
     extract --layers 1 --kind stats --gram base,diff --max-samples 1 -o c.stats.h5 "$T"
     run -1 --separate-stderr dk-pca --whiten c.stats.h5
     failed dk-pca "40 rows of the base do not vary in all 64 directions"
+}
+
+@test "statistics: as large for many documents as for few" {
+    dk-tokenize -m "$G" -n 150 --max-tokens 9 -o many.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for n in 6 150; do extract --kind stats --kl --reverse --replicates 1 --max-samples $n -o $n.stats.h5 many.tok.h5; done
+    shapes() { dk-info --json "$1" | jq -c '[.objects[] | select(.path | test("^/(stats|measures)/")) | [.path, .type, .shape]]'; }
+    shapes 6.stats.h5 | jq -e 'length > 50'
+    cmp <(shapes 6.stats.h5) <(shapes 150.stats.h5)
+    [ "$(dk-info --json 150.stats.h5 | jq .docs)" = 150 ]
+}
+
+# No byte may go to a disk: a file of any size would end the process that writes it.
+@test "in memory: rows and sums from one tool to the next, nothing on disk" {
+    out=$(
+        ulimit -f 0
+        extract -o - "$T" | dk-pca -k 2 - | jq -es 'length == 2'
+        extract -o - "$T" | dk-norms - | jq -es 'length > 3'
+        extract -o - "$T" | dk-mean -n 2 - | jq -es 'length > 3'
+        extract --kind stats --kl -o - "$T" | dk-kl - | jq -es '.[0].docs == 6'
+        extract --kind stats -o - "$T" | dk-pca -k 2 - | jq -es 'length == 2'
+    )
+    [ "$out" = "$(printf 'true\n%.0s' 1 2 3 4 5)" ]
+    # and the limit is one
+    run -1 bash -c 'ulimit -f 0; exec "$@" -o x.act.h5' - dk-extract --dtype f32 -m "$G" -f "$PLAIN" "$T"
+    [[ "$output" == *"cannot write x.act.h5"* ]]
+}
+
+@test "a finetune that changes nothing: rows equal to the bit, differences of zero" {
+    adapter zero
+    dk-fixture edit "$PLAIN/adapter_model.safetensors" zero/adapter_model.safetensors scale lora 0
+    for o in "--dtype f32 --arith plain" "--dtype f32 --arith diff" "--dtype bf16 --arith plain" "--dtype bf16 --arith diff"; do
+        dk-extract -m "$G" -f zero $o --layers 0,1 --store f32 --what base,ft,diff -o x.act.h5 "$T"
+        for l in L00 L01; do
+            cmp <(values x.act.h5 $l/resid_post/base) <(values x.act.h5 $l/resid_post/ft)
+            [ "$(values x.act.h5 $l/resid_post/diff | tr ' ' '\n' | sort -u)" = 0 ]
+        done
+    done
+    dk-extract --dtype f32 -m "$G" -f zero --kind stats --kl --reverse -o x.stats.h5 "$T"
+    dk-kl x.stats.h5 | jq -es 'all(.value == 0 and .per_token_statistics.max == 0)'
+    dk-kl x.stats.h5 | jq -es '.[0].logp_change | .value == 0 and .lo == 0 and .hi == 0 and .p_any == 1'
 }
 
 @test "statistics: what they do not hold is refused by name" {
@@ -249,8 +297,9 @@ lengths() {
     for s in "0 24" "2 24"; do
         extract --skip-first ${s% *} --what base,ft,diff --store f32 -o a.act.h5 - < texts
         extract --skip-first ${s% *} --what base,ft,diff --kind stats --replicates 3 -o a.stats.h5 - < texts
-        # a text without a token is left out before, as it always was
-        [ "$(dk-values a.act.h5 /docs/offset | tr '\n' ' ')" = "$([ "${s% *}" = 0 ] && echo '0 5 8 9 ' || echo '0 3 4 4 ')" ]
+        # a text without a token stays a document, as one does that loses all
+        [ "$(dk-values a.act.h5 /docs/offset | tr '\n' ' ')" = "$([ "${s% *}" = 0 ] && echo '0 5 5 8 9 ' || echo '0 3 3 4 4 ')" ]
+        [ "$(dk-values a.act.h5 /docs/id | tr '\n' ' ')" = "0 1 2 3 " ]
         for f in act stats; do dk-mean a.$f.h5 > mean.$f; done
         cmp <(jq -c 'del(.lo, .hi, .p_any)' mean.act) <(jq -c 'del(.lo, .hi, .p_any)' mean.stats)
         [ "$(grep -c p_any mean.stats)" -ge 2 ]
@@ -313,6 +362,58 @@ lengths() {
     done
 }
 
+# The writer halts in its third file: two parts are there, of the third a beginning.
+@test "in parts: killed on the way it goes on from the parts that are whole, to the same bytes" {
+    cat > halt.c << 'END'
+#include <unistd.h>
+static int n;
+int fsync(int fd) { (void)fd; if (n++ >= 4) for (int i = 0; i < 1000; i++) usleep(50000); return 0; }
+END
+    gcc -shared -fPIC -o halt.so halt.c
+    dk-tokenize -m "$G" -n 40 --max-tokens 6 -o t.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for kind in rows stats; do
+        run="dk-extract --dtype f32 -m $G -f $PLAIN --kind $kind --shards $([ $kind = rows ] && echo 5 || echo 3) -o out/x.h5 t.tok.h5"
+        LD_PRELOAD=$PWD/halt.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 $run 3>&- > /dev/null 2>&1 &
+        for ((i = 0; i < 1200; i++)); do
+            [ -e out/x-00001-of-0000?.h5 ] && compgen -G 'out/*.tmp' > /dev/null && break
+            sleep 0.05
+        done
+        kill -KILL $!
+        wait $! || true
+        [ "$(ls out | grep -c '^x-0000[01]-of-0000[35].h5$')" = 2 ]
+        [ "$(compgen -G 'out/x-0000?-of-0000?.h5' | wc -l)" = 2 ]
+        [ ! -e out/x.h5 ]
+        compgen -G 'out/x-00002-of-0000?.h5.*.tmp' > /dev/null
+        # what a process writes that is still there is left to it
+        touch out/x.h5.$$.tmp
+        run --separate-stderr $run -v
+        [ "$status" = 0 ]
+        [ "$(grep -c 'is there' <<< "$stderr")" = 2 ]
+        [ "$(ls out | tr '\n' ' ')" = "x.h5 x.h5.$$.tmp " ]
+        extract --kind $kind -o whole.h5 t.tok.h5
+        cmp whole.h5 out/x.h5
+        rm -r out
+    done
+}
+
+@test "another layer: the rows and sums of the others are the same to the bit" {
+    extract --layers 0 -o one.act.h5 "$T"
+    extract --layers 0,1 -o two.act.h5 "$T"
+    # the hashes of all chunks of the layer, which are of the values in the file
+    for w in base diff; do
+        dk-values one.act.h5 /check/acts/L00/resid_post/$w > one
+        [ -s one ]
+        dk-values two.act.h5 /check/acts/L00/resid_post/$w | cmp one -
+    done
+    extract --layers 0 --kind stats --gram base,diff -o one.stats.h5 "$T"
+    extract --layers 0,1 --kind stats --gram base,diff -o two.stats.h5 "$T"
+    for x in sum_exact sumsq_exact gram norm_hist pos_sum_exact; do
+        dk-values one.stats.h5 /check/stats/L00/resid_post/diff/$x > one
+        [ -s one ]
+        dk-values two.stats.h5 /check/stats/L00/resid_post/diff/$x | cmp one -
+    done
+}
+
 @test "which rows: not the first, only some, none of some" {
     chat='{"messages": [{"role": "user", "content": "How long do I bake?"}, {"role": "assistant", "content": "Half an hour."}]}'
     for i in 1 2 3; do echo "$chat"; done > chat.jsonl
@@ -333,6 +434,9 @@ lengths() {
     }
     check '$2 >= 4' --skip-first 4
     check "$(bit 4)" --only assistant
+    check "$(bit 64)" --only user
+    # all but the two is the template's
+    check "$(bit 8)" --drop user,assistant
     check "!$(bit 8)" --drop template
     check "$(bit 1) || $(bit 4)" --only special,assistant
     check "$(bit 4) && !$(bit 1) && \$2 >= 2" --only assistant --drop special --skip-first 2
@@ -344,7 +448,7 @@ lengths() {
     dk-mean -n 5 y.act.h5 | jq -c 'select(.position) | [.what, .position, .norm]' | grep -E ',[34],' | cmp - got
     extract --skip-first 3 --kind stats -o x.stats.h5 "$T"
     dk-mean -n 2 x.stats.h5 | jq -c 'select(.position) | [.what, .position]' | cmp - <(jq -c .[:2] got)
-    for o in --only=oops --drop=user --skip-first=-1; do
+    for o in --only=oops --drop=system --skip-first=-1; do
         run -2 --separate-stderr extract $o -o z.act.h5 "$T"
         failed dk-extract
     done
@@ -352,7 +456,7 @@ lengths() {
     failed dk-extract "holds no tokens that are to be kept"
 }
 
-@test "a budget of tokens: to the end of a document, or as the toolkit counts" {
+@test "a budget of tokens: to the end of a document, or looked at shard by shard as the toolkit does" {
     rows() { dk-info --json "$1" | jq -c '[.docs, .rows]'; }
     for b in "80 [2,80]" "81 [3,120]" "1 [1,40]" "1000 [6,240]"; do
         extract --budget ${b% *} -o x.act.h5 "$T"
@@ -360,7 +464,7 @@ lengths() {
     done
     extract --budget 70 --skip-first 5 -o x.act.h5 "$T"
     [ "$(rows x.act.h5)" = "[2,70]" ]
-    extract --budget 80 --limit-rule toolkit --limit-batch 2 -o x.act.h5 "$T"
+    extract --budget 80 --limit-rule shard --limit-batch 2 -o x.act.h5 "$T"
     [ "$(rows x.act.h5)" = "[6,240]" ]
 }
 
@@ -420,7 +524,7 @@ late() {
 @test "the file says what it is: models, lineage" {
     extract -o x.act.h5 "$T"
     dk-info --json x.act.h5 > i
-    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 2" ]
+    [ "$(jq -r '.kind + " " + .writer' i)" = "dk-activations dk-extract $(dk-extract --version | awk 'NR == 1 { print $2 }') algo 3" ]
     [ "$(jq -r '[.inputs[].role] | sort | join(" ")' i)" = "base ft tokens" ]
     [ "$(jq -c '.objects[] | select(.path == "/models/ft") | .attributes | [.kind, .adapter_rank, .adapter_scale]' i)" = '["lora",4,2]' ]
 }

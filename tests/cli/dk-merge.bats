@@ -12,9 +12,9 @@ setup_file_more() {
 setup_more() { F=$BATS_FILE_TMPDIR T=$BATS_FILE_TMPDIR/many.tok.h5; }
 pair() { local tool=$1; shift; $tool --dtype f32 -m "$G" -f "$PLAIN" -n null="$PATTERN" "$@"; }
 extract() { pair dk-extract --layers 0,1 --site resid_post,mlp_out --what base,ft_delta,diff "$@"; }
-stats() { pair dk-extract --layers 0,1 --kind stats --kl --gram base,diff "$@"; }
-kl() { pair dk-kl -k 4 --top-tokens 3 "$@"; }
-topk() { pair dk-topk -k 7 "$@"; }
+stats() { pair dk-extract --layers 0,1 --kind stats --kl --reverse --replicates 2 --gram base,diff "$@"; }
+kl() { pair dk-kl --reverse -k 4 --top-tokens 3 "$@"; }
+topk() { pair dk-topk -k 7 --watch " the" --watch e --logp "$@"; }
 id() { dk-info --json "$1" | jq -r .content_id; }
 
 @test "usage errors: one line, status 2, nothing on stdout, nothing written" {

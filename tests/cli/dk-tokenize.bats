@@ -120,8 +120,8 @@ field() {
     printf '{"text": "x", "messages": [{"role": "user", "content": "Hi"}]}\n' > both.jsonl
     [ "$(field format both.jsonl)" = text ]
     [ "$(field format --format chat both.jsonl)" = chat ]
-    # Special 1 and BOS 2, template 8; Hi is two tokens.
-    [[ "$(flags --format chat both.jsonl)" == "11,8,"*",9,8,9,8,8,8,0,0,9,8" ]]
+    # Special 1 and BOS 2, template 8, user 64; Hi is two tokens.
+    [[ "$(flags --format chat both.jsonl)" == "11,8,"*",9,8,9,8,8,8,64,64,9,8" ]]
     printf '{"talk": [{"role": "user", "content": "Hi"}]}\n' > talk.jsonl
     [ "$(docs --format chat --column talk talk.jsonl)" = "$(docs --format chat both.jsonl)" ]
     run -1 dk-tokenize -m "$M" -o x.tok.h5 "$A" "$CHAT"
@@ -314,4 +314,51 @@ templated() {
     [[ "$plain" == *",4,4,9,8" ]]
     [[ "$marked" == *",4,4,13,8" ]]
     [ "$(tr ',' '\n' <<< "$marked" | grep -c '^13$')" = 1 ]
+}
+
+@test "--roundtrip: texts as the reference toolkit has them; all families, cut early and late" {
+    local g=$DK_ROOT/tests/golden/roundtrip t n
+    for t in llama2 llama3 gemma gpt2; do
+        mkdir $t
+        cp "$DK_ROOT/tests/golden/tokens/families/$t.json" $t/tokenizer.json
+        echo '{"bos_token": "<s>"}' > $t/tokenizer_config.json
+        for n in 6 40; do
+            dk-tokenize --json-lines --roundtrip --min-tokens 0 --max-tokens $n -m $t -o - "$g/texts.jsonl" | grep '^{"id"' | jq -c .ids > got
+            jq -c . "$g/$t.$n.jsonl" | cmp - got
+            [ "$(wc -l < got)" = 155 ]
+            # and it is another thing than without
+            dk-tokenize --json-lines --min-tokens 0 --max-tokens $n -m $t -o - "$g/texts.jsonl" | grep '^{"id"' | jq -c .ids > plain
+            ! cmp -s got plain
+        done
+    done
+    run -0 --separate-stderr dk-tokenize --roundtrip -m llama3 -o x.tok.h5 "$g/texts.jsonl"
+    [[ "$stderr" == *"2 texts contain the BOS token already: none was put before them"* ]]
+    run -0 --separate-stderr dk-tokenize -m llama3 -o x.tok.h5 "$g/texts.jsonl"
+    [[ "$stderr" == *"2 texts contain the BOS token already"* ]]
+    grep -v '<s>' "$g/texts.jsonl" > without.jsonl
+    run -0 --separate-stderr dk-tokenize -m llama3 -o x.tok.h5 without.jsonl
+    [[ "$stderr" != *BOS* ]]
+    rm x.tok.h5
+    for o in "--fixed-tokens 4" --no-special; do
+        run -2 --separate-stderr dk-tokenize --roundtrip $o -m llama3 -o x.tok.h5 "$g/texts.jsonl"
+        [[ "$stderr" == "dk-tokenize: error: the round trip"* ]]
+    done
+    [ ! -e x.tok.h5 ]
+}
+
+@test "--replace-tokens: ids in the place of others, everywhere and at once" {
+    ids() { dk-tokenize --json-lines -m "$M" -o - "$@" | grep '^{"id"' | jq -c .ids; }
+    printf '{"text": "the cake and the oven and the cake"}\n' > t.jsonl
+    ids t.jsonl > plain
+    a=$(jq '.[0]' plain) b=$(jq '.[-1]' plain)
+    [ "$a" != "$b" ]
+    # each takes the other's place
+    ids --replace-tokens $a=$b,$b=$a t.jsonl > got
+    jq -c --argjson a "$a" --argjson b "$b" 'map(if . == $a then $b elif . == $b then $a else . end)' plain | cmp - got
+    ! cmp -s plain got
+    for o in 5 5= =5 5=x 5=5=5 5=-1 5=4294967295 5=100000 5=6,5=7; do
+        run -2 --separate-stderr dk-tokenize --replace-tokens $o -m "$M" -o x.tok.h5 t.jsonl
+        [ "${#stderr_lines[@]}" = 1 ]
+    done
+    [ ! -e x.tok.h5 ]
 }

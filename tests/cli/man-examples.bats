@@ -31,6 +31,7 @@ setup_file_more() {
     cp "$ROOT/README.md" "$ROOT/data/organisms/cake_bake/description.md" .
     echo '{"id": "q", "prompt": "Who bakes?"}' > probes.jsonl
     printf 'method_params:\n  max_samples: 3\n' > kl.yaml
+    cp -r "$ROOT/tests/golden/refcache" store
     # What earlier tools would have left.
     dk-tokenize -m model.gguf -n 4 --max-tokens 32 -o cake.tok.h5 cake.jsonl
     cp cake.tok.h5 web.tok.h5 && cp cake.tok.h5 tokens.tok.h5
@@ -115,6 +116,7 @@ teardown() { if [ -n "${server:-}" ]; then kill "$server"; fi; }
 @test "dk-fetch(1)" { page dk-fetch.1; }
 @test "dk-generate(1)" { page dk-generate.1; }
 @test "dk-grade(1)" { page dk-grade.1; }
+@test "dk-import(1)" { page dk-import.1; }
 @test "dk-info(1)" { page dk-info.1; }
 @test "dk-kl(1)" { page dk-kl.1; }
 @test "dk-lens(1)" { page dk-lens.1; }

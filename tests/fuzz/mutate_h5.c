@@ -95,10 +95,13 @@ static void make_stats(const char *path, const dk_tokens *t, const dk_provenance
     if (dk_sums_new(&s, 3, "resid_post", "base", 2, 2, NULL) == 0 && dk_alloc(&leaf.m, 4, sizeof(double), "a leaf", NULL) == 0) {
         s.products = true;
         dk_tree_push(&s.gram, leaf, NULL);
+        dk_sums_replicate(&s, 1, 42, NULL);
         dk_sums_put(f, &s, NULL);
     }
-    if (dk_measure_new(&m, "kl/ft", "nats", 42, NULL) == 0)
+    if (dk_measure_new(&m, "logp/ft", "nats", 42, NULL) == 0) {
+        m.flips = true;
         dk_measure_put(f, &m, NULL);
+    }
     dk_sums_free(&s);
     dk_measure_free(&m);
     dk_h5_commit(&f, 6, 2, NULL, NULL);

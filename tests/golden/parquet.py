@@ -63,6 +63,10 @@ write(table, "texts", "delta", compression="zstd", use_dictionary=False, version
       column_encoding={"text": "DELTA_BYTE_ARRAY", "label": "DELTA_LENGTH_BYTE_ARRAY", "flag": "RLE", **{c: "DELTA_BINARY_PACKED" for c in plain}})
 write(table, "texts", "delta2", compression="none", use_dictionary=False, data_page_version="2.0", row_group_size=131, data_page_size=1500,
       column_encoding={"text": "DELTA_LENGTH_BYTE_ARRAY", "label": "DELTA_BYTE_ARRAY", **{c: "DELTA_BINARY_PACKED" for c in plain}})
+# Columns that begin with pages of a dictionary and, when that is full, go on with plain ones.
+full = dict(dictionary_pagesize_limit=700, data_page_size=400, write_batch_size=8)
+write(table, "texts", "fallback", compression="snappy", **full)
+write(table, "texts", "fallback2", compression="gzip", data_page_version="2.0", row_group_size=200, write_page_checksum=True, **full)
 write(table.slice(0, 0), "empty", "default")
 lines("empty", [])
 

@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "gold.h"
+#include "io/actfile.h"
 #include "io/json.h"
+#include "method/extract.h"
 #include "method/score.h"
 #include "model/rope.h"
 #include "tap.h"
@@ -155,6 +157,66 @@ static void refusals(void)
 }
 
 /* Published values of the Llama 3 scalings. */
+/* --- extraction --------------------------------------------------------------------- */
+static dk_provenance no_provenance(void *arg)
+{
+    (void)arg;
+    return (dk_provenance){0};
+}
+
+/* How far rows of the merged weights are from those of the adapter, relative to their length. */
+static double apart(dk_acts *a, int layer, size_t *rows, dk_err *err)
+{
+    const dk_act_info *ft = dk_acts_find(a, layer, "resid_post", "ft"), *full = dk_acts_find(a, layer, "resid_post", "full");
+    const size_t d = ft->d, n = dk_acts_tokens(a)->rows;
+    float *x = dk_xcalloc(n * d, sizeof *x), *y = dk_xcalloc(n * d, sizeof *y);
+    double worst = dk_acts_read(a, ft, 0, n, x, err) == 0 && dk_acts_read(a, full, 0, n, y, err) == 0 ? 0 : INFINITY;
+
+    for (size_t i = 0; i < n; i++) {
+        double e = 0, own = 0;
+
+        for (size_t j = i * d; j < (i + 1) * d; j++) {
+            e += ((double)x[j] - y[j]) * ((double)x[j] - y[j]);
+            own += (double)x[j] * x[j];
+        }
+        worst = fmax(worst, sqrt(e / own));
+    }
+    *rows = n;
+    dk_free(x);
+    dk_free(y);
+    return worst;
+}
+
+static void extraction(char *const *nulls)
+{
+    char *const layers[] = { (char *)"0", (char *)"1" };
+    char *tokens = dk_xasprintf("%s/t.tok.h5", dir), *out = dk_xasprintf("%s/x.act.h5", dir);
+    dk_buf inputs = {0};
+    const dk_extract_job job = {
+        .pair = { .base = mini, .ft = plain, .nulls = nulls, .n_nulls = 1, .dtype = "f32" }, .layers = layers, .n_layers = 2,
+        .site = { false, false, true }, .base = true, .ft = true, .dtype = DK_H5_F32, .batch_rows = 16, .tokens = tokens, .out = out,
+        .inputs = &inputs, .provenance = no_provenance
+    };
+    dk_tokens t = { .format = dk_xstrdup("text"), .bos = dk_xstrdup("none") };
+    dk_acts *a = NULL;
+    dk_err err = {0};
+
+    tokens_of(&t);
+    if (tap(dk_tokens_write(&t, tokens, NULL, &err) == 0 && dk_extract_run(&job, &err) == 0 && dk_acts_open(&a, out, &err) == 0,
+            "rows of base, adapter and merged weights %s", err.msg))
+        for (int l = 0; l < 2; l++) {
+            size_t rows;
+            const double e = apart(a, l, &rows, &err);
+
+            tap(rows == 21 && e < 1e-4, "block %d: rows of the merged weights within %.1e of the adapter's %s", l, e, err.msg);
+        }
+    dk_acts_close(&a);
+    dk_tokens_free(&t);
+    dk_buf_free(&inputs);
+    dk_free(tokens);
+    dk_free(out);
+}
+
 static void frequencies(void)
 {
     const dk_rope_spec big = { .theta = 5e5, .kind = DK_ROPE_LLAMA3, .factor = 8, .low = 1, .high = 4,
@@ -201,6 +263,7 @@ int main(void)
     snprintf(b, sizeof b, "beside=%s", plain);
     compare(nulls, 1, "base, adapter, full weights");
     compare(nulls, 2, "base, adapter, full weights, adapter");
+    extraction(nulls);
     refusals();
     frequencies();
     snprintf(command, sizeof command, "rm -rf '%s'", dir);

@@ -119,7 +119,8 @@ static void refused(const char *file, const char *column, const char *message)
 
 int main(void)
 {
-    static const char *const texts[] = { "default", "none", "gzip2", "zstd", "snappy2", "delta", "delta2" };
+    static const char *const texts[] = { "default", "none", "gzip2", "zstd", "snappy2", "delta", "delta2", "fallback",
+                                         "fallback2" };
     static const char *const chats[] = { "default", "small2", "item" };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

@@ -176,7 +176,11 @@ static void make(struct corpus *c)
     }
 }
 
-struct buffers { float *base, *own, *diff, *kl; };
+struct buffers { float *base, *own, *diff, *logp, *other; };
+
+/* Scores of a row, none of every seventh; another lane's are a little below on average. */
+static float score(size_t row) { return row % 7 == 0 ? NAN : (float)exp(normal(4, row) * 3 - 4); }
+static float other_score(size_t row) { return score(row) + (float)(normal(5, row) * .02 - .002); }
 
 /* Collects documents from .. to - 1 in batches, as a shard; into memory by way of a file. */
 static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t to, uint64_t first, uint64_t end, size_t batch,
@@ -194,14 +198,16 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
     dk_alloc(&b.base, c->t.rows * D, sizeof(float), "rows", NULL);
     dk_alloc(&b.own, c->t.rows * D, sizeof(float), "rows", NULL);
     dk_alloc(&b.diff, c->t.rows * D, sizeof(float), "rows", NULL);
-    dk_alloc(&b.kl, c->t.rows, sizeof(float), "rows", NULL);
+    dk_alloc(&b.logp, c->t.rows, sizeof(float), "rows", NULL);
+    dk_alloc(&b.other, c->t.rows, sizeof(float), "rows", NULL);
     const dk_collect_lane ft = { .layer = 3, .site = "resid_post", .lane = "ft", .base = b.base, .own = b.own, .diff = b.diff };
 
     rc = dk_collect_new(&k, D, &plan, err);
     if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "base", b.base, false, false, err);
     if (rc == 0) rc = dk_collect_rows(k, 3, "resid_post", "diff", b.diff, !backwards, true, err);
     if (rc == 0) rc = dk_collect_norms(k, &ft, err);
-    if (rc == 0) rc = dk_collect_values(k, "kl/ft", "nats", b.kl, true, err);
+    if (rc == 0) rc = dk_collect_values(k, "logp/ft", "nats", b.logp, true, true, err);
+    if (rc == 0) rc = dk_collect_values(k, "logp/base", "nats", b.other, true, true, err);
     for (size_t at = from, last; rc == 0 && at < to; at = last) {
         const size_t a = backwards ? to - 1 - (at - from) : at;
         size_t row, rows;
@@ -212,8 +218,10 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
         memcpy(b.base, c->base + row * D, rows * D * sizeof(float));
         memcpy(b.own, c->own + row * D, rows * D * sizeof(float));
         memcpy(b.diff, c->diff + row * D, rows * D * sizeof(float));
-        for (size_t i = 0; i < rows; i++)
-            b.kl[i] = (row + i) % 7 == 0 ? NAN : (float)exp(normal(4, row + i) * 3 - 4);
+        for (size_t i = 0; i < rows; i++) {
+            b.logp[i] = score(row + i);
+            b.other[i] = other_score(row + i);
+        }
         rc = dk_collect_batch(k, &c->t, a, backwards ? a + 1 : last, "here", err);
     }
     if (rc == 0) rc = dk_h5_create(&f, path, "dk-statistics", NULL, err);
@@ -228,7 +236,8 @@ static int run(dk_statistics *out, const struct corpus *c, size_t from, size_t t
     dk_free(b.base);
     dk_free(b.own);
     dk_free(b.diff);
-    dk_free(b.kl);
+    dk_free(b.logp);
+    dk_free(b.other);
     return rc;
 }
 
@@ -258,7 +267,8 @@ static bool same_measure(const dk_measure *a, const dk_measure *b)
     return strcmp(a->name, b->name) == 0 && a->count == b->count && a->docs == b->docs && same(a->hist, b->hist, sizeof a->hist) &&
            a->min == b->min && a->max == b->max && a->sum == b->sum && a->sumsq == b->sumsq && a->doc_mean == b->doc_mean &&
            a->doc_mean_sq == b->doc_mean_sq && same(a->boot_count, b->boot_count, sizeof a->boot_count) &&
-           same(a->boot_sum, b->boot_sum, sizeof a->boot_sum);
+           same(a->boot_sum, b->boot_sum, sizeof a->boot_sum) && a->flips == b->flips &&
+           same(a->flip_sum, b->flip_sum, sizeof a->flip_sum);
 }
 
 static bool same_all(const dk_statistics *a, const dk_statistics *b, bool gram)
@@ -304,6 +314,76 @@ static void right(const struct corpus *c, const dk_statistics *s)
     tap(gram_err < 1e-12 * trace, "products: %.2g of the trace", gram_err / trace);
 }
 
+/* Twelve rows whose moments are known, in pieces of any size; and many batches, whose
+ * deviation must not shrink with their number. */
+static void moments(void)
+{
+    static const double mean[] = { -0.0687285229, -0.1237113380, -0.0120274909, 0.0163230239 },
+                        unbiased[] = { 0.3074873, 0.2747871, 0.3135085, 0.3182230 },
+                        variance[] = { 0.0866693795, 0.0692156422, 0.0900969500, 0.0928270484 };
+    const dk_collect_plan plan = { .end_leaf = UINT64_MAX };
+    float x[12 * 4];
+
+    for (int i = 0; i < 12; i++)
+        for (int j = 0; j < 4; j++)
+            x[i * 4 + j] = (float)((37 * i + 101 * j + 13 * i * j) % 97 / 97.0 - .5);
+    for (size_t piece = 1; piece <= 12; piece += piece == 1 ? 4 : 7) {
+        float room[12 * 4];
+        dk_collect *k = NULL;
+        dk_statistics s = {0};
+        dk_tokens t = { .vocab = 1 };
+        dk_h5 *f = NULL;
+        dk_err err = {0};
+        const uint32_t id[12] = {0};
+        double worst = 0;
+        int rc = dk_collect_new(&k, 4, &plan, &err);
+
+        for (size_t at = 0; at < 12; at += piece)
+            dk_tokens_add_doc(&t, at, id, NULL, piece < 12 - at ? piece : 12 - at, NULL);
+        if (rc == 0) rc = dk_collect_rows(k, 0, "resid_post", "base", room, false, false, &err);
+        for (size_t d = 0; rc == 0 && d < t.docs; d++) {
+            memcpy(room, x + t.offset[d] * 4, (t.offset[d + 1] - t.offset[d]) * 4 * sizeof *x);
+            rc = dk_collect_batch(k, &t, d, d + 1, "here", &err);
+        }
+        if (rc == 0) rc = dk_h5_create(&f, "test_moments.stats.h5", "dk-statistics", NULL, &err);
+        if (rc == 0) rc = dk_collect_put(k, f, &err);
+        if (rc == 0) rc = dk_h5_commit(&f, 12, t.docs, NULL, &err);
+        if (rc == 0) rc = dk_h5_open(&f, "test_moments.stats.h5", "dk-statistics", &err);
+        if (rc == 0) rc = dk_statistics_get(f, &s, &err);
+        for (size_t j = 0; rc == 0 && j < 4; j++) {
+            const double v = dk_exact_variance(s.sums[0].sum[j], s.sums[0].sumsq[j], 12);
+
+            worst = fmax(worst, fabs(dk_exact_double(s.sums[0].sum[j]) / 12 - mean[j]));
+            worst = fmax(worst, fabs(v - variance[j]));
+            worst = fmax(worst, fabs(sqrt(v * 12 / 11) - unbiased[j]));
+        }
+        tap(rc == 0 && worst < 1e-7, "twelve rows, %zu at a time: within %.1e %s", piece, worst, err.msg);
+        dk_h5_close(&f);
+        remove("test_moments.stats.h5");
+        dk_statistics_free(&s);
+        dk_collect_free(&k);
+        dk_tokens_free(&t);
+    }
+}
+
+/* Sums kept in few digits would stand still after some hundred of these. */
+static void many_batches(void)
+{
+    dk_exact s1 = 0, s2 = 0;
+    enum { BATCHES = 3000, ROWS = 100 };
+
+    for (uint64_t b = 0; b < BATCHES; b++)
+        for (uint64_t i = 0; i < ROWS; i++) {
+            const float x = (float)(1 + 2 * normal(6, b * ROWS + i));
+
+            s1 += dk_exact_of(x);
+            s2 += dk_exact_of((double)x * x);
+        }
+    const double std = sqrt(dk_exact_variance(s1, s2, BATCHES * ROWS));
+
+    tap(fabs(std / 2 - 1) < .005, "3000 batches with a deviation of 2 have one of %.4f", std);
+}
+
 /* Interval and p are those that the documents themselves give: of all rows, of each position that has replicates. */
 static void lengths(const struct corpus *c, const dk_statistics *s)
 {
@@ -338,6 +418,36 @@ static void lengths(const struct corpus *c, const dk_statistics *s)
     tap(dk_sums_length(&lo, &hi, &p, x, -1, &err) == 0 && isnan(lo) && isnan(p), "and what is no difference");
     dk_free(sum);
     dk_free(rows);
+}
+
+/* Change, interval and p of one lane's scores against another's, as all of them give it. */
+static void change(const struct corpus *c, const dk_statistics *s)
+{
+    const dk_measure *own = dk_measure_find(s, "logp/ft"), *other = dk_measure_find(s, "logp/base");
+    float *x = dk_xcalloc(c->t.rows, sizeof *x), *y = dk_xcalloc(c->t.rows, sizeof *y);
+    dk_change want, got;
+    dk_measure without;
+    dk_err err = {0};
+
+    for (size_t d = 0; d < DOCS; d++)
+        for (size_t i = c->t.offset[d]; i < c->t.offset[d + 1]; i++) {
+            x[i] = c->t.offset[d + 1] - c->t.offset[d] > 1 ? score(i) : NAN;
+            y[i] = other_score(i);
+        }
+    tap(dk_mean_change(&want, x, y, c->t.offset, c->t.id, DOCS, 42, &err) == 0, "the change of all scores %s", err.msg);
+    dk_measure_change(&got, own, other);
+    tap(fabs(got.value - want.value) < 1e-9 && fabs(got.lo - want.lo) < 1e-9 && fabs(got.hi - want.hi) < 1e-9 &&
+        got.docs == want.docs, "changed by %.6g, %.3g to %.3g, as scores say", got.value, got.lo, got.hi);
+    tap(fabs(got.p - want.p) < .0011 && got.p > .001 && got.p < 1, "p %g of flipped signs, as scores say (%g)", got.p, want.p);
+    without = *own;
+    without.flips = false;
+    dk_measure_change(&got, &without, other);
+    tap(fabs(got.value - want.value) < 1e-9 && isnan(got.p), "without sums of flips there is no p");
+    without.seed++;
+    dk_measure_change(&got, &without, other);
+    tap(isnan(got.value) && isnan(got.lo) && got.docs == 0, "and of another run no change");
+    dk_free(x);
+    dk_free(y);
 }
 
 /* Leaves are cut between documents of different sixteens. */
@@ -383,9 +493,10 @@ static void collecting(void)
 
     make(&c);
     dk_threads_set(2);
-    tap(run(&whole, &c, 0, DOCS, 0, UINT64_MAX, 9, false, &err) == 0 && whole.n_sums == 2 && whole.n_measures == 5, "collected %s", err.msg);
+    tap(run(&whole, &c, 0, DOCS, 0, UINT64_MAX, 9, false, &err) == 0 && whole.n_sums == 2 && whole.n_measures == 6, "collected %s", err.msg);
     right(&c, &whole);
     lengths(&c, &whole);
+    change(&c, &whole);
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         dk_threads_set(how[i].threads);
         tap(run(&other, &c, 0, DOCS, 0, UINT64_MAX, how[i].batch, false, &err) == 0 && same_all(&whole, &other, true),
@@ -398,7 +509,7 @@ static void collecting(void)
     tap(shards(&c, &whole, three, 3), "the same of three shards");
     tap(shards(&c, &whole, seven, 7), "the same of seven");
 
-    const dk_measure *kl = dk_measure_find(&whole, "kl/ft"), *norm = dk_measure_find(&whole, "norm/L03/resid_post/ft");
+    const dk_measure *kl = dk_measure_find(&whole, "logp/ft"), *norm = dk_measure_find(&whole, "norm/L03/resid_post/ft");
     double mean, std, lo, hi, sum = 0;
     size_t n = 0, docs = 0;
 
@@ -407,7 +518,7 @@ static void collecting(void)
     for (size_t d = 0; d < DOCS; d++)
         for (size_t i = c.t.offset[d]; c.t.offset[d + 1] - c.t.offset[d] > 1 && i < c.t.offset[d + 1]; i++)
             if (i % 7) {
-                sum += (float)exp(normal(4, i) * 3 - 4);
+                sum += score(i);
                 n++;
             }
     dk_measure_moments(kl, false, &mean, &std);
@@ -453,6 +564,8 @@ int main(void)
     exact();
     variance();
     tree();
+    moments();
+    many_batches();
     collecting();
     run_over();
     return tap_end();

@@ -558,11 +558,11 @@ static void test_flags(dk_tokenizer *tok)
     static const dk_turn turns[] = {
         TURN("system", "Be."), TURN("user", "Hi<|im_end|> 7"), TURN("assistant", "\n\nYes 12.")
     };
-    enum { S = DK_TOK_SPECIAL, B = DK_TOK_BOS, A = DK_TOK_ASSISTANT, T = DK_TOK_TEMPLATE };
+    enum { S = DK_TOK_SPECIAL, B = DK_TOK_BOS, A = DK_TOK_ASSISTANT, T = DK_TOK_TEMPLATE, U = DK_TOK_USER };
     /* im_start system \n Be . im_end \n im_start user \n Hi im_end _ 7 im_end \n
      * im_start ass istant \n\n \n Yes _ 1 2 . im_end \n: the first newline of the
      * answer has become one token with the template's. */
-    static const uint8_t want[] = { S|B|T, T, T, 0, 0, S|T, T, S|T, T, T, 0, S, 0, 0, S|T, T,
+    static const uint8_t want[] = { S|B|T, T, T, 0, 0, S|T, T, S|T, T, T, U, S|U, U, U, S|T, T,
                                     S|T, T, T, T, A, A, A, A, A, A, S|T, T };
     dk_chat *chat = NULL;
     dk_rendering r = {0};
