@@ -243,18 +243,14 @@ static int keep_documents(const struct list *l, dk_doc_means **docs, const dk_to
 
 static int interval_room(dk_means *m, dk_err *err)
 {
-    int rc = dk_alloc(&m->lo, m->n_pos + 1, sizeof *m->lo, "intervals", err);
-
-    if (rc == 0) rc = dk_alloc(&m->hi, m->n_pos + 1, sizeof *m->hi, "intervals", err);
-    if (rc == 0) rc = dk_alloc(&m->p, m->n_pos + 1, sizeof *m->p, "intervals", err);
-    return rc;
+    return dk_alloc(&m->length, m->n_pos + 1, sizeof *m->length, "intervals", err);
 }
 
 static int intervals(dk_means *m, const dk_doc_means *docs, uint64_t seed, dk_err *err)
 {
     int rc = interval_room(m, err);
 
-    if (rc == 0) rc = dk_doc_means_end(docs, m->lo, m->hi, m->p, seed, err);
+    if (rc == 0) rc = dk_doc_means_end(docs, m->length, seed, err);
     return rc < 0 ? dk_err_prefix(err, "L%02d/%s/%s", m->layer, m->site, m->what) : 0;
 }
 
@@ -387,7 +383,7 @@ static int intervals_of_sums(dk_means *m, const dk_sums *s, size_t from, dk_err 
     int rc = s->n_reps ? interval_room(m, err) : 0;
 
     for (size_t i = 0; rc == 0 && s->n_reps && i <= m->n_pos; i++)
-        rc = dk_sums_length(&m->lo[i], &m->hi[i], &m->p[i], s, i < m->n_pos ? (int64_t)(from + i) : -1, err);
+        rc = dk_sums_length(&m->length[i], s, i < m->n_pos ? (int64_t)(from + i) : -1, err);
     return rc;
 }
 
@@ -489,9 +485,7 @@ void dk_means_free(dk_means *m, size_t n)
         dk_free(m[i].pos);
         dk_free(m[i].whole);
         dk_free(m[i].pos_norm);
-        dk_free(m[i].lo);
-        dk_free(m[i].hi);
-        dk_free(m[i].p);
+        dk_free(m[i].length);
     }
     dk_free(m);
 }

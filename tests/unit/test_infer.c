@@ -183,11 +183,64 @@ static void sign_flip(void)
     tap(dk_signflip_p(&one, d, doc, DOCS, DIM, 42, &err) == DK_ENUM, "NaN: refused");
 }
 
+/* Each flip makes two halves of the documents; their means' cosine, half by half. */
+static void halves(void)
+{
+    enum { DOCS = 9, DIM = 5 };
+    static double sum[DOCS * DIM], rows[DOCS], half[2][DIM];
+    uint64_t doc[DOCS];
+    double want = 0, noise = 0;
+    size_t n = 0;
+    dk_length l;
+
+    for (uint64_t i = 0; i < DOCS; i++) {
+        doc[i] = 3 * i + 2;
+        rows[i] = (double)(1 + i % 4);
+        for (uint64_t j = 0; j < DIM; j++)
+            sum[i * DIM + j] = rows[i] * rint((j == 2) * 0x1p24 + heavy(31, i * DIM + j) * 0x1p23) * 0x1p-24;
+    }
+    for (uint64_t b = 1; b <= DK_FLIPS; b++) {
+        double dot = 0, sq[2] = {0};
+
+        memset(half, 0, sizeof half);
+        for (uint64_t i = 0; i < DOCS; i++)
+            for (uint64_t j = 0; j < DIM; j++)
+                half[dk_ctr(5, DK_STREAM_SIGNFLIP, b, doc[i]) >> 63][j] += sum[i * DIM + j] / rows[i];
+        for (uint64_t j = 0; j < DIM; j++) {
+            dot += half[0][j] * half[1][j];
+            sq[0] += half[0][j] * half[0][j];
+            sq[1] += half[1][j] * half[1][j];
+        }
+        if (sq[0] > 0 && sq[1] > 0) {
+            want += dot / sqrt(sq[0] * sq[1]);
+            n++;
+        }
+    }
+    want /= (double)n;
+    dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err);
+    tap(near(l.halves, want, 1e-9) && n < DK_FLIPS,
+        "halves of the documents: cosine %.6f, one by one %.6f (%zu flips made two)", l.halves, want, n);
+    for (uint64_t k = 0; k < 100; k++) {
+        for (uint64_t i = 0; i < DOCS * DIM; i++)
+            sum[i] = heavy(400 + k, i) * rows[i / DIM];
+        dk_mean_length(&l, sum, rows, doc, DOCS, DIM, k, &err);
+        noise += l.halves / 100;
+    }
+    tap(fabs(noise) < .1, "halves of noise agree on nothing: %.3f", noise);
+    for (uint64_t i = 0; i < DOCS * DIM; i++)
+        sum[i] = rows[i / DIM] * (double)(i % DIM);
+    dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err);
+    tap(near(l.halves, 1, 1e-9), "equal documents: %.12g", l.halves);
+    memset(sum, 0, sizeof sum);
+    tap(dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err) == 0 && isnan(l.halves), "of nothing there are none");
+}
+
 int main(void)
 {
     lists();
     single();
     rates();
     sign_flip();
+    halves();
     return tap_end();
 }
