@@ -47,7 +47,7 @@ static int new_model(dk_pca *p, size_t d, size_t k, dk_err *err)
 {
     int rc;
 
-    *p = (dk_pca){ .d = d, .k = k };
+    *p = (dk_pca){ .d = d, .k = k, .squares = NAN };
     if ((rc = doubles(&p->mean, d, 1, err)) == 0 && (rc = doubles(&p->var, d, 1, err)) == 0 &&
         (rc = doubles(&p->vector, k, d, err)) == 0 && (rc = doubles(&p->value, k, 1, err)) == 0)
         rc = doubles(&p->singular, k, 1, err);
@@ -177,6 +177,19 @@ static void add_block(dk_pca_fit *f)
     f->waiting = 0;
 }
 
+/* Of the symmetric matrix that m is the lower triangle of: the sum of its squared eigenvalues. */
+static double squares(const double *m, size_t d)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < d; i++) {
+        for (size_t j = 0; j < i; j++)
+            sum += 2 * m[i * d + j] * m[i * d + j];
+        sum += m[i * d + i] * m[i * d + i];
+    }
+    return sum;
+}
+
 static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
 {
     const size_t d = f->d;
@@ -202,6 +215,7 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
         p->var[i] = fmax(f->scatter[i * d + i], 0) / n;
         p->total += p->var[i] * n / (n - 1);
     }
+    p->squares = squares(f->scatter, d) / (n - 1) / (n - 1);
     if ((rc = check_variance(p, err)) < 0 || (rc = dk_eigen(w, z, f->scatter, d, k, err)) < 0)
         goto out;
     for (size_t i = 0; i < k; i++) {
