@@ -16,7 +16,7 @@ enum { MAX_START = 512 };           /* a longer question than this is left out *
 struct rows {
     size_t n_pos;
     int32_t first;
-    size_t docs, longest;
+    size_t docs, all_docs, longest; /* all: that have any row */
     size_t *start;                  /* [docs of the file] row of the first position; SIZE_MAX: left out */
 };
 
@@ -95,6 +95,7 @@ static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *p
         const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
 
         r->longest = len > r->longest ? len : r->longest;
+        r->all_docs += len > 0;
         if (plan->n == 0 && len > 0 && usable(at, before) && (n == 0 || len - at < n))
             n = len - at;
     }
@@ -216,7 +217,8 @@ static int add(struct list *l, dk_acts *f, const char *what, const dk_lane_rows 
     l->s[l->n - 1] = *s;
     *m = (dk_means){
         .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what), .d = s->a->d,
-        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows
+        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows,
+        .all_docs = r->all_docs
     };
     return room(m, &l->e[l->n - 1], r, err);
 }
@@ -401,7 +403,7 @@ static int add_sums(struct list *l, const dk_sums *a, const dk_sums *b, int sign
     m = append(l);
     e = &l->e[l->n - 1];
     *m = (dk_means){ .layer = a->layer, .site = dk_xstrdup(a->site), .what = dk_xstrdup(what), .d = a->d, .n_pos = n_pos,
-                     .first = (int32_t)from, .docs = a->docs, .rows = a->count };
+                     .first = (int32_t)from, .docs = a->docs, .rows = a->count, .all_docs = a->docs };
     if ((rc = room(m, e, &r, err)) < 0)
         return rc;
     for (size_t j = 0; j < m->d; j++)

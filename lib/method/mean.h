@@ -33,7 +33,7 @@ typedef struct dk_means {
     char *site, *what;
     size_t d, n_pos;
     int32_t first;                  /* label of position 0 of the list */
-    size_t docs, rows;              /* behind a position; behind the whole mean */
+    size_t docs, rows, all_docs;    /* behind a position; behind the whole mean, and of how many documents */
     double *pos, *whole;            /* [n_pos, d] and [d] means */
     double *pos_norm, whole_norm;   /* [n_pos] mean norms of the rows */
     double act_norm;                /* mean norm from the sixth position on; NaN: none */

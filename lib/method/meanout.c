@@ -104,6 +104,7 @@ static void put_row(dk_buf *out, const dk_means *m, size_t i, const char *datase
     else
         dk_jw_null(&j);
     dk_jw_key(&j, "count"); dk_jw_u64(&j, behind(m, i));
+    dk_jw_key(&j, "docs"); dk_jw_u64(&j, i < m->n_pos ? m->docs : m->all_docs);
     dk_jw_key(&j, "norm"); dk_jw_num(&j, length(entry(m, i), m->d));
     if (m->length && isfinite(m->length[i].p)) {
         dk_jw_key(&j, "lo"); dk_jw_num(&j, m->length[i].lo);
