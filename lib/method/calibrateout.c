@@ -130,7 +130,7 @@ void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null
         if (most > 0)
             put_if(j, "ratio", own.value / most);
     }
-    if (m)
+    if (m >= DK_CAL_FEW)
         put_if(j, "visible", dk_quantile(v, m, .95) - dk_quantile(v, m, .5));
     dk_jw_key(j, "verdict"); dk_jw_str(j, verdict(&own, far, m, p));
     dk_free(far);
