@@ -59,6 +59,7 @@ struct table {
     dk_cal *c;
     const char *as_null;
     dk_jsonl rows;
+    bool known;                     /* a table that may say nothing of differences */
 };
 
 /* dk-kl */
@@ -139,6 +140,7 @@ static void components(struct table *t, const dk_json *j)
         { "trace", num(j, "total_variance") }, { "first_share", num(j, "ratio") }, { "participation", num(j, "participation") }
     };
 
+    t->known = true;
     if (!lane || dk_json_bool(dk_json_get(j, "whitened"), false))
         return;
     for (size_t i = 0; dk_json_int(dk_json_get(j, "component"), -1) == 0 && i < 3; i++)
@@ -189,6 +191,7 @@ static void lens(struct table *t, const dk_json *j)
     const bool inverse = dk_json_bool(dk_json_get(j, "inverse"), false);
     dk_cal_list *l;
 
+    t->known = t->known || component >= 0;
     if (!lane || (inverse && component < 0) || dk_json_get(j, "query") || id < 0 || id > UINT32_MAX)
         return;
     l = list_of(t->c, component < 0 ? "activation_difference_lens" : "pca", str(j, "dataset_id"), lane, j);
@@ -221,7 +224,7 @@ static int add_table(dk_cal *c, const char *path, const char *as_null, dk_err *e
             divergence(&t, j);
     }
     dk_jsonl_free(&t.rows);
-    if (rc == 0 && c->n + c->n_lists == before)
+    if (rc == 0 && !t.known && c->n + c->n_lists == before)
         rc = dk_fail(err, DK_EDATA, "%s holds no statistics of a finetune or a null: expected a table of dk-kl, dk-mean, "
                      "dk-norms, dk-lens or dk-pca, or a score file", path);
     return rc;

@@ -169,7 +169,7 @@ of() { jq -c "select(.statistic == \"$1\")" "${2:-t}"; }
     dk-extract --dtype f32 -m "$G" -f "$PLAIN" --layers 1 --kind stats --gram base,diff -o s.stats.h5 "$F/texts.tok.h5"
     dk-pca -k 2 --whiten --table w.jsonl s.stats.h5
     run -1 --separate-stderr dk-calibrate w.jsonl
-    failed dk-calibrate w.jsonl "no statistics"
+    failed dk-calibrate "no statistic of a lane 'ft'"
 }
 
 @test "types of tokens: mean divergence where each stands, in parts of the lane's mean" {
