@@ -11,7 +11,7 @@
 #include "base/thread.h"
 #include "num/kernel_scatter.h"
 
-enum { BLOCK = 1024 };
+enum { BLOCK = 1024, PIECE = 64 };
 
 struct dk_pca_fit {
     size_t d, k;
@@ -21,6 +21,7 @@ struct dk_pca_fit {
     float *wait;                    /* [room, d] */
     double *x;                      /* exact: a block, shifted, as panels; else the matrix of an update */
     double *shift, *sum, *scatter;  /* exact: rows minus shift, their sum, their products (lower triangle) */
+    double *part;                   /* [BLOCK / PIECE, d] sums of the pieces of a block */
     dk_pca model;                   /* in batches */
 };
 
@@ -57,13 +58,16 @@ static int new_model(dk_pca *p, size_t d, size_t k, dk_err *err)
 
 static size_t panels(size_t d) { return (d + DK_PANEL - 1) / DK_PANEL; }
 
+/* Of a panel with room for a few rows more, so that the same row of all panels does not meet in one set of the cache. */
+enum { PANEL_SIZE = (BLOCK + 3) * DK_PANEL };
+
 static int new_exact(dk_pca_fit *f, dk_err *err)
 {
     int rc;
 
     f->room = BLOCK;
-    if ((rc = doubles(&f->x, BLOCK, panels(f->d) * DK_PANEL, err)) == 0 && (rc = doubles(&f->shift, f->d, 1, err)) == 0 &&
-        (rc = doubles(&f->sum, f->d, 1, err)) == 0)
+    if ((rc = doubles(&f->x, panels(f->d), PANEL_SIZE, err)) == 0 && (rc = doubles(&f->shift, f->d, 1, err)) == 0 &&
+        (rc = doubles(&f->sum, f->d, 1, err)) == 0 && (rc = doubles(&f->part, BLOCK / PIECE, f->d, err)) == 0)
         rc = doubles(&f->scatter, f->d, f->d, err);
     return rc;
 }
@@ -118,6 +122,7 @@ void dk_pca_fit_free(dk_pca_fit **fp)
     dk_free(f->shift);
     dk_free(f->sum);
     dk_free(f->scatter);
+    dk_free(f->part);
     dk_pca_free(&f->model);
     dk_free(f);
     *fp = NULL;
@@ -157,7 +162,7 @@ static void add_pair(dk_pca_fit *f, size_t i, size_t j, size_t n)
     const size_t d = f->d, row = i * DK_PANEL, col = j * DK_PANEL;
     double out[DK_PANEL * DK_PANEL];
 
-    dk_scatter_pair(out, f->x + row * n, f->x + col * n, n);
+    dk_scatter_pair(out, f->x + i * PANEL_SIZE, f->x + j * PANEL_SIZE, n);
     for (size_t r = 0; r < DK_PANEL && row + r < d; r++)
         for (size_t c = 0; c < DK_PANEL && col + c < d; c++)
             f->scatter[(row + r) * d + col + c] += out[r * DK_PANEL + c];
@@ -178,11 +183,9 @@ static void add_block(dk_pca_fit *f, const float *rows, size_t n)
 #pragma omp parallel
     {
 #pragma omp for
-        for (size_t p = 0; p < side; p++) {
-            const size_t at = p * DK_PANEL;
-
-            dk_scatter_pack(f->x + at * n, f->sum + at, rows + at, d, f->shift + at, n, d - at < DK_PANEL ? d - at : DK_PANEL);
-        }
+        for (size_t r = 0; r < n; r += PIECE)
+            dk_scatter_pack(f->x + r * DK_PANEL, PANEL_SIZE, f->part + r / PIECE * d, rows + r * d, f->shift,
+                            n - r < PIECE ? n - r : PIECE, d);
 #pragma omp for schedule(dynamic)
         for (size_t t = 0; t < pairs; t++) {
             size_t i = 0, j = t;
@@ -192,6 +195,9 @@ static void add_block(dk_pca_fit *f, const float *rows, size_t n)
             add_pair(f, i, j, n);
         }
     }
+    for (size_t r = 0; r < n; r += PIECE)
+        for (size_t j = 0; j < d; j++)
+            f->sum[j] += f->part[r / PIECE * d + j];
     f->n += n;
 }
 

@@ -11,28 +11,30 @@ typedef double d8u __attribute__((vector_size(64), aligned(8), may_alias));
 
 enum { STEP = 64 };                /* rows whose part of two panels stays in the first cache */
 
-DK_CLONES
-void dk_scatter_pack(double *panel, double *sum, const float *x, size_t ldx, const double *shift, size_t n, size_t columns)
+/* One row's part of one panel. */
+DK_INLINE void put(double *restrict p, double *restrict sum, const float *restrict x, const double *restrict shift, size_t columns)
 {
-    double total[DK_PANEL] = {0}, by[DK_PANEL] = {0};
-
-    memcpy(total, sum, columns * sizeof *sum);
-    memcpy(by, shift, columns * sizeof *shift);
-    for (size_t i = 0; i < n; i++) {
-        double *p = panel + i * DK_PANEL;
-
-        if (columns == DK_PANEL)
-            for (size_t j = 0; j < DK_PANEL; j++)
-                p[j] = x[i * ldx + j] - by[j];
-        else {
-            memset(p, 0, DK_PANEL * sizeof *p);
-            for (size_t j = 0; j < columns; j++)
-                p[j] = x[i * ldx + j] - by[j];
-        }
-        for (size_t j = 0; j < DK_PANEL; j++)
-            total[j] += p[j];
+    for (size_t j = 0; j < columns; j++) {
+        p[j] = x[j] - shift[j];
+        sum[j] += p[j];
     }
-    memcpy(sum, total, columns * sizeof *sum);
+}
+
+DK_CLONES
+void dk_scatter_pack(double *panels, size_t ld, double *sum, const float *x, const double *shift, size_t n, size_t d)
+{
+    memset(sum, 0, d * sizeof *sum);
+    for (size_t i = 0; i < n; i++, x += d, panels += DK_PANEL) {
+        double *p = panels;
+        size_t j = 0;
+
+        for (; j + DK_PANEL <= d; j += DK_PANEL, p += ld)
+            put(p, sum + j, x + j, shift + j, DK_PANEL);
+        if (j < d) {
+            memset(p, 0, DK_PANEL * sizeof *p);
+            put(p, sum + j, x + j, shift + j, d - j);
+        }
+    }
 }
 
 /* Some rows, with as many sums as there are registers: twelve of four, twenty-four of eight. */

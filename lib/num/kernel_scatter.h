@@ -7,9 +7,9 @@
 
 enum { DK_PANEL = 24 };             /* columns */
 
-/* panel [n, DK_PANEL] = x [n, ldx] minus shift, `columns` of them, the rest 0; sum [columns]
- * gains their sums, in the order of the rows. */
-void dk_scatter_pack(double *panel, double *sum, const float *x, size_t ldx, const double *shift, size_t n, size_t columns);
+/* Panels [n, DK_PANEL], ld values apart, of x [n, d] minus shift [d], columns beyond d 0; sum [d]
+ * becomes their sums, in the order of the rows. */
+void dk_scatter_pack(double *panels, size_t ld, double *sum, const float *x, const double *shift, size_t n, size_t d);
 /* out [DK_PANEL, DK_PANEL] = a^T b of two panels [n, DK_PANEL]. */
 void dk_scatter_pair(double *out, const double *a, const double *b, size_t n);
 
