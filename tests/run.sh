@@ -126,7 +126,7 @@ part_san() {
 part_slow() {
     local files t
     one "slow build" "$MAKE" --no-print-directory unit-tests slow-tests
-    for t in test_toolkit test_activations test_analysis test_bf16 test_arith test_amplify slow_forward; do DK_SLOW=1 tap "slow $t" "$B/tests/$t"; done
+    for t in test_toolkit test_activations test_analysis test_bf16 test_arith test_amplify test_infer test_null test_calibrate slow_forward; do DK_SLOW=1 tap "slow $t" "$B/tests/$t"; done
     mapfile -t files < <(grep -lE '^# *bats (file|test)_tags=.*slow' tests/*/*.bats)
     if [ ${#files[@]} = 0 ]; then nothing slow; else tags=slow bats_files "${files[@]}"; fi
 }

@@ -78,6 +78,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-lens", .purpose = "the tokens that directions of the residual stream speak for",
-    .algo = 1, .usage = "[options] -m MODEL [-o FILE] DIRECTIONS", .opts = opts,
+    .algo = 2, .usage = "[options] -m MODEL [-o FILE] DIRECTIONS", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
 };

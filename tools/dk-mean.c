@@ -79,6 +79,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-mean", .purpose = "mean activations at each position and of all rows, with their norms",
-    .algo = 2, .usage = "[options] [-o FILE] ACTIVATIONS", .opts = opts,
+    .algo = 3, .usage = "[options] [-o FILE] ACTIVATIONS", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
 };

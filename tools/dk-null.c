@@ -21,7 +21,7 @@ struct params {
 static const dk_opt opts[] = {
     DK_PATH(struct params, 'm', "model", model, NULL, "the base: a GGUF file or a checkpoint directory"),
     DK_PATH(struct params, 'f', "ft", ft, NULL, "the finetune that a null is made of: a PEFT adapter directory, or a checkpoint directory with full weights"),
-    DK_CHOICE(struct params, 'k', "kind", kind, "rigid", "same|rigid|whitened|haar|negate|layers", "what is done to it"),
+    DK_CHOICE(struct params, 'k', "kind", kind, "rigid", "same|rigid|whitened|haar|negate|layers|numeric", "what is done to it"),
     DK_INT(struct params, 'i', "index", index, "1", 0, 4294967295, "number of the null: each is another draw"),
     DK_GROUP("size"),
     DK_CHOICE(struct params, 0, "match", match, "none", "none|effect",
@@ -38,7 +38,7 @@ static const dk_opt opts[] = {
 
 static dk_null_kind kind_of(const char *s)
 {
-    static const char *const name[] = { "same", "rigid", "haar", "negate", "layers", "whitened" };
+    static const char *const name[] = { "same", "rigid", "haar", "negate", "layers", "whitened", "numeric" };
     int k = 0;
 
     while (strcmp(name[k], s) != 0)

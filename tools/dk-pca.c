@@ -12,7 +12,7 @@ struct params {
     const char *out, *table, *what;
     int64_t k, skip, max_rows, batch;
     dk_strs layers;
-    bool negate, whiten, incremental, drop_last;
+    bool negate, whiten, incremental, drop_last, halves;
 };
 
 static const dk_opt opts[] = {
@@ -28,6 +28,8 @@ static const dk_opt opts[] = {
                "datasets.ignore_first_n_tokens_per_sample_during_training", "leave out the first N tokens of each document"),
     DK_INT_KEY(struct params, 0, "max-rows", max_rows, "0", 0, 9e9, "training.num_samples",
                "at most N rows of all files, each giving its first ones in proportion to its length; 0: all"),
+    DK_FLAG(struct params, 0, "halves", halves,
+            "also find components of two halves of the documents, and say how far they agree"),
     DK_FLAG(struct params, 0, "incremental", incremental,
             "batch by batch, as the reference toolkit and scikit-learn's IncrementalPCA, not exactly"),
     DK_INT_KEY(struct params, 0, "batch-size", batch, "32768", 1, 1 << 24, "training.batch_size",
@@ -102,8 +104,8 @@ static int of_stats(dk_pca_place **x, size_t *places, const dk_act_input *in, si
         s[i] = &in[i].stats;
         path[i] = in[i].path;
     }
-    if (job->skip || job->max_rows || job->plan.batch)
-        rc = dk_fail(err, DK_EUSAGE, "%s has no rows: --skip-first, --max-rows and --incremental need them", path[0]);
+    if (job->skip || job->max_rows || job->plan.batch || job->halves)
+        rc = dk_fail(err, DK_EUSAGE, "%s has no rows: --skip-first, --max-rows, --halves and --incremental need them", path[0]);
     else
         rc = dk_pca_of_stats(x, places, s, path, n, job, err);
     dk_free(s);
@@ -139,7 +141,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     dk_act_input *in = dk_xcalloc((size_t)n, sizeof *in);
     const dk_pca_job job = {
         .what = p->what, .negate = p->negate, .whiten = p->whiten, .skip = (size_t)p->skip, .max_rows = (uint64_t)p->max_rows, .layer = layer,
-        .n_layers = p->layers.n,
+        .n_layers = p->layers.n, .halves = p->halves, .seed = (uint64_t)ctx->seed,
         .plan = { .k = (size_t)p->k, .batch = p->incremental ? (size_t)p->batch : 0, .drop_last = p->drop_last }
     };
     dk_pca_place *x = NULL;
@@ -168,6 +170,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-pca", .purpose = "principal components of activations or of their differences",
-    .algo = 1, .usage = "[options] [-o FILE] ACTIVATIONS...", .opts = opts,
+    .algo = 2, .usage = "[options] [-o FILE] ACTIVATIONS...", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

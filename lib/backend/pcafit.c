@@ -9,8 +9,9 @@
 #include "backend/eigen.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "num/kernel_scatter.h"
 
-enum { BLOCK = 1024 };
+enum { BLOCK = 1024, PIECE = 64 };
 
 struct dk_pca_fit {
     size_t d, k;
@@ -18,8 +19,9 @@ struct dk_pca_fit {
     uint64_t n;                     /* rows that are in the sums or the model */
     size_t waiting, room;
     float *wait;                    /* [room, d] */
-    double *x;                      /* exact: a block, shifted; else the matrix of an update */
+    double *x;                      /* exact: a block, shifted, as panels; else the matrix of an update */
     double *shift, *sum, *scatter;  /* exact: rows minus shift, their sum, their products (lower triangle) */
+    double *part;                   /* [BLOCK / PIECE, d] sums of the pieces of a block */
     dk_pca model;                   /* in batches */
 };
 
@@ -47,20 +49,25 @@ static int new_model(dk_pca *p, size_t d, size_t k, dk_err *err)
 {
     int rc;
 
-    *p = (dk_pca){ .d = d, .k = k };
+    *p = (dk_pca){ .d = d, .k = k, .squares = NAN };
     if ((rc = doubles(&p->mean, d, 1, err)) == 0 && (rc = doubles(&p->var, d, 1, err)) == 0 &&
         (rc = doubles(&p->vector, k, d, err)) == 0 && (rc = doubles(&p->value, k, 1, err)) == 0)
         rc = doubles(&p->singular, k, 1, err);
     return rc;
 }
 
+static size_t panels(size_t d) { return (d + DK_PANEL - 1) / DK_PANEL; }
+
+/* Of a panel with room for a few rows more, so that the same row of all panels does not meet in one set of the cache. */
+enum { PANEL_SIZE = (BLOCK + 3) * DK_PANEL };
+
 static int new_exact(dk_pca_fit *f, dk_err *err)
 {
     int rc;
 
     f->room = BLOCK;
-    if ((rc = doubles(&f->x, BLOCK, f->d, err)) == 0 && (rc = doubles(&f->shift, f->d, 1, err)) == 0 &&
-        (rc = doubles(&f->sum, f->d, 1, err)) == 0)
+    if ((rc = doubles(&f->x, panels(f->d), PANEL_SIZE, err)) == 0 && (rc = doubles(&f->shift, f->d, 1, err)) == 0 &&
+        (rc = doubles(&f->sum, f->d, 1, err)) == 0 && (rc = doubles(&f->part, BLOCK / PIECE, f->d, err)) == 0)
         rc = doubles(&f->scatter, f->d, f->d, err);
     return rc;
 }
@@ -115,6 +122,7 @@ void dk_pca_fit_free(dk_pca_fit **fp)
     dk_free(f->shift);
     dk_free(f->sum);
     dk_free(f->scatter);
+    dk_free(f->part);
     dk_pca_free(&f->model);
     dk_free(f);
     *fp = NULL;
@@ -134,13 +142,6 @@ void dk_pca_orient(double *v, size_t d)
             v[j] = 0 - v[j];        /* no negative zeros */
 }
 
-static void column_sums(double *sum, const double *x, size_t n, size_t d)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            sum[j] += x[i * d + j];
-}
-
 /* Rows that are all the same have a variance that is nothing but rounding. */
 static int check_variance(const dk_pca *p, dk_err *err)
 {
@@ -155,26 +156,62 @@ static int check_variance(const dk_pca *p, dk_err *err)
 }
 
 /* --- exact -------------------------------------------------------------------------- */
-/* Shifted by the first rows' mean, so that a large mean costs no digits. */
-static void add_block(dk_pca_fit *f)
+/* The products of the columns of panel i with those of panel j, at and left of it. */
+static void add_pair(dk_pca_fit *f, size_t i, size_t j, size_t n)
 {
-    const size_t n = f->waiting, d = f->d;
+    const size_t d = f->d, row = i * DK_PANEL, col = j * DK_PANEL;
+    double out[DK_PANEL * DK_PANEL];
+
+    dk_scatter_pair(out, f->x + i * PANEL_SIZE, f->x + j * PANEL_SIZE, n);
+    for (size_t r = 0; r < DK_PANEL && row + r < d; r++)
+        for (size_t c = 0; c < DK_PANEL && col + c < d; c++)
+            f->scatter[(row + r) * d + col + c] += out[r * DK_PANEL + c];
+}
+
+/* Shifted by the first rows' mean, so that a large mean costs no digits. */
+static void add_block(dk_pca_fit *f, const float *rows, size_t n)
+{
+    const size_t d = f->d, side = panels(d), pairs = side * (side + 1) / 2;
 
     if (f->n == 0) {
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
-                f->shift[j] += f->wait[i * d + j];
+                f->shift[j] += rows[i * d + j];
         for (size_t j = 0; j < d; j++)
             f->shift[j] /= (double)n;
     }
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
+#pragma omp parallel
+    {
+#pragma omp for
+        for (size_t r = 0; r < n; r += PIECE)
+            dk_scatter_pack(f->x + r * DK_PANEL, PANEL_SIZE, f->part + r / PIECE * d, rows + r * d, f->shift,
+                            n - r < PIECE ? n - r : PIECE, d);
+#pragma omp for schedule(dynamic)
+        for (size_t t = 0; t < pairs; t++) {
+            size_t i = 0, j = t;
+
+            while (j > i)
+                j -= ++i;
+            add_pair(f, i, j, n);
+        }
+    }
+    for (size_t r = 0; r < n; r += PIECE)
         for (size_t j = 0; j < d; j++)
-            f->x[i * d + j] = f->wait[i * d + j] - f->shift[j];
-    column_sums(f->sum, f->x, n, d);
-    dk_blas_products(f->scatter, f->x, n, d, DK_LOWER);
+            f->sum[j] += f->part[r / PIECE * d + j];
     f->n += n;
-    f->waiting = 0;
+}
+
+/* Of the symmetric matrix that m is the lower triangle of: the sum of its squared eigenvalues. */
+static double squares(const double *m, size_t d)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < d; i++) {
+        for (size_t j = 0; j < i; j++)
+            sum += 2 * m[i * d + j] * m[i * d + j];
+        sum += m[i * d + i] * m[i * d + i];
+    }
+    return sum;
 }
 
 static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
@@ -185,7 +222,8 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
     int rc;
 
     if (f->waiting)
-        add_block(f);
+        add_block(f, f->wait, f->waiting);
+    f->waiting = 0;
     if (f->n < 2)
         return dk_fail(err, DK_EDATA, "%ju row%s: components need at least 2", (uintmax_t)f->n, f->n == 1 ? "" : "s");
     n = (double)f->n;
@@ -202,6 +240,7 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
         p->var[i] = fmax(f->scatter[i * d + i], 0) / n;
         p->total += p->var[i] * n / (n - 1);
     }
+    p->squares = squares(f->scatter, d) / (n - 1) / (n - 1);
     if ((rc = check_variance(p, err)) < 0 || (rc = dk_eigen(w, z, f->scatter, d, k, err)) < 0)
         goto out;
     for (size_t i = 0; i < k; i++) {
@@ -341,7 +380,8 @@ static int flush(dk_pca_fit *f, dk_err *err)
     int rc;
 
     if (!batch) {
-        add_block(f);
+        add_block(f, f->wait, f->waiting);
+        f->waiting = 0;
         return 0;
     }
     if ((rc = update(f, f->wait, batch, err)) < 0)
@@ -355,13 +395,14 @@ int dk_pca_fit_add(dk_pca_fit *f, const float *rows, size_t n, dk_err *err)
 {
     int rc = 0;
 
-    while (rc == 0 && n) {
-        const size_t m = n < f->room - f->waiting ? n : f->room - f->waiting;
-
+    for (size_t m; rc == 0 && n; rows += m * f->d, n -= m) {
+        m = n < f->room - f->waiting ? n : f->room - f->waiting;
+        if (!f->plan.batch && m == BLOCK) {         /* a whole block need not wait */
+            add_block(f, rows, BLOCK);
+            continue;
+        }
         memcpy(f->wait + f->waiting * f->d, rows, m * f->d * sizeof *rows);
         f->waiting += m;
-        rows += m * f->d;
-        n -= m;
         if (f->waiting == f->room)
             rc = flush(f, err);
     }

@@ -30,6 +30,7 @@ typedef struct dk_pca {
     double *value;                  /* [k] variance along it, divided by n - 1; largest first */
     double *singular;               /* [k] of the centred rows */
     double total, noise;            /* variance in all directions; mean of those that were left out */
+    double squares;                 /* sum of the squared variances along all components; NaN: not known */
 } dk_pca;
 
 typedef struct dk_pca_fit dk_pca_fit;

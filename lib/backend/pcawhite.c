@@ -44,7 +44,7 @@ static int room_for(dk_pca *p, size_t d, size_t k, dk_err *err)
 {
     int rc;
 
-    *p = (dk_pca){ .d = d, .k = k };
+    *p = (dk_pca){ .d = d, .k = k, .squares = NAN };
     if ((rc = dk_alloc(&p->mean, d, sizeof *p->mean, "principal components", err)) == 0 &&
         (rc = dk_alloc(&p->var, d, sizeof *p->var, "principal components", err)) == 0 &&
         (rc = dk_alloc(&p->vector, k * d, sizeof *p->vector, "principal components", err)) == 0 &&

@@ -169,21 +169,21 @@ void dk_measure_change(dk_change *out, const dk_measure *a, const dk_measure *b)
         out->p = change_p(a, b);
 }
 
-int dk_sums_length(double *lo, double *hi, double *p, const dk_sums *s, int64_t position, dk_err *err)
+int dk_sums_length(dk_length *out, const dk_sums *s, int64_t position, dk_err *err)
 {
     const uint64_t docs = position < 0 ? s->docs : s->pos_count[position], rows = position < 0 ? s->count : docs;
     const dk_exact *sum = position < 0 ? s->sum : s->pos_sum + (size_t)position * s->d;
     double *mean = NULL;
     int rc;
 
-    *lo = *hi = *p = NAN;
+    *out = (dk_length){ NAN, NAN, NAN, NAN };
     if (position + 1 >= (int64_t)s->n_reps || rows == 0)
         return 0;
     rc = dk_alloc(&mean, s->d, sizeof *mean, "means", err);
     for (size_t j = 0; rc == 0 && j < s->d; j++)
         mean[j] = dk_exact_double(sum[j]) / (double)rows;
     if (rc == 0)
-        rc = dk_replicates_length(lo, hi, p, &s->reps[position + 1], mean, docs, err);
+        rc = dk_replicates_length(out, &s->reps[position + 1], mean, docs, err);
     dk_free(mean);
     return rc;
 }

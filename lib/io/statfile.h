@@ -61,9 +61,9 @@ int dk_sums_new(dk_sums *s, int layer, const char *site, const char *what, size_
 void dk_sums_free(dk_sums *s);
 /* Replicates of all rows and of the first n_pos positions. */
 int dk_sums_replicate(dk_sums *s, size_t n_pos, uint64_t seed, dk_err *err);
-/* Interval and p of the length of the mean of all rows (position < 0), or of
+/* Of the length of the mean of all rows (position < 0), or of
  * those at a position; without replicates, or of fewer than two documents: NaN. */
-int dk_sums_length(double *lo, double *hi, double *p, const dk_sums *s, int64_t position, dk_err *err);
+int dk_sums_length(dk_length *out, const dk_sums *s, int64_t position, dk_err *err);
 /* name: parts as dk_lane_name_ok has them, between slashes. */
 int dk_measure_new(dk_measure *m, const char *name, const char *unit, uint64_t seed, dk_err *err);
 void dk_measure_free(dk_measure *m);

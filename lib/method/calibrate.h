@@ -24,6 +24,7 @@ typedef struct dk_cal_row {
     char *method, *statistic, *set, *site, *lane;
     int64_t layer;                  /* -1: of none */
     int64_t position;               /* INT32_MIN: of none */
+    int64_t component;              /* -1: of none */
     bool content;                   /* else its size, of which nothing is claimed */
     bool two_sided;
     double value, lo, hi, docs, p_any;
@@ -32,17 +33,25 @@ typedef struct dk_cal_row {
 /* A list of tokens of one lane, best first. */
 typedef struct dk_cal_list {
     char *method, *set, *site, *lane;
-    int64_t layer, position;
+    int64_t layer, position, component;
+    bool inverse;                   /* of a component the other end */
     uint32_t id[DK_CAL_TOP];
     size_t n;
 } dk_cal_list;
 
-/* Rates of all vocabulary entries in one lane's top lists. */
+/* What is counted of a vocabulary entry: the lists of raised tokens that it stands in, among
+ * all positions; or the divergence where it stands itself, in parts of the lane's mean. */
+typedef enum dk_cal_unit { DK_CAL_RAISED, DK_CAL_TYPE } dk_cal_unit;
+
+/* Rates of all vocabulary entries in one lane: sums over documents, as of dk_rate. */
 typedef struct dk_cal_rates {
+    dk_cal_unit unit;
     char *set, *lane;
     size_t vocab, docs;
-    double n, nn;                   /* sums of positions and of their squares over documents */
+    double n, nn;                   /* positions: the same for all entries */
     double *x, *xx, *xn;            /* [vocab] */
+    double *own_n, *own_nn;         /* [vocab] of types: each one's positions */
+    uint32_t *own_docs;             /* [vocab] and documents */
 } dk_cal_rates;
 
 typedef struct dk_cal {
@@ -66,6 +75,9 @@ void dk_cal_free(dk_cal *c);
 /* For the parts of dk_cal_add. */
 dk_cal_row *dk_cal_new_row(dk_cal *c, const char *method, const char *statistic, const char *set, const char *lane);
 int dk_cal_add_scores(dk_cal *c, const char *path, const char *as_null, dk_err *err);
+/* One more, of no counts yet. */
+int dk_cal_new_rates(dk_cal_rates **out, dk_cal *c, dk_cal_unit unit, const char *set, const char *lane, size_t vocab,
+                     dk_err *err);
 /* The lane's name in this calibration; NULL: it is the base. */
 const char *dk_cal_lane(const dk_cal *c, const char *lane, const char *as_null);
 
@@ -90,8 +102,8 @@ typedef struct dk_cal_null { const char *lane; double value, lo, hi; } dk_cal_nu
 /* Members of an open object: null, p_null or ratio, visible, verdict. */
 void dk_cal_put_null(dk_jw *j, const dk_cal_null *own, const dk_cal_null *null, size_t m, bool two_sided);
 /* Opens an object and says what is measured where. */
-void dk_cal_put_place(dk_jw *j, const char *method, const char *statistic, const char *set, const char *site,
-                      int64_t layer, int64_t position);
+typedef struct dk_cal_place { const char *method, *set, *site; int64_t layer, position, component; } dk_cal_place;
+void dk_cal_put_place(dk_jw *j, const char *statistic, const dk_cal_place *at);
 
 /* Lines of the lists (lexicon test), then of their entries. */
 int dk_cal_list_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_err *err);

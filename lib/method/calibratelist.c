@@ -55,6 +55,7 @@ static void mark(struct work *k)
 static void put_test(const struct work *k, const dk_cal_list *own, const char *statistic, const dk_cal_list *const *null,
                      size_t m)
 {
+    const dk_cal_place at = { own->method, own->set, own->site, own->layer, own->position, own->component };
     dk_jw j = { .out = k->out };
     double p, null_p[MOST], most = -INFINITY;
     size_t null_x[MOST];
@@ -64,7 +65,10 @@ static void put_test(const struct work *k, const dk_cal_list *own, const char *s
         null_x[i] = dk_lextest_hits(&k->test, null[i]->id, null[i]->n, &null_p[i]);
         most = fmax(most, (double)null_x[i]);
     }
-    dk_cal_put_place(&j, own->method, statistic, own->set, own->site, own->layer, own->position);
+    dk_cal_put_place(&j, statistic, &at);
+    if (own->inverse) {
+        dk_jw_key(&j, "inverse"); dk_jw_bool(&j, true);
+    }
     dk_jw_key(&j, "lane"); dk_jw_str(&j, own->lane);
     dk_jw_key(&j, "kind"); dk_jw_str(&j, "content");
     dk_jw_key(&j, "value"); dk_jw_u64(&j, x);
@@ -109,7 +113,7 @@ static void put_test(const struct work *k, const dk_cal_list *own, const char *s
 static bool same_place(const dk_cal_list *a, const dk_cal_list *b)
 {
     return is(a->method, b->method) && is(a->set, b->set) && is(a->site, b->site) && a->layer == b->layer &&
-           a->position == b->position;
+           a->position == b->position && a->component == b->component && a->inverse == b->inverse;
 }
 
 static void test_lists(const struct work *k)
@@ -148,11 +152,19 @@ struct lanes {
     double *q[2];                   /* [vocab] of the finetune: q_bh, or p_pool and fdr_td */
 };
 
-/* A rate and its error, which is no less than that of as many independent positions. */
+static const struct { const char *method, *entry, *count; double unit; } words[] = {
+    [DK_CAL_RAISED] = { "diff_mining", "rate", "tokens", 100 },     /* percent */
+    [DK_CAL_TYPE]   = { "kl", "type", "types", 1 },
+};
+
+/* A rate and its error, which is no less than that of as many independent positions; of
+ * divergence of ones that deviate by their mean. */
 static double rate(const dk_cal_rates *r, size_t v, double *se)
 {
-    const dk_rate_sums s = { r->x[v], r->xx[v], r->xn[v], r->n, r->nn, r->docs };
-    const double value = dk_rate(se, &s), p = (r->x[v] + .5) / (r->n + 1), least = sqrt(p * (1 - p) / r->n);
+    const bool type = r->unit == DK_CAL_TYPE;
+    const dk_rate_sums s = { r->x[v], r->xx[v], r->xn[v], type ? r->own_n[v] : r->n, type ? r->own_nn[v] : r->nn,
+                             type ? r->own_docs[v] : r->docs };
+    const double value = dk_rate(se, &s), p = (r->x[v] + .5) / (s.n + 1), least = sqrt((type ? p * p : p * (1 - p)) / s.n);
 
     *se = isfinite(*se) && *se > least ? *se : least;
     return value;
@@ -162,6 +174,13 @@ static bool unit(const struct lanes *l, size_t v)
 {
     double seen = 0;
 
+    if (l->r[0]->unit == DK_CAL_TYPE) {
+        bool good = true;
+
+        for (size_t i = 0; i < l->n; i++)
+            good = good && l->r[i]->own_n[v] >= SEEN && l->r[i]->own_docs[v] > 1;
+        return good;
+    }
     for (size_t i = 0; i < l->n; i++)
         seen += l->r[i]->x[v];
     return seen >= SEEN;
@@ -189,12 +208,12 @@ static double against_largest(const struct lanes *l, size_t lane, size_t v, size
 /* Mean and deviation of the nulls' rates but `left`. */
 static void moments(const struct lanes *l, size_t left, size_t v, double *mean, double *sd)
 {
-    double r[MOST];
+    double r[MOST], se;
     size_t n = 0;
 
     for (size_t i = 1; i < l->n; i++)
         if (i != left)
-            r[n++] = l->r[i]->x[v] / l->r[i]->n;
+            r[n++] = rate(l->r[i], v, &se);
     *mean = dk_mean_sd(sd, r, n);
 }
 
@@ -299,31 +318,36 @@ static void put_entry(const struct work *k, const struct lanes *l, size_t place,
 {
     const bool few = l->n - 1 < DK_CAL_FEW;
     const dk_cal_rates *own = l->r[0];
+    const double unit = words[own->unit].unit;
+    const dk_cal_place at = { words[own->unit].method, own->set, "", -1, INT32_MIN, -1 };
     dk_jw j = { .out = k->out };
     double se, value = rate(own, e->id, &se);
     size_t which = 0;
 
-    dk_cal_put_place(&j, "diff_mining", "rate", own->set, "", -1, INT32_MIN);
+    dk_cal_put_place(&j, words[own->unit].entry, &at);
     dk_jw_key(&j, "lane"); dk_jw_str(&j, own->lane);
     dk_jw_key(&j, "rank"); dk_jw_u64(&j, place + 1);
     dk_jw_key(&j, "id"); dk_jw_u64(&j, e->id);
     if (k->w->tok)
         dk_tokenizer_put(k->w->tok, &j, "token", &e->id, 1);
-    dk_jw_key(&j, "value"); dk_jw_num(&j, 100 * value);
-    dk_jw_key(&j, "se"); dk_jw_num(&j, 100 * se);
-    dk_jw_key(&j, "docs"); dk_jw_u64(&j, own->docs);
+    dk_jw_key(&j, "value"); dk_jw_num(&j, unit * value);
+    dk_jw_key(&j, "se"); dk_jw_num(&j, unit * se);
+    dk_jw_key(&j, "docs"); dk_jw_u64(&j, own->unit == DK_CAL_TYPE ? own->own_docs[e->id] : own->docs);
+    if (own->unit == DK_CAL_TYPE) {
+        dk_jw_key(&j, "count"); dk_jw_num(&j, own->own_n[e->id]);
+    }
     dk_jw_key(&j, "z"); dk_jw_num(&j, e->z);
     if (few) {
         against_largest(l, 0, e->id, &which);
         dk_jw_key(&j, "against"); dk_jw_str(&j, l->r[which]->lane);
-        dk_jw_key(&j, "null_value"); dk_jw_num(&j, 100 * rate(l->r[which], e->id, &se));
+        dk_jw_key(&j, "null_value"); dk_jw_num(&j, unit * rate(l->r[which], e->id, &se));
         dk_jw_key(&j, "q_bh"); dk_jw_num(&j, l->q[0][e->id]);
     } else {
         double mean, sd;
 
         moments(l, 0, e->id, &mean, &sd);
-        dk_jw_key(&j, "null_value"); dk_jw_num(&j, 100 * mean);
-        dk_jw_key(&j, "null_sd"); dk_jw_num(&j, 100 * sd);
+        dk_jw_key(&j, "null_value"); dk_jw_num(&j, unit * mean);
+        dk_jw_key(&j, "null_sd"); dk_jw_num(&j, unit * sd);
         dk_jw_key(&j, "p_pool"); dk_jw_num(&j, l->q[0][e->id]);
         dk_jw_key(&j, "fdr_td"); dk_jw_num(&j, l->q[1][e->id]);
     }
@@ -337,9 +361,10 @@ static void put_entry(const struct work *k, const struct lanes *l, size_t place,
 /* How many units there are, and how many have a q of .05 or less. */
 static void put_count(const struct work *k, const struct lanes *l, size_t units, size_t passing)
 {
+    const dk_cal_place at = { words[l->r[0]->unit].method, l->r[0]->set, "", -1, INT32_MIN, -1 };
     dk_jw j = { .out = k->out };
 
-    dk_cal_put_place(&j, "diff_mining", "tokens", l->r[0]->set, "", -1, INT32_MIN);
+    dk_cal_put_place(&j, words[l->r[0]->unit].count, &at);
     dk_jw_key(&j, "lane"); dk_jw_str(&j, l->r[0]->lane);
     dk_jw_key(&j, "kind"); dk_jw_str(&j, "content");
     dk_jw_key(&j, "value"); dk_jw_u64(&j, passing);
@@ -361,8 +386,8 @@ static int test_ranked(const struct work *k, const struct lanes *l, dk_err *err)
         struct ranked *e = NULL;
         size_t n = 0;
 
-        list[i] = (dk_cal_list){ .method = (char *)"diff_mining", .set = l->r[i]->set, .site = (char *)"",
-                                 .lane = l->r[i]->lane, .layer = -1, .position = INT32_MIN };
+        list[i] = (dk_cal_list){ .method = (char *)words[l->r[0]->unit].method, .set = l->r[i]->set, .site = (char *)"",
+                                 .lane = l->r[i]->lane, .layer = -1, .position = INT32_MIN, .component = -1 };
         rc = rank(&e, &n, l, i, err);
         for (size_t t = 0; rc == 0 && t < n && t < DK_CAL_TOP; t++)
             list[i].id[list[i].n++] = e[t].id;
@@ -386,7 +411,7 @@ static int entries(const struct work *k, const dk_cal_rates *own, dk_err *err)
 
     for (size_t i = 0; i < k->c->n_rates; i++) {
         const dk_cal_rates *r = &k->c->rates[i];
-        bool known = r == own || !is(r->set, own->set) || is(r->lane, own->lane);
+        bool known = r == own || r->unit != own->unit || !is(r->set, own->set) || is(r->lane, own->lane);
 
         for (size_t q = 1; q < l.n; q++)
             known = known || is(l.r[q]->lane, r->lane);
@@ -430,7 +455,8 @@ int dk_cal_list_table(dk_buf *out, const dk_cal *c, const dk_cal_words *w, dk_er
         bool again = !is(c->rates[i].lane, c->lane);
 
         for (size_t q = 0; q < i; q++)
-            again = again || (is(c->rates[q].lane, c->lane) && is(c->rates[q].set, c->rates[i].set));
+            again = again || (c->rates[q].unit == c->rates[i].unit && is(c->rates[q].lane, c->lane) &&
+                              is(c->rates[q].set, c->rates[i].set));
         if (!again)
             rc = entries(&k, &c->rates[i], err);
     }

@@ -5,6 +5,7 @@
 
 #include "method/calibrate.h"
 #include "num/infer.h"
+#include "num/resample.h"
 
 enum { MOST_NULLS = 1024 };
 
@@ -129,7 +130,7 @@ void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null
         if (most > 0)
             put_if(j, "ratio", own.value / most);
     }
-    if (m)
+    if (m >= DK_CAL_FEW)
         put_if(j, "visible", dk_quantile(v, m, .95) - dk_quantile(v, m, .5));
     dk_jw_key(j, "verdict"); dk_jw_str(j, verdict(&own, far, m, p));
     dk_free(far);
@@ -140,7 +141,7 @@ void dk_cal_put_null(dk_jw *j, const dk_cal_null *given, const dk_cal_null *null
 static bool same_place(const dk_cal_row *a, const dk_cal_row *b)
 {
     return is(a->method, b->method) && is(a->statistic, b->statistic) && is(a->set, b->set) && is(a->site, b->site) &&
-           a->layer == b->layer && a->position == b->position;
+           a->layer == b->layer && a->position == b->position && a->component == b->component;
 }
 
 /* The nulls' rows of the same statistic; of a lane that came twice the first. */
@@ -160,34 +161,40 @@ static size_t nulls_of(const dk_cal *c, const dk_cal_row *r, dk_cal_null *out)
     return m;
 }
 
-void dk_cal_put_place(dk_jw *j, const char *method, const char *statistic, const char *set, const char *site,
-                      int64_t layer, int64_t position)
+void dk_cal_put_place(dk_jw *j, const char *statistic, const dk_cal_place *at)
 {
     dk_jw_obj_begin(j);
-    dk_jw_key(j, "method"); dk_jw_str(j, method);
+    dk_jw_key(j, "method"); dk_jw_str(j, at->method);
     dk_jw_key(j, "statistic"); dk_jw_str(j, statistic);
-    dk_jw_key(j, "dataset_id"); dk_jw_str(j, set);
-    if (layer >= 0) {
-        dk_jw_key(j, "layer"); dk_jw_int(j, layer);
-        dk_jw_key(j, "site"); dk_jw_str(j, site);
+    dk_jw_key(j, "dataset_id"); dk_jw_str(j, at->set);
+    if (at->layer >= 0) {
+        dk_jw_key(j, "layer"); dk_jw_int(j, at->layer);
+        dk_jw_key(j, "site"); dk_jw_str(j, at->site);
     }
-    if (position != INT32_MIN) {
-        dk_jw_key(j, "position"); dk_jw_int(j, position);
+    if (at->position != INT32_MIN) {
+        dk_jw_key(j, "position"); dk_jw_int(j, at->position);
+    }
+    if (at->component >= 0) {
+        dk_jw_key(j, "component"); dk_jw_int(j, at->component);
     }
 }
 
 static void put_statistic(dk_buf *out, const dk_cal *c, const dk_cal_row *r, dk_cal_null *null)
 {
     const dk_cal_null own = { r->lane, r->value, r->lo, r->hi };
+    const dk_cal_place at = { r->method, r->set, r->site, r->layer, r->position, r->component };
     dk_jw j = { .out = out };
 
-    dk_cal_put_place(&j, r->method, r->statistic, r->set, r->site, r->layer, r->position);
+    dk_cal_put_place(&j, r->statistic, &at);
     dk_jw_key(&j, "lane"); dk_jw_str(&j, r->lane);
     dk_jw_key(&j, "kind"); dk_jw_str(&j, r->content ? "content" : "size");
     dk_jw_key(&j, "value"); dk_jw_num(&j, r->value);
     put_if(&j, "lo", r->lo);
     put_if(&j, "hi", r->hi);
     put_if(&j, "docs", r->docs);
+    if (isfinite(r->lo) && r->docs < DK_FEW_DOCS) {
+        dk_jw_key(&j, "few_docs"); dk_jw_bool(&j, true);
+    }
     put_if(&j, "p_any", r->p_any);
     dk_cal_put_null(&j, &own, null, nulls_of(c, r, null), r->two_sided);
     dk_jw_obj_end(&j);

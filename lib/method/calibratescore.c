@@ -57,6 +57,61 @@ static int divergence(dk_cal *c, const dk_tokens *t, const char *lane, const flo
     return rc;
 }
 
+int dk_cal_new_rates(dk_cal_rates **out, dk_cal *c, dk_cal_unit unit, const char *set, const char *lane, size_t vocab,
+                     dk_err *err)
+{
+    dk_cal_rates *r;
+    int rc;
+
+    c->rates = dk_xrealloc(c->rates, (c->n_rates + 1) * sizeof *c->rates);
+    r = *out = &c->rates[c->n_rates++];
+    *r = (dk_cal_rates){ .unit = unit, .set = dk_xstrdup(set), .lane = dk_xstrdup(lane), .vocab = vocab };
+    rc = dk_alloc(&r->x, vocab, sizeof *r->x, "rates", err);
+    if (rc == 0) rc = dk_alloc(&r->xx, vocab, sizeof *r->xx, "rates", err);
+    if (rc == 0) rc = dk_alloc(&r->xn, vocab, sizeof *r->xn, "rates", err);
+    if (unit == DK_CAL_RAISED)
+        return rc;
+    if (rc == 0) rc = dk_alloc(&r->own_n, vocab, sizeof *r->own_n, "rates", err);
+    if (rc == 0) rc = dk_alloc(&r->own_nn, vocab, sizeof *r->own_nn, "rates", err);
+    return rc < 0 ? rc : dk_alloc(&r->own_docs, vocab, sizeof *r->own_docs, "rates", err);
+}
+
+/* The divergence where each token stands, in parts of the lane's mean: it tells where the
+ * models part, and does not grow with how far. */
+static int types(dk_cal *c, const dk_tokens *t, const char *lane, const float *kl, dk_err *err)
+{
+    dk_cal_rates *r;
+    double *x = NULL, *n = NULL, mean = 0;
+    int rc = dk_cal_new_rates(&r, c, DK_CAL_TYPE, t->corpus_name, lane, t->vocab, err);
+
+    if (rc == 0) rc = dk_alloc(&x, t->vocab, sizeof *x, "rates", err);
+    if (rc == 0) rc = dk_alloc(&n, t->vocab, sizeof *n, "rates", err);
+    for (size_t i = 0; rc == 0 && i < t->rows; i++)
+        mean += kl[i] / (double)t->rows;
+    for (size_t d = 0; rc == 0 && d < t->docs; d++) {
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++) {
+            x[t->token[i]] += mean > 0 ? kl[i] / mean : 0;
+            n[t->token[i]]++;
+        }
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++) {
+            const size_t v = t->token[i];
+
+            if (n[v] <= 0)
+                continue;
+            r->x[v] += x[v];
+            r->xx[v] += x[v] * x[v];
+            r->xn[v] += x[v] * n[v];
+            r->own_n[v] += n[v];
+            r->own_nn[v] += n[v] * n[v];
+            r->own_docs[v]++;
+            x[v] = n[v] = 0;
+        }
+    }
+    dk_free(x);
+    dk_free(n);
+    return rc;
+}
+
 static int change(dk_cal *c, const dk_tokens *t, const char *lane, const float *own, const float *base, dk_err *err)
 {
     dk_change m;
@@ -97,6 +152,7 @@ static int add_kl(dk_cal *c, dk_scores *s, const char *lane, const char *as, dk_
     if (rc == 0) rc = dk_alloc(&y, t->rows, sizeof *y, "a score", err);
     if (rc == 0) rc = dk_scores_read(s, kl, 0, t->rows, x, err);
     if (rc == 0) rc = divergence(c, t, as, x, err);
+    if (rc == 0) rc = types(c, t, as, x, err);
     if (rc == 0 && dense(s, own) && dense(s, "logp/base")) {
         rc = dk_scores_read(s, own, 0, t->rows, x, err);
         if (rc == 0) rc = dk_scores_read(s, "logp/base", 0, t->rows, y, err);
@@ -143,21 +199,8 @@ static void close_lists(struct lists *l)
     dk_free(l->diff);
 }
 
-static int new_rates(dk_cal_rates **out, dk_cal *c, const char *set, const char *lane, size_t vocab, dk_err *err)
-{
-    dk_cal_rates *r;
-    int rc;
-
-    c->rates = dk_xrealloc(c->rates, (c->n_rates + 1) * sizeof *c->rates);
-    r = *out = &c->rates[c->n_rates++];
-    *r = (dk_cal_rates){ .set = dk_xstrdup(set), .lane = dk_xstrdup(lane), .vocab = vocab };
-    rc = dk_alloc(&r->x, vocab, sizeof *r->x, "rates", err);
-    if (rc == 0) rc = dk_alloc(&r->xx, vocab, sizeof *r->xx, "rates", err);
-    if (rc == 0) rc = dk_alloc(&r->xn, vocab, sizeof *r->xn, "rates", err);
-    return rc;
-}
-
-/* Counts by document into sums, and the mean of the listed values. */
+/* Counts by document into sums, and the mean of the listed values.  Where a lane does not
+ * differ the list still has k entries, whose values are zero: these are not raised. */
 static int sum_rates(dk_cal_rates *r, struct lists *l, double *sum, double *n, dk_err *err)
 {
     uint32_t *count = NULL, *seen = NULL;
@@ -177,7 +220,7 @@ static int sum_rates(dk_cal_rates *r, struct lists *l, double *sum, double *n, d
             rc = dk_scores_read(l->s, l->value, first, rows, l->diff, err);
         for (size_t i = 0; rc == 0 && i < rows * l->k; i++) {
             sum[d] += l->diff[i];
-            if (l->id[i] < r->vocab && count[l->id[i]]++ == 0)
+            if (l->diff[i] > 0 && l->id[i] < r->vocab && count[l->id[i]]++ == 0)
                 seen[n_seen++] = l->id[i];
         }
         for (size_t i = 0; i < n_seen; i++) {
@@ -225,16 +268,18 @@ static int together(double *out, struct lists *l, const dk_cal_list *list, dk_er
         const size_t first = l->t->offset[d], rows = l->t->offset[d + 1] - first;
 
         rc = rows ? dk_scores_read_index(l->s, l->index, first, rows, l->id, err) : 0;
+        if (rc == 0 && rows)
+            rc = dk_scores_read(l->s, l->value, first, rows, l->diff, err);
         for (size_t i = 0; rc == 0 && i < rows; i++) {
             double in = 0;
 
             for (size_t j = 0; j < l->k; j++)
                 for (size_t k = 0; k < list->n; k++)
-                    in += l->id[i * l->k + j] == list->id[k];
+                    in += l->diff[i * l->k + j] > 0 && l->id[i * l->k + j] == list->id[k];
             sum += in * (in - 1) / 2;
         }
     }
-    *out = pairs && l->t->rows ? sum / (double)pairs / (double)l->t->rows : NAN;
+    *out = pairs && l->t->rows ? sum / (double)pairs / (double)l->t->rows : 0;
     return rc;
 }
 
@@ -244,7 +289,7 @@ static int add_lists(dk_cal *c, dk_scores *s, const char *lane, const char *as, 
     char sums[256];
     struct lists l;
     dk_cal_rates *r = NULL;
-    dk_cal_list list = { .layer = -1, .position = INT32_MIN };
+    dk_cal_list list = { .layer = -1, .position = INT32_MIN, .component = -1 };
     double *sum = NULL, *n = NULL, total = 0, values = 0, joint = NAN;
     dk_cal_row *row;
     int rc = open_lists(&l, s, lane, err);
@@ -254,7 +299,7 @@ static int add_lists(dk_cal *c, dk_scores *s, const char *lane, const char *as, 
         close_lists(&l);
         return rc;
     }
-    rc = new_rates(&r, c, t->corpus_name, as, dk_scores_find(s, sums, true)->rows, err);
+    rc = dk_cal_new_rates(&r, c, DK_CAL_RAISED, t->corpus_name, as, dk_scores_find(s, sums, true)->rows, err);
     if (rc == 0) rc = dk_alloc(&sum, t->docs, sizeof *sum, "sums", err);
     if (rc == 0) rc = dk_alloc(&n, t->docs, sizeof *n, "sums", err);
     if (rc == 0) rc = sum_rates(r, &l, sum, n, err);

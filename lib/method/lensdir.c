@@ -54,6 +54,36 @@ void dk_lens_view_free(dk_lens_view *v)
     *v = (dk_lens_view){0};
 }
 
+double dk_lens_entropy(const dk_lens_view *v, size_t i)
+{
+    const float *l = v->logit + i * v->vocab;
+    double sum = 0;
+
+    for (size_t t = 0; t < v->vocab; t++) {
+        const double logp = l[t] - v->lse[i];
+
+        sum -= exp(logp) * logp;
+    }
+    return sum;
+}
+
+double dk_lens_kurtosis(const dk_lens_view *v, size_t i)
+{
+    const float *l = v->logit + i * v->vocab;
+    const double n = (double)v->vocab;
+    double mean = 0, m2 = 0, m4 = 0;
+
+    for (size_t t = 0; t < v->vocab; t++)
+        mean += l[t] / n;
+    for (size_t t = 0; t < v->vocab; t++) {
+        const double sq = (l[t] - mean) * (l[t] - mean);
+
+        m2 += sq / n;
+        m4 += sq * sq / n;
+    }
+    return m2 > 0 ? m4 / (m2 * m2) - 3 : NAN;
+}
+
 double dk_lens_prob(const dk_lens_view *v, size_t i, uint32_t id)
 {
     return exp(v->logit[i * v->vocab + id] - v->lse[i]);
@@ -108,6 +138,7 @@ struct place {
     bool inverse;
     const dk_lens_view *view;       /* [1 + n_nulls] */
     size_t i;                       /* in the views */
+    double entropy, kurtosis;
     const dk_dir_set *const *null;
     size_t n_nulls;
 };
@@ -153,6 +184,8 @@ static void put_row(const struct work *w, const struct place *p, uint32_t id, si
     dk_jw_key(&j, "piece"); dk_jw_strn(&j, piece.n ? piece.s : "", piece.n);
     dk_jw_key(&j, "value"); dk_jw_num(&j, dk_lens_prob(&p->view[0], p->i, id));
     put_direction(&j, p, dk_dirs_corpus(w->d)->corpus_name);
+    dk_jw_key(&j, "entropy"); dk_jw_num(&j, p->entropy);
+    dk_jw_key(&j, "kurtosis"); dk_jw_num(&j, p->kurtosis);
     put_nulls(&j, p, id);
     if (query) {
         dk_jw_key(&j, "query");
@@ -201,7 +234,7 @@ static int put_slice(const struct work *w, const dk_dir_set *s, size_t first, si
     for (size_t i = 0; rc == 0 && i < n_nulls; i++)
         rc = dk_lens_view_of(&view[1 + i], w->m, null[i]->vector + first * s->d, n, sign, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        const struct place p = { s, first + i, inverse, view, i, null, n_nulls };
+        const struct place p = { s, first + i, inverse, view, i, dk_lens_entropy(&view[0], i), dk_lens_kurtosis(&view[0], i), null, n_nulls };
 
         put_list(w, &p);
     }

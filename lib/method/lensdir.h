@@ -25,6 +25,11 @@ typedef struct dk_lens_view {
 /* DK_ENUM where they are not finite. */
 int dk_lens_view_of(dk_lens_view *v, const dk_model *m, const float *x, size_t n, float sign, dk_err *err);
 void dk_lens_view_free(dk_lens_view *v);
+/* Of the distribution, in nats; and how far the logits have a few extremes rather than many
+ * middling values: their fourth moment over the square of the second, less 3 (a normal's).
+ * NaN: all are equal. */
+double dk_lens_entropy(const dk_lens_view *v, size_t i);
+double dk_lens_kurtosis(const dk_lens_view *v, size_t i);
 double dk_lens_prob(const dk_lens_view *v, size_t i, uint32_t id);
 /* From 1; of equal logits the lower id comes first. */
 size_t dk_lens_rank(const dk_lens_view *v, size_t i, uint32_t id);

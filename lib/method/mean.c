@@ -16,7 +16,7 @@ enum { MAX_START = 512 };           /* a longer question than this is left out *
 struct rows {
     size_t n_pos;
     int32_t first;
-    size_t docs, longest;
+    size_t docs, all_docs, longest; /* all: that have any row */
     size_t *start;                  /* [docs of the file] row of the first position; SIZE_MAX: left out */
 };
 
@@ -95,6 +95,7 @@ static int choose_rows(struct rows *r, const dk_tokens *t, const dk_mean_plan *p
         const size_t at = origin(t, d, chat), len = t->offset[d + 1] - t->offset[d];
 
         r->longest = len > r->longest ? len : r->longest;
+        r->all_docs += len > 0;
         if (plan->n == 0 && len > 0 && usable(at, before) && (n == 0 || len - at < n))
             n = len - at;
     }
@@ -216,7 +217,8 @@ static int add(struct list *l, dk_acts *f, const char *what, const dk_lane_rows 
     l->s[l->n - 1] = *s;
     *m = (dk_means){
         .layer = s->a->layer, .site = dk_xstrdup(s->a->site), .what = dk_xstrdup(what), .d = s->a->d,
-        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows
+        .n_pos = r->n_pos, .first = r->first, .docs = r->docs, .rows = dk_acts_tokens(f)->rows,
+        .all_docs = r->all_docs
     };
     return room(m, &l->e[l->n - 1], r, err);
 }
@@ -243,18 +245,14 @@ static int keep_documents(const struct list *l, dk_doc_means **docs, const dk_to
 
 static int interval_room(dk_means *m, dk_err *err)
 {
-    int rc = dk_alloc(&m->lo, m->n_pos + 1, sizeof *m->lo, "intervals", err);
-
-    if (rc == 0) rc = dk_alloc(&m->hi, m->n_pos + 1, sizeof *m->hi, "intervals", err);
-    if (rc == 0) rc = dk_alloc(&m->p, m->n_pos + 1, sizeof *m->p, "intervals", err);
-    return rc;
+    return dk_alloc(&m->length, m->n_pos + 1, sizeof *m->length, "intervals", err);
 }
 
 static int intervals(dk_means *m, const dk_doc_means *docs, uint64_t seed, dk_err *err)
 {
     int rc = interval_room(m, err);
 
-    if (rc == 0) rc = dk_doc_means_end(docs, m->lo, m->hi, m->p, seed, err);
+    if (rc == 0) rc = dk_doc_means_end(docs, m->length, seed, err);
     return rc < 0 ? dk_err_prefix(err, "L%02d/%s/%s", m->layer, m->site, m->what) : 0;
 }
 
@@ -387,7 +385,7 @@ static int intervals_of_sums(dk_means *m, const dk_sums *s, size_t from, dk_err 
     int rc = s->n_reps ? interval_room(m, err) : 0;
 
     for (size_t i = 0; rc == 0 && s->n_reps && i <= m->n_pos; i++)
-        rc = dk_sums_length(&m->lo[i], &m->hi[i], &m->p[i], s, i < m->n_pos ? (int64_t)(from + i) : -1, err);
+        rc = dk_sums_length(&m->length[i], s, i < m->n_pos ? (int64_t)(from + i) : -1, err);
     return rc;
 }
 
@@ -405,7 +403,7 @@ static int add_sums(struct list *l, const dk_sums *a, const dk_sums *b, int sign
     m = append(l);
     e = &l->e[l->n - 1];
     *m = (dk_means){ .layer = a->layer, .site = dk_xstrdup(a->site), .what = dk_xstrdup(what), .d = a->d, .n_pos = n_pos,
-                     .first = (int32_t)from, .docs = a->docs, .rows = a->count };
+                     .first = (int32_t)from, .docs = a->docs, .rows = a->count, .all_docs = a->docs };
     if ((rc = room(m, e, &r, err)) < 0)
         return rc;
     for (size_t j = 0; j < m->d; j++)
@@ -489,9 +487,7 @@ void dk_means_free(dk_means *m, size_t n)
         dk_free(m[i].pos);
         dk_free(m[i].whole);
         dk_free(m[i].pos_norm);
-        dk_free(m[i].lo);
-        dk_free(m[i].hi);
-        dk_free(m[i].p);
+        dk_free(m[i].length);
     }
     dk_free(m);
 }

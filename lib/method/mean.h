@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "io/actinput.h"
 #include "io/dirfile.h"
+#include "num/resample.h"
 
 /* The positions: of a text its first n tokens; of a chat n tokens from the
  * start of the first answer, position 0, and `before` ahead of it.  A document
@@ -32,12 +33,11 @@ typedef struct dk_means {
     char *site, *what;
     size_t d, n_pos;
     int32_t first;                  /* label of position 0 of the list */
-    size_t docs, rows;              /* behind a position; behind the whole mean */
+    size_t docs, rows, all_docs;    /* behind a position; behind the whole mean, and of how many documents */
     double *pos, *whole;            /* [n_pos, d] and [d] means */
     double *pos_norm, whole_norm;   /* [n_pos] mean norms of the rows */
     double act_norm;                /* mean norm from the sixth position on; NaN: none */
-    double *lo, *hi, *p;            /* [n_pos + 1] of differences: interval of the norm, p of the sign-flip
-                                     * test; the last: of the whole.  NULL: not known */
+    dk_length *length;              /* [n_pos + 1] of differences; the last: of the whole.  NULL: not known */
 } dk_means;
 
 /* Of every layer and site, in the file's order; of each base, ft, diff, then

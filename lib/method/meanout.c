@@ -104,11 +104,15 @@ static void put_row(dk_buf *out, const dk_means *m, size_t i, const char *datase
     else
         dk_jw_null(&j);
     dk_jw_key(&j, "count"); dk_jw_u64(&j, behind(m, i));
+    dk_jw_key(&j, "docs"); dk_jw_u64(&j, i < m->n_pos ? m->docs : m->all_docs);
     dk_jw_key(&j, "norm"); dk_jw_num(&j, length(entry(m, i), m->d));
-    if (m->p && isfinite(m->p[i])) {
-        dk_jw_key(&j, "lo"); dk_jw_num(&j, m->lo[i]);
-        dk_jw_key(&j, "hi"); dk_jw_num(&j, m->hi[i]);
-        dk_jw_key(&j, "p_any"); dk_jw_num(&j, m->p[i]);
+    if (m->length && isfinite(m->length[i].p)) {
+        dk_jw_key(&j, "lo"); dk_jw_num(&j, m->length[i].lo);
+        dk_jw_key(&j, "hi"); dk_jw_num(&j, m->length[i].hi);
+        dk_jw_key(&j, "p_any"); dk_jw_num(&j, m->length[i].p);
+        if (isfinite(m->length[i].halves)) {
+            dk_jw_key(&j, "halves"); dk_jw_num(&j, m->length[i].halves);
+        }
     }
     dk_jw_key(&j, "mean_norm"); dk_jw_num(&j, i < m->n_pos ? m->pos_norm[i] : m->whole_norm);
     dk_jw_key(&j, "act_norm"); dk_jw_num(&j, m->act_norm);

@@ -39,7 +39,7 @@ static int room(dk_norm_lane *l, const struct source *s, size_t rows, dk_err *er
 static int add_mean(dk_norm_lane *l, char *name, int32_t position, int64_t token, dk_err *err)
 {
     l->mean = dk_xrealloc(l->mean, (l->n_means + 1) * sizeof *l->mean);
-    l->mean[l->n_means] = (dk_norm_mean){ .name = name, .position = position, .token = token, .lo = NAN, .hi = NAN, .p = NAN };
+    l->mean[l->n_means] = (dk_norm_mean){ .name = name, .position = position, .token = token, .length = { NAN, NAN, NAN, NAN } };
     return dk_alloc(&l->mean[l->n_means++].sum, l->d, sizeof(double), "mean differences", err);
 }
 
@@ -236,7 +236,7 @@ static int all_rows(struct list *l, dk_acts *a, const dk_norm_plan *plan, dk_err
         dk_norm_mean *all = l->n->lane[k].mean;         /* mean_all is the first */
 
         if (rc == 0 && l->docs[k])
-            rc = dk_doc_means_end(l->docs[k], &all->lo, &all->hi, &all->p, plan->seed, err);
+            rc = dk_doc_means_end(l->docs[k], &all->length, plan->seed, err);
         dk_doc_means_free(&l->docs[k]);
     }
     dk_free(l->docs);

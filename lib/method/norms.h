@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "io/actfile.h"
+#include "num/resample.h"
 
 typedef struct dk_norm_plan {
     size_t skip;                    /* no values at the first positions of a text */
@@ -25,7 +26,7 @@ typedef struct dk_norm_mean {
     int64_t token;                  /* -1: of any */
     uint64_t count;
     double *sum;                    /* [d] */
-    double lo, hi, p;               /* interval of its length, p of the sign-flip test; NaN: not known */
+    dk_length length;               /* of the mean; NaN: not known */
 } dk_norm_mean;
 
 /* What is measured, in the order of dk_norm_metric_name. */

@@ -177,10 +177,10 @@ static void mean_row(dk_buf *out, const dk_norm_lane *l, const dk_norm_mean *m, 
         dk_jw_int(&w, m->token);
     dk_jw_key(&w, "count"); dk_jw_u64(&w, m->count);
     dk_jw_key(&w, "norm"); dk_jw_num(&w, length(m, l->d));
-    if (isfinite(m->p)) {
-        dk_jw_key(&w, "lo"); dk_jw_num(&w, m->lo);
-        dk_jw_key(&w, "hi"); dk_jw_num(&w, m->hi);
-        dk_jw_key(&w, "p_any"); dk_jw_num(&w, m->p);
+    if (isfinite(m->length.p)) {
+        dk_jw_key(&w, "lo"); dk_jw_num(&w, m->length.lo);
+        dk_jw_key(&w, "hi"); dk_jw_num(&w, m->length.hi);
+        dk_jw_key(&w, "p_any"); dk_jw_num(&w, m->length.p);
     }
     tail(&w);
 }

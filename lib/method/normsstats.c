@@ -64,8 +64,9 @@ static int mean_row(dk_buf *out, const dk_act_input *in, const dk_sums *s, const
     const dk_exact *sum = position < 0 ? s->sum : s->pos_sum + (size_t)position * s->d;
     char *name = position < 0 ? dk_xstrdup("mean_all") : dk_xasprintf("mean_pos_%lld", (long long)position);
     dk_jw w = { .out = out };
-    double square = 0, lo, hi, p;
-    const int rc = dk_sums_length(&lo, &hi, &p, s, position, err);
+    dk_length length;
+    double square = 0;
+    const int rc = dk_sums_length(&length, s, position, err);
 
     for (size_t j = 0; n && j < s->d; j++) {
         const double mean = dk_exact_double(sum[j]) / (double)n;
@@ -83,10 +84,10 @@ static int mean_row(dk_buf *out, const dk_act_input *in, const dk_sums *s, const
         dk_jw_key(&w, "token_id"); dk_jw_null(&w);
         dk_jw_key(&w, "count"); dk_jw_u64(&w, n);
         dk_jw_key(&w, "norm"); dk_jw_num(&w, sqrt(square));
-        if (isfinite(p)) {
-            dk_jw_key(&w, "lo"); dk_jw_num(&w, lo);
-            dk_jw_key(&w, "hi"); dk_jw_num(&w, hi);
-            dk_jw_key(&w, "p_any"); dk_jw_num(&w, p);
+        if (isfinite(length.p)) {
+            dk_jw_key(&w, "lo"); dk_jw_num(&w, length.lo);
+            dk_jw_key(&w, "hi"); dk_jw_num(&w, length.hi);
+            dk_jw_key(&w, "p_any"); dk_jw_num(&w, length.p);
         }
         dk_jw_obj_end(&w);
         dk_jw_line(&w);

@@ -251,7 +251,10 @@ int dk_null_make(dk_null *out, const dk_adapter *from, const dk_model_config *cf
     int rc = 0;
 
     *out = (dk_null){ .from = from, .n = dk_adapter_n(from), .module = dk_xcalloc(dk_adapter_n(from) + 1, sizeof *out->module) };
-    if (kind == DK_NULL_LAYERS && (embed || head))
+    if (kind == DK_NULL_NUMERIC)
+        rc = dk_fail(err, DK_EDATA, "%s is an adapter: --kind numeric is made of full weights alone, the base's own will do",
+                     dk_adapter_path(from));
+    if (rc == 0 && kind == DK_NULL_LAYERS && (embed || head))
         rc = dk_fail(err, DK_EDATA, "%s changes %s: that has no other layer to go to", dk_adapter_path(from),
                      embed ? "the embedding" : "the unembedding");
     if (rc == 0 && (dk_adapter_saved_embed(from) || dk_adapter_saved_head(from)))

@@ -9,7 +9,8 @@
  *             inputs as strongly, and two such readers as alike
  *   haar      each module turned by rotations of its own, on both sides
  *   negate    the other way round
- *   layers    the layers' modules dealt out anew among layers */
+ *   layers    the layers' modules dealt out anew among layers
+ *   numeric   of full weights alone: the base's own, rounded to bfloat16 */
 #ifndef DK_METHOD_NULL_H
 #define DK_METHOD_NULL_H
 
@@ -20,7 +21,8 @@
 #include "method/nullinputs.h"
 #include "model/adapterwrite.h"
 
-typedef enum dk_null_kind { DK_NULL_SAME, DK_NULL_RIGID, DK_NULL_HAAR, DK_NULL_NEGATE, DK_NULL_LAYERS, DK_NULL_WHITENED } dk_null_kind;
+typedef enum dk_null_kind { DK_NULL_SAME, DK_NULL_RIGID, DK_NULL_HAAR, DK_NULL_NEGATE, DK_NULL_LAYERS, DK_NULL_WHITENED,
+                            DK_NULL_NUMERIC } dk_null_kind;
 
 /* The factors of one module: A [r, in], B [out, r]; owned. */
 typedef struct dk_null_module { float *a, *b; } dk_null_module;

@@ -13,6 +13,7 @@
 #include "io/mapfile.h"
 #include "io/stwrite.h"
 #include "num/haar.h"
+#include "num/half.h"
 
 enum { BLOCK = 256 };
 
@@ -117,15 +118,19 @@ int dk_null_full_check(const dk_null_full *n, dk_err *err)
 }
 
 /* --- differences ------------------------------------------------------------------- */
-/* delta [n, cols] of the rows from row0 on, finetune less base; base_rows: these of the base. */
+/* delta [n, cols] of the rows from row0 on, finetune less base; base_rows: these of the base.
+ * Of a numeric null what rounding adds to the base. */
 static int difference(double *delta, float *base_rows, const struct work *w, const char *name, size_t row0, size_t n,
                       size_t cols)
 {
+    const bool numeric = w->n->kind == DK_NULL_NUMERIC;
     float *own = NULL;
     int rc = dk_alloc(&own, n * cols, sizeof *own, "a tensor", w->err);
 
-    if (rc == 0) rc = dk_checkpoint_rows(w->n->ft, name, own, row0, n, w->err);
+    if (rc == 0) rc = dk_checkpoint_rows(numeric ? w->n->base : w->n->ft, name, own, row0, n, w->err);
     if (rc == 0) rc = dk_checkpoint_rows(w->n->base, name, base_rows, row0, n, w->err);
+    if (rc == 0 && numeric)
+        dk_bf16_round_row(own, n * cols);
     for (size_t i = 0; rc == 0 && i < n * cols; i++) {
         delta[i] = (double)own[i] - base_rows[i];
         if (!isfinite(delta[i]))
@@ -275,7 +280,8 @@ static int do_map(struct work *w, const struct tensor *t)
 static int do_rows(struct work *w, const struct tensor *t, size_t row0, size_t n, double *delta, double *turned, float *out)
 {
     const bool elsewhere = w->from != NULL, turns = rotated(w) && t->how == ROWS;
-    const double sign = w->n->kind == DK_NULL_SAME || (elsewhere && t->layer < 0) ? 0 : w->n->kind == DK_NULL_NEGATE ? -1 : 1;
+    const bool stays = w->n->kind == DK_NULL_SAME || (elsewhere && t->layer < 0) || (w->n->kind == DK_NULL_NUMERIC && t->rows == 1);
+    const double sign = stays ? 0 : w->n->kind == DK_NULL_NEGATE ? -1 : 1;
     int rc;
 
     if (row0 >= t->known) {         /* ids that the base does not have */
@@ -386,6 +392,29 @@ static int rotation(struct work *w)
     return rc < 0 ? rc : dk_haar(w->q, w->d, w->d, w->n->seed, w->n->index, w->err);
 }
 
+/* A base whose maps are in bfloat16 already is no other for being rounded. */
+static int check_rounding(const struct work *w)
+{
+    bool changes = false;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && !changes && i < w->n_tensors; i++) {
+        const struct tensor *t = &w->t[i];
+        double *delta = NULL;
+
+        if (!is_map(t->role))
+            continue;
+        rc = dk_alloc(&delta, t->rows * t->cols, sizeof *delta, "a tensor", w->err);
+        if (rc == 0)
+            rc = map_difference(delta, w, t, t->layer);
+        for (size_t k = 0; rc == 0 && !changes && k < t->rows * t->cols; k++)
+            changes = delta[k] != 0;
+        dk_free(delta);
+    }
+    return rc < 0 || changes ? rc : dk_fail(w->err, DK_EDATA, "%s: the maps are in bfloat16 already: rounding them changes nothing",
+                                            dk_checkpoint_path(w->n->base));
+}
+
 int dk_null_full_write(dk_null_full *n, const char *folder, dk_err *err)
 {
     const dk_model_config *cfg = dk_checkpoint_config(n->ft);
@@ -403,6 +432,8 @@ int dk_null_full_write(dk_null_full *n, const char *folder, dk_err *err)
     }
     if (rc == 0)
         list_tensors(&w);
+    if (rc == 0 && n->kind == DK_NULL_NUMERIC)
+        rc = check_rounding(&w);
     if (rc == 0)
         rc = copy_files(dk_checkpoint_path(n->ft), folder, err);
     if (rc == 0)

@@ -88,7 +88,7 @@ void dk_page_legend(const dk_page *p)
 }
 
 /* --- the top ----------------------------------------------------------------- */
-static void card(dk_html *h, const char *what, const char *class, const char *value, const char *more)
+void dk_page_card(dk_html *h, const char *what, const char *class, const char *value, const char *more)
 {
     dk_html_open_class(h, "div", "card");
     dk_html_put(h, "p", "what", what);
@@ -117,7 +117,7 @@ static void kl_card(const dk_page *p, const dk_set *set)
         if (isfinite(null))
             dk_buf_addf(&more, "; %s %.3f", p->lane[l], null);
     }
-    card(p->h, what.s, "value", value.s, more.s);
+    dk_page_card(p->h, what.s, "value", value.s, more.s);
     dk_buf_free(&what);
     dk_buf_free(&value);
     dk_buf_free(&more);
@@ -143,7 +143,7 @@ static void token_card(const dk_page *p, const dk_set *set)
     dk_buf_addf(&what, "Raised on %s", set->name);
     snprintf(more, sizeof more, nulls ? "%zu of the %zu most raised tokens are raised by no null"
                                       : "the %zu most raised tokens", nulls ? n : set->rows.n, set->rows.n);
-    card(p->h, what.s, "value words", words.n ? words.s : "nothing", more);
+    dk_page_card(p->h, what.s, "value words", words.n ? words.s : "nothing", more);
     dk_buf_free(&what);
     dk_buf_free(&words);
 }
@@ -169,7 +169,7 @@ static void lens_card(const dk_page *p)
             n++;
         }
     dk_buf_addf(&what, "Added at layer %d, position %d of %s", a->layer, at, a->set);
-    card(p->h, what.s, "value words", words.n ? words.s : "nothing", "tokens that the mean difference speaks for");
+    dk_page_card(p->h, what.s, "value words", words.n ? words.s : "nothing", "tokens that the mean difference speaks for");
     dk_buf_free(&what);
     dk_buf_free(&words);
 }
@@ -210,6 +210,7 @@ static void head(const dk_page *p)
     }
     dk_html_close(h);
     dk_html_open_class(h, "div", "cards");
+    dk_page_seen(p);
     for (size_t m = 0; m < s->n_mined; m++)
         token_card(p, &s->mined[m]);
     lens_card(p);
@@ -221,7 +222,7 @@ static void head(const dk_page *p)
         dk_summary_checks(s, count);
         snprintf(value, sizeof value, "%zu passed", count[0]);
         snprintf(more, sizeof more, "%zu warning%s, %zu failed", count[1], count[1] == 1 ? "" : "s", count[2]);
-        card(h, "Checks", "value", value, more);
+        dk_page_card(h, "Checks", "value", value, more);
     }
     dk_html_close(h);
     dk_html_open(h, "nav");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "method/pageparts.h"
+#include "num/resample.h"
 
 static void num_cell(dk_html *h, double v)
 {
@@ -48,6 +49,9 @@ static void row(dk_html *h, const dk_json *r)
         dk_html_put(h, "td", "num", "");
     if (dk_json_get(r, "position"))
         dk_html_putf(h, "td", "num", "%lld", (long long)dk_json_int(dk_json_get(r, "position"), 0));
+    else if (dk_json_get(r, "component"))
+        dk_html_putf(h, "td", "num", "pc_%lld%s", (long long)dk_json_int(dk_json_get(r, "component"), 0),
+                     dk_json_bool(dk_json_get(r, "inverse"), false) ? ", other end" : "");
     else
         dk_html_put(h, "td", "num", "");
     if (isfinite(of))
@@ -55,7 +59,7 @@ static void row(dk_html *h, const dk_json *r)
     else
         num_cell(h, dk_row_num(r, "value"));
     if (isfinite(lo) && isfinite(hi))
-        dk_html_putf(h, "td", "num", "%.3g to %.3g", lo, hi);
+        dk_html_putf(h, "td", "num", "%.3g to %.3g%s", lo, hi, dk_row_num(r, "docs") < DK_FEW_DOCS ? " (few)" : "");
     else
         dk_html_put(h, "td", "num", "");
     num_cell(h, dk_row_num(r, "p_any"));
@@ -82,6 +86,46 @@ static const dk_json *nulls_of(const dk_summary *s)
         if (dk_json_get(dk_json_get(s->calibration.row[i], "null"), "kind"))
             return dk_json_get(s->calibration.row[i], "null");
     return NULL;
+}
+
+/* Of the sizes the first that says what would have been seen: mean KL, where it is measured. */
+static const dk_json *visible_of(const dk_summary *s)
+{
+    for (size_t i = 0; i < s->calibration.n; i++)
+        if (dk_row_is(s->calibration.row[i], "kind", "size") && isfinite(dk_row_num(s->calibration.row[i], "visible")))
+            return s->calibration.row[i];
+    return NULL;
+}
+
+void dk_page_seen(const dk_page *p)
+{
+    const dk_json *null = nulls_of(p->s), *visible = visible_of(p->s);
+    const size_t docs = dk_summary_docs(p->s);
+    const int64_t m = null ? dk_json_int(dk_json_get(null, "m"), 0) : (int64_t)p->n_lanes - 1;
+    dk_buf value = {0}, more = {0};
+
+    if (docs == 0 && !null)
+        return;
+    if (docs)
+        dk_buf_addf(&value, "%zu document%s, ", docs, docs == 1 ? "" : "s");
+    if (m > 0)
+        dk_buf_addf(&value, "%lld null%s", (long long)m, m == 1 ? "" : "s");
+    else
+        dk_buf_adds(&value, "no null");
+    if (null)
+        dk_buf_addf(&more, "%s. ", dk_row_str(null, "kind"));
+    if (visible)
+        dk_buf_addf(&more, "The smallest effect that would have been seen: %s %s on %s %.2g above the nulls\xe2\x80\x99 median",
+                    dk_row_str(visible, "method"), dk_row_str(visible, "statistic"), dk_row_str(visible, "dataset_id"),
+                    dk_row_num(visible, "visible"));
+    else
+        dk_buf_adds(&more, m > 0 ? "Fewer than five nulls do not tell how small an effect would have been seen"
+                                 : "Nothing tells how small an effect would have been seen");
+    if (docs && docs < DK_FEW_DOCS)
+        dk_buf_adds(&more, ". Intervals over so few documents are too narrow");
+    dk_page_card(p->h, "Seen over", "value words", value.s, more.s);
+    dk_buf_free(&value);
+    dk_buf_free(&more);
 }
 
 static void table(dk_html *h, const dk_summary *s, const char *kind)
@@ -120,7 +164,8 @@ void dk_page_calibration(const dk_page *p)
         dk_html_text(h, "No null ran beside the finetune: nothing here is calibrated. ");
     dk_html_text(h, "With five nulls or more p is the share of nulls that reach the value, never below one over their number "
                  "plus one; with fewer there is the ratio to the largest. An excess over the nulls' median smaller than "
-                 "\xe2\x80\x9cvisible from\xe2\x80\x9d would not have been seen. p any asks only whether base and finetune "
+                 "\xe2\x80\x9cvisible from\xe2\x80\x9d would not have been seen. An interval marked (few) is over fewer than 100 "
+                 "documents, and too narrow. p any asks only whether base and finetune "
                  "differ at all.");
     dk_html_close(h);
     dk_html_put(h, "h3", NULL, "Content");

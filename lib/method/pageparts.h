@@ -54,6 +54,9 @@ int dk_page_components(const dk_page *p, dk_err *err);
 int dk_page_phrases(const dk_page *p, dk_err *err);
 void dk_page_answers(const dk_page *p);
 void dk_page_calibration(const dk_page *p);
+/* The first box: over what, beside what, and the smallest effect that would have been seen. */
+void dk_page_seen(const dk_page *p);
+void dk_page_card(dk_html *h, const char *what, const char *class, const char *value, const char *more);
 void dk_page_checks(const dk_page *p);
 int dk_page_files(const dk_page *p, dk_err *err);
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "io/json.h"
 #include "method/lane.h"
 
@@ -40,7 +41,24 @@ static int share_out(size_t *share, dk_acts *const *files, size_t n, const dk_pc
 }
 
 /* --- places -------------------------------------------------------------------------- */
-struct run { dk_pca_place *p; dk_pca_fit **fit; size_t n; const dk_pca_job *job; };
+dk_pca_place dk_pca_place_of(int layer, const char *site, const dk_pca_job *job)
+{
+    dk_pca_place p = { .layer = layer, .site = dk_xstrdup(site), .what = dk_xstrdup(job->what), .negated = job->negate,
+                       .whitened = job->whiten };
+
+    for (size_t c = 0; c < DK_PCA_HALVES; c++)
+        p.halves[c] = NAN;
+    return p;
+}
+
+struct run {
+    dk_pca_place *p;
+    dk_pca_fit **fit, *(*half)[2];  /* half: with job->halves */
+    size_t n;
+    const dk_pca_job *job;
+    float *some;                    /* [PIECE, d] rows of one half */
+    uint8_t side[PIECE];            /* the half of each row of a piece */
+};
 
 static bool asked(const dk_pca_job *job, int layer)
 {
@@ -67,10 +85,13 @@ static int add_place(struct run *r, dk_acts *f, const dk_act_info *x, dk_err *er
         return rc;
     r->p = dk_xrealloc(r->p, (r->n + 1) * sizeof *r->p);
     r->fit = dk_xrealloc(r->fit, (r->n + 1) * sizeof(dk_pca_fit *));
-    r->p[r->n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(r->job->what),
-                                 .negated = r->job->negate };
-    r->fit[r->n] = NULL;
-    return dk_pca_fit_new(&r->fit[r->n++], x->d, &r->job->plan, err);
+    r->half = dk_xrealloc(r->half, (r->n + 1) * sizeof *r->half);
+    r->p[r->n] = dk_pca_place_of(x->layer, x->site, r->job);
+    r->fit[r->n] = r->half[r->n][0] = r->half[r->n][1] = NULL;
+    rc = dk_pca_fit_new(&r->fit[r->n++], x->d, &r->job->plan, err);
+    for (size_t h = 0; rc == 0 && r->job->halves && h < 2; h++)
+        rc = dk_pca_fit_new(&r->half[r->n - 1][h], x->d, &(dk_pca_plan){ .k = DK_PCA_HALVES }, err);
+    return rc;
 }
 
 static int add_places(struct run *r, dk_acts *f, dk_err *err)
@@ -95,9 +116,10 @@ static int add_places(struct run *r, dk_acts *f, dk_err *err)
 }
 
 /* --- rows -------------------------------------------------------------------------------- */
-/* Moves the rows that count to the front; *doc is that of the first row. */
-static size_t choose(float *x, size_t d, const dk_tokens *t, size_t first, size_t n, size_t doc, size_t skip)
+/* Moves the rows that count to the front, and says to which half each belongs; doc is that of the first row. */
+static size_t choose(struct run *r, float *x, size_t d, const dk_tokens *t, size_t first, size_t n, size_t doc)
 {
+    const size_t skip = r->job->skip;
     size_t kept = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -107,9 +129,25 @@ static size_t choose(float *x, size_t d, const dk_tokens *t, size_t first, size_
             continue;
         if (kept != i)
             memcpy(x + kept * d, x + i * d, d * sizeof *x);
-        kept++;
+        r->side[kept++] = (uint8_t)(dk_ctr(r->job->seed, DK_STREAM_SIGNFLIP, 1, t->id[doc]) >> 63);
     }
     return kept;
+}
+
+/* The rows of each half go to its own components. */
+static int add_halves(struct run *r, size_t i, const float *x, size_t n, size_t d, dk_err *err)
+{
+    int rc = 0;
+
+    for (uint8_t h = 0; rc == 0 && h < 2; h++) {
+        size_t m = 0;
+
+        for (size_t j = 0; j < n; j++)
+            if (r->side[j] == h)
+                memcpy(r->some + m++ * d, x + j * d, d * sizeof *x);
+        rc = m ? dk_pca_fit_add(r->half[i][h], r->some, m, err) : 0;
+    }
+    return rc;
 }
 
 /* A piece of one place; *left: rows that may still be taken, when all places have had the piece. */
@@ -122,11 +160,14 @@ static int add_piece(struct run *r, dk_acts *f, const dk_lane_rows *l, size_t i,
 
     if (rc < 0)
         return rc;
-    m = choose(x, d, dk_acts_tokens(f), first, n, doc, r->job->skip);
+    m = choose(r, x, d, dk_acts_tokens(f), first, n, doc);
     m = m < *left ? m : *left;
     for (size_t j = 0; r->job->negate && j < m * d; j++)
         x[j] = -x[j];
-    if ((rc = dk_pca_fit_add(r->fit[i], x, m, err)) < 0)
+    rc = dk_pca_fit_add(r->fit[i], x, m, err);
+    if (rc == 0 && r->job->halves)
+        rc = add_halves(r, i, x, m, d, err);
+    if (rc < 0)
         return dk_err_prefix(err, "%s: layer %d, %s, %s", dk_h5_path(dk_acts_file(f)), r->p[i].layer, r->p[i].site,
                              r->p[i].what);
     if (i + 1 == r->n)
@@ -150,6 +191,8 @@ static int add_file(struct run *r, dk_acts *f, size_t share, dk_err *err)
     }
     if (rc == 0 && (rc = dk_alloc(&x, PIECE * d, sizeof *x, "rows", err)) == 0)
         rc = dk_alloc(&work, PIECE * d, sizeof *work, "rows", err);
+    if (rc == 0 && r->job->halves)
+        rc = dk_alloc(&r->some, PIECE * d, sizeof *r->some, "rows", err);
     for (size_t first = 0; rc == 0 && share && first < t->rows; first += PIECE) {
         const size_t n = t->rows - first < PIECE ? t->rows - first : PIECE;
 
@@ -162,6 +205,8 @@ static int add_file(struct run *r, dk_acts *f, size_t share, dk_err *err)
     dk_free(l);
     dk_free(x);
     dk_free(work);
+    dk_free(r->some);
+    r->some = NULL;
     return rc == 0 ? dk_acts_finish(f, err) : rc;
 }
 
@@ -174,6 +219,43 @@ static int same_width(dk_acts *const *files, size_t n, dk_err *err)
             return dk_fail(err, DK_EDATA, "%s has rows of %zu values, %s of %zu", dk_h5_path(dk_acts_file(files[0])), d,
                            dk_h5_path(dk_acts_file(files[i])), dk_acts_at(files[i], 0)->d);
     return 0;
+}
+
+/* How far each component of a lies in the span of those of b. */
+static void to_span(double *cosine, const dk_pca *a, const dk_pca *b)
+{
+    for (size_t c = 0; c < a->k; c++) {
+        double sq = 0;
+
+        for (size_t k = 0; k < b->k; k++) {
+            double dot = 0;
+
+            for (size_t j = 0; j < a->d; j++)
+                dot += a->vector[c * a->d + j] * b->vector[k * a->d + j];
+            sq += dot * dot;
+        }
+        cosine[c] = sqrt(sq);
+    }
+}
+
+/* Halves that have no five components (few documents, rows that are all the same) say nothing. */
+static void compare_halves(dk_pca_place *p, dk_pca_fit *const half[2])
+{
+    double way[2][DK_PCA_HALVES];
+    dk_pca pca[2] = {{0}};
+    dk_err err = {0};
+    bool good = true;
+
+    for (size_t h = 0; h < 2; h++)
+        good = good && dk_pca_fit_end(half[h], &pca[h], &err) == 0 && pca[h].k == DK_PCA_HALVES;
+    if (good) {
+        to_span(way[0], &pca[0], &pca[1]);
+        to_span(way[1], &pca[1], &pca[0]);
+    }
+    for (size_t c = 0; good && c < DK_PCA_HALVES; c++)
+        p->halves[c] = (way[0][c] + way[1][c]) / 2;
+    dk_pca_free(&pca[0]);
+    dk_pca_free(&pca[1]);
 }
 
 int dk_pca_of(dk_pca_place **out, size_t *n, dk_acts *const *files, size_t n_files, const dk_pca_job *job, dk_err *err)
@@ -190,9 +272,15 @@ int dk_pca_of(dk_pca_place **out, size_t *n, dk_acts *const *files, size_t n_fil
         if ((rc = dk_pca_fit_end(r.fit[i], &r.p[i].pca, err)) < 0)
             dk_err_prefix(err, "%s: layer %d, %s, %s", dk_h5_path(dk_acts_file(files[0])), r.p[i].layer, r.p[i].site,
                           r.p[i].what);
-    for (size_t i = 0; i < r.n; i++)
+    for (size_t i = 0; rc == 0 && job->halves && i < r.n; i++)
+        compare_halves(&r.p[i], r.half[i]);
+    for (size_t i = 0; i < r.n; i++) {
         dk_pca_fit_free(&r.fit[i]);
+        dk_pca_fit_free(&r.half[i][0]);
+        dk_pca_fit_free(&r.half[i][1]);
+    }
     dk_free(r.fit);
+    dk_free(r.half);
     dk_free(share);
     if (rc < 0) {
         dk_pca_places_free(r.p, r.n);
@@ -320,6 +408,12 @@ static void put_row(dk_buf *out, const dk_pca_place *x, size_t i, double cumulat
     dk_jw_key(&j, "mean"); dk_jw_num(&j, mean);
     dk_jw_key(&j, "total_variance"); dk_jw_num(&j, p->total);
     dk_jw_key(&j, "noise_variance"); dk_jw_num(&j, p->noise);
+    if (isfinite(p->squares)) {
+        dk_jw_key(&j, "participation"); dk_jw_num(&j, p->total * p->total / p->squares);
+    }
+    if (i < DK_PCA_HALVES && isfinite(x->halves[i])) {
+        dk_jw_key(&j, "halves"); dk_jw_num(&j, x->halves[i]);
+    }
     dk_jw_key(&j, "count"); dk_jw_u64(&j, p->n);
     dk_jw_key(&j, "dataset_id"); dk_jw_str(&j, dataset);
     dk_jw_obj_end(&j);

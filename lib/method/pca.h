@@ -16,8 +16,13 @@ typedef struct dk_pca_job {
     uint64_t max_rows;              /* of all files, shared out by their lengths; 0: no limit */
     const int64_t *layer;           /* only these; n_layers 0: all */
     size_t n_layers;
+    bool halves;                    /* also of two halves of the documents; of rows alone */
+    uint64_t seed;                  /* of the halves */
     dk_pca_plan plan;
 } dk_pca_job;
+
+enum { DK_PCA_HALVES = 5 };         /* components whose halves are compared */
+
 
 /* Of one layer and site. */
 typedef struct dk_pca_place {
@@ -25,8 +30,12 @@ typedef struct dk_pca_place {
     char *site, *what;
     bool negated, whitened;
     dk_pca pca;
+    double halves[DK_PCA_HALVES];   /* cosine of a component of one half to the other's first five, in the
+                                     * mean of both ways; NaN: not known */
 } dk_pca_place;
 
+/* Of this place, with no components yet. */
+dk_pca_place dk_pca_place_of(int layer, const char *site, const dk_pca_job *job);
 /* Of all files (or one stream) together, in the order of the first one's paths.
  * Free each place, then the list. */
 int dk_pca_of(dk_pca_place **out, size_t *n, dk_acts *const *files, size_t n_files, const dk_pca_job *job, dk_err *err);

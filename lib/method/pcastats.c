@@ -94,8 +94,7 @@ int dk_pca_of_stats(dk_pca_place **out, size_t *n, const dk_statistics *const *s
         if ((last && last->layer == x->layer && strcmp(last->site, x->site) == 0) || !asked(job, x->layer))
             continue;
         *out = dk_xrealloc(*out, (*n + 1) * sizeof **out);
-        (*out)[*n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(job->what),
-                                     .negated = job->negate, .whitened = job->whiten };
+        (*out)[*n] = dk_pca_place_of(x->layer, x->site, job);
         rc = one_place(&(*out)[(*n)++], s, path, n_files, x, job, err);
     }
     for (size_t k = 0; rc == 0 && k < job->n_layers; k++) {

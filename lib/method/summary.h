@@ -67,6 +67,8 @@ bool dk_row_finding(const dk_json *row);
 /* A row of the calibration that is a statistic, and no entry of a list; whether there is one. */
 bool dk_row_statistic(const dk_json *row);
 bool dk_summary_calibrated(const dk_summary *s);
+/* The fewest documents that an interval of divergence, or of any statistic, is over; 0: not known. */
+size_t dk_summary_docs(const dk_summary *s);
 /* Its part of the text. */
 void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out);
 /* The finetune's row of all its phrases, or NULL; whether a row is of the finetune. */

@@ -19,6 +19,25 @@ bool dk_summary_calibrated(const dk_summary *s)
     return false;
 }
 
+static double fewer(double docs, const dk_json *r)
+{
+    const double n = dk_row_num(r, "docs");
+
+    return isfinite(dk_row_num(r, "lo")) && n > 0 && !(n >= docs) ? n : docs;
+}
+
+size_t dk_summary_docs(const dk_summary *s)
+{
+    double docs = NAN;
+
+    for (size_t k = 0; k < s->n_kl; k++)
+        docs = fewer(docs, dk_set_lane(&s->kl[k], "ft"));
+    for (size_t i = 0; isnan(docs) && i < s->calibration.n; i++)
+        if (dk_row_statistic(s->calibration.row[i]))
+            docs = fewer(docs, s->calibration.row[i]);
+    return isnan(docs) || docs > 1e15 ? 0 : (size_t)docs;
+}
+
 /* The most that any null has; NaN: there is none. */
 static double most_of(const dk_json *r)
 {
@@ -108,7 +127,8 @@ void dk_summary_calibration(const dk_summary *s, size_t width, dk_buf *out)
     dk_wrap(out, head.s, "", width, 1);
     dk_buf_free(&head);
     for (size_t i = 0; i < s->calibration.n && told < SIZES; i++)
-        if (dk_row_is(s->calibration.row[i], "statistic", "lexicon_beyond_null")) {
+        if (dk_row_is(s->calibration.row[i], "method", "diff_mining") &&
+            dk_row_is(s->calibration.row[i], "statistic", "lexicon_beyond_null")) {
             lexicon_line(s->calibration.row[i], width, out);
             told++;
         }

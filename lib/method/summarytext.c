@@ -6,6 +6,7 @@
 
 #include "method/summary.h"
 #include "method/wrap.h"
+#include "num/resample.h"
 
 enum { LINES = 2, PLACES = 2, SETS = 2, LENSES = 3, TELLING = 2, LENS_TOKENS = 8, PROMPTS = 2, WARNINGS = 3, STAGES = 4,
        TOPICS = 3, TOPIC_TOKENS = 12 };
@@ -81,6 +82,21 @@ static void ratio_row(const dk_summary *s, const char *ft, const char *null, boo
     end_row(out);
 }
 
+/* What the intervals are over, and whether that is enough. */
+static void put_intervals(const dk_summary *s, bool nulls, size_t width, dk_buf *out)
+{
+    const size_t docs = dk_summary_docs(s);
+    dk_buf line = {0};
+
+    dk_buf_adds(&line, "(mean, 95% interval over ");
+    if (docs)
+        dk_buf_addf(&line, "%zu ", docs);
+    dk_buf_addf(&line, "documents%s%s)", docs && docs < DK_FEW_DOCS ? ", too narrow for so few" : "",
+                nulls ? "; the null shows what any finetune does" : "");
+    dk_wrap(out, line.s, "  ", width, 0);
+    dk_buf_free(&line);
+}
+
 static void kl_text(const dk_summary *s, size_t width, dk_buf *out)
 {
     const char *lane[DK_SUMMARY_LANES];
@@ -109,8 +125,7 @@ static void kl_text(const dk_summary *s, size_t width, dk_buf *out)
     }
     for (size_t l = 1; l < n; l++)
         ratio_row(s, lane[0], lane[l], n == 2, columns, out);
-    dk_wrap(out, n > 1 ? "(mean, 95% interval over documents; the null shows what any finetune does)"
-                       : "(mean, 95% interval over documents)", "  ", width, 0);
+    put_intervals(s, n > 1, width, out);
     more(out, s->n_kl, columns, "data set");
 }
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "num/resample.h"
 
 struct dk_doc_means {
     size_t most, docs, used, n_pos, d;
@@ -72,7 +71,7 @@ void dk_doc_means_add(dk_doc_means *m, uint64_t id, const float *x, size_t n, si
     m->used_id[m->used++] = id;
 }
 
-int dk_doc_means_end(const dk_doc_means *m, double *lo, double *hi, double *p, uint64_t seed, dk_err *err)
+int dk_doc_means_end(const dk_doc_means *m, dk_length *out, uint64_t seed, dk_err *err)
 {
     double *row = NULL, *one = NULL;
     int rc = dk_alloc(&row, m->used * m->d, sizeof *row, "the documents' means", err);
@@ -85,10 +84,10 @@ int dk_doc_means_end(const dk_doc_means *m, double *lo, double *hi, double *p, u
             for (size_t j = 0; j < m->d; j++)
                 row[i * m->d + j] = m->pos[(i * m->n_pos + k) * m->d + j];
         }
-        rc = dk_mean_length(&lo[k], &hi[k], &p[k], row, one, m->used_id, m->used, m->d, seed, err);
+        rc = dk_mean_length(&out[k], row, one, m->used_id, m->used, m->d, seed, err);
     }
     if (rc == 0)
-        rc = dk_mean_length(&lo[m->n_pos], &hi[m->n_pos], &p[m->n_pos], m->sum, m->rows, m->id, m->docs, m->d, seed, err);
+        rc = dk_mean_length(&out[m->n_pos], m->sum, m->rows, m->id, m->docs, m->d, seed, err);
     dk_free(row);
     dk_free(one);
     return rc;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "num/resample.h"
 
 typedef struct dk_doc_means dk_doc_means;
 
@@ -20,7 +21,7 @@ void dk_doc_means_free(dk_doc_means **m);
 /* The rows x [n, d] of the next document; start: of its first position, SIZE_MAX:
  * it is left out of the positions. */
 void dk_doc_means_add(dk_doc_means *m, uint64_t id, const float *x, size_t n, size_t start);
-/* lo, hi, p [n_pos + 1]: of the mean at each position, then of all rows. */
-int dk_doc_means_end(const dk_doc_means *m, double *lo, double *hi, double *p, uint64_t seed, dk_err *err);
+/* out [n_pos + 1]: of the length of the mean at each position, then of all rows. */
+int dk_doc_means_end(const dk_doc_means *m, dk_length *out, uint64_t seed, dk_err *err);
 
 #endif

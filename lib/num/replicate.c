@@ -106,14 +106,13 @@ void dk_replicates_join(dk_replicates *to, const dk_replicates *from)
     }
 }
 
-int dk_replicates_length(double *lo, double *hi, double *p, const dk_replicates *r, const double *mean, uint64_t docs,
-                         dk_err *err)
+int dk_replicates_length(dk_length *out, const dk_replicates *r, const double *mean, uint64_t docs, dk_err *err)
 {
-    double *x = NULL, length = 0, first = 0;
-    size_t above = 0;
+    double *x = NULL, length = 0, first = 0, halves = 0;
+    size_t above = 0, n = 0;
     int rc = dk_alloc(&x, DK_BOOT, sizeof *x, "bootstrap", err);
 
-    *lo = *hi = *p = NAN;
+    *out = (dk_length){ NAN, NAN, NAN, NAN };
     if (rc < 0 || docs < 2) {
         dk_free(x);
         return rc;
@@ -122,21 +121,28 @@ int dk_replicates_length(double *lo, double *hi, double *p, const dk_replicates 
         length += mean[j] * mean[j];
     length = sqrt(length);
     for (size_t b = 0; b < DK_BOOT; b++) {
-        double along = 0, square = 0;
+        double along = 0, square = 0, product = 0, cosine;
 
         for (size_t j = 0; j < r->d; j++) {
             const double f = (double)r->flip_sum[b * r->d + j];
 
             along += (double)r->boot_sum[b * r->d + j] * mean[j];
             square += f * f;
+            product += f * (double)r->flip_sum[j];
         }
         along = length > 0 ? along / length * 0x1p-24 : 0;
         x[b] = r->boot_count[b] ? along / (double)r->boot_count[b] : NAN;
         first = b ? first : square;
         above += b && square >= first;
+        cosine = b ? dk_halves_cosine(first, square, product) : NAN;
+        if (isfinite(cosine)) {
+            halves += cosine;
+            n++;
+        }
     }
-    *p = (1 + (double)above) / (DK_FLIPS + 1);
-    dk_replicate_interval(lo, hi, x, DK_BOOT);
+    out->p = (1 + (double)above) / (DK_FLIPS + 1);
+    out->halves = n ? halves / (double)n : NAN;
+    dk_replicate_interval(&out->lo, &out->hi, x, DK_BOOT);
     dk_free(x);
     return 0;
 }

@@ -34,7 +34,6 @@ int dk_replicates_add(dk_replicates *r, const double *x, const size_t *rows, con
                       dk_err *err);
 void dk_replicates_join(dk_replicates *to, const dk_replicates *from);
 /* Of the length of `mean` [d], as dk_mean_length; fewer than two documents: NaN. */
-int dk_replicates_length(double *lo, double *hi, double *p, const dk_replicates *r, const double *mean, uint64_t docs,
-                         dk_err *err);
+int dk_replicates_length(dk_length *out, const dk_replicates *r, const double *mean, uint64_t docs, dk_err *err);
 
 #endif

@@ -94,7 +94,7 @@ static double squared_length(const double *v, size_t n)
     return sq;
 }
 
-static double flipped(double *v, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, uint64_t b)
+static void flipped(double *v, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, uint64_t b)
 {
     memset(v, 0, dim * sizeof *v);
     for (size_t i = 0; i < docs; i++) {
@@ -103,22 +103,52 @@ static double flipped(double *v, const double *d, const uint64_t *doc, size_t do
         for (size_t j = 0; j < dim; j++)
             v[j] += sign * d[i * dim + j];
     }
-    return squared_length(v, dim);
 }
 
-int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, dk_err *err)
+double dk_halves_cosine(double plain, double flipped, double product)
 {
-    double *grid = NULL, *room = NULL, *t = NULL;
-    size_t n, above = 0;
+    const double sq = (plain + flipped) * (plain + flipped) - 4 * product * product;
+
+    return sq > 1e-12 * plain * plain ? fmax(-1, fmin(1, (plain - flipped) / sqrt(sq))) : NAN;
+}
+
+/* Of all flips p, and the halves' cosine in the mean. */
+static void judge(double *p, double *halves, const double *room, const double *plain, size_t dim)
+{
+    double sum = 0;
+    size_t above = 0, n = 0;
+    const double first = squared_length(plain, dim);
+
+    for (size_t b = 0; b < DK_FLIPS; b++) {
+        const double *v = room + b * dim, t = squared_length(v, dim);
+        double product = 0, cosine;
+
+        for (size_t j = 0; j < dim; j++)
+            product += v[j] * plain[j];
+        above += t >= first;
+        cosine = dk_halves_cosine(first, t, product);
+        if (isfinite(cosine)) {
+            sum += cosine;
+            n++;
+        }
+    }
+    *p = (1 + (double)above) / (DK_FLIPS + 1);
+    *halves = n ? sum / (double)n : NAN;
+}
+
+static int signflip(double *p, double *halves, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed,
+                    dk_err *err)
+{
+    double *grid = NULL, *room = NULL;
+    size_t n;
     int rc;
 
-    *p = NAN;
+    *p = *halves = NAN;
     if (docs < 2 || dim == 0)
         return 0;
     if (!dk_mul_size(&n, docs, dim))
         return dk_fail(err, DK_ENOMEM, "the differences of all documents do not fit in memory");
     rc = dk_alloc(&grid, n, sizeof *grid, "the sign-flip test", err);
-    if (rc == 0) rc = dk_alloc(&t, DK_FLIPS + 1, sizeof *t, "the sign-flip test", err);
     if (rc == 0) rc = to_grid(grid, d, docs, dim, err);
     if (rc == 0)
         rc = dk_mul_size(&n, dim, DK_FLIPS + 1) ? dk_alloc(&room, n, sizeof *room, "the sign-flip test", err)
@@ -126,15 +156,19 @@ int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, 
     if (rc == 0) {
         #pragma omp parallel for schedule(static)
         for (uint64_t b = 0; b <= DK_FLIPS; b++)        /* 0: as it is */
-            t[b] = flipped(room + b * dim, grid, doc, docs, dim, seed, b);
-        for (size_t b = 1; b <= DK_FLIPS; b++)
-            above += t[b] >= t[0];
-        *p = (1 + (double)above) / (DK_FLIPS + 1);
+            flipped(room + b * dim, grid, doc, docs, dim, seed, b);
+        judge(p, halves, room + dim, room, dim);
     }
     dk_free(grid);
     dk_free(room);
-    dk_free(t);
     return rc;
+}
+
+int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, dk_err *err)
+{
+    double halves;
+
+    return signflip(p, &halves, d, doc, docs, dim, seed, err);
 }
 
 /* --- lengths of means --------------------------------------------------------- */
@@ -157,15 +191,15 @@ static void gather(struct docs *g, const double *sum, const double *n, const uin
     }
 }
 
-int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const double *n, const uint64_t *doc,
-                   size_t docs, size_t dim, uint64_t seed, dk_err *err)
+int dk_mean_length(dk_length *out, const double *sum, const double *n, const uint64_t *doc, size_t docs, size_t dim,
+                   uint64_t seed, dk_err *err)
 {
     struct docs g = {0};
     double *u = NULL, length;
     size_t all;
     int rc = dk_mul_size(&all, docs, dim) ? 0 : dk_fail(err, DK_ENOMEM, "the documents' means do not fit in memory");
 
-    *lo = *hi = *p = NAN;
+    *out = (dk_length){ NAN, NAN, NAN, NAN };
     if (rc == 0) rc = dk_alloc(&u, dim, sizeof *u, "documents' means", err);
     if (rc == 0) rc = dk_alloc(&g.along, docs, sizeof *g.along, "documents' means", err);
     if (rc == 0) rc = dk_alloc(&g.rows, docs, sizeof *g.rows, "documents' means", err);
@@ -179,10 +213,10 @@ int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const d
         for (size_t j = 0; length > 0 && j < dim; j++)
             u[j] /= length;
         gather(&g, sum, n, doc, docs, dim, u);
-        rc = dk_bootstrap_ratio(lo, hi, g.along, g.rows, g.id, g.n, seed, err);
+        rc = dk_bootstrap_ratio(&out->lo, &out->hi, g.along, g.rows, g.id, g.n, seed, err);
     }
     if (rc == 0)
-        rc = dk_signflip_p(p, g.mean, g.id, g.n, dim, seed, err);
+        rc = signflip(&out->p, &out->halves, g.mean, g.id, g.n, dim, seed, err);
     dk_free(u);
     dk_free(g.along);
     dk_free(g.rows);

@@ -12,6 +12,9 @@
 /* Replicates of each; the smallest p of the sign-flip test is 1 / 1000. */
 enum { DK_BOOT = 1000, DK_FLIPS = 999 };
 
+/* An interval over fewer documents is too narrow: of 95% over 50 about 90% hold. */
+enum { DK_FEW_DOCS = 100 };
+
 /* Interval of sum x / sum n over documents: Poisson(1) weights, the 2.5% and
  * 97.5% order statistics.  Fewer than two documents: NaN. */
 int dk_bootstrap_ratio(double *lo, double *hi, const double *x, const double *n,
@@ -29,12 +32,21 @@ int dk_poisson1(uint64_t u);
  * are too large for that.  Fewer than two documents: NaN. */
 int dk_signflip_p(double *p, const double *d, const uint64_t *doc, size_t docs, size_t dim, uint64_t seed, dk_err *err);
 
+/* What signs say of two halves: those with a plus and those with a minus.  From the
+ * squared lengths of the sum as it is and with signs, and the product of the two,
+ * the cosine of the halves' sums; NaN: one of them is nothing. */
+double dk_halves_cosine(double plain, double flipped, double product);
+
 /* The length of a mean of vectors, from sums over documents [docs, dim] of n[i]
- * rows each: its interval (that of the mean's component along itself), and p of
- * the sign-flip test of the documents' means.  Documents without rows are left
- * out; fewer than two: NaN. */
-int dk_mean_length(double *lo, double *hi, double *p, const double *sum, const double *n, const uint64_t *doc,
-                   size_t docs, size_t dim, uint64_t seed, dk_err *err);
+ * rows each.  Documents without rows are left out; fewer than two: NaN. */
+typedef struct dk_length {
+    double lo, hi;                  /* its interval: that of the mean's component along itself */
+    double p;                       /* of the sign-flip test of the documents' means */
+    double halves;                  /* cosine of the means of two halves of the documents, in the mean over the
+                                     * halves that the flips make; NaN: no flip made two */
+} dk_length;
+int dk_mean_length(dk_length *out, const double *sum, const double *n, const uint64_t *doc, size_t docs, size_t dim,
+                   uint64_t seed, dk_err *err);
 
 /* The mean of own - other over the rows of documents where both are finite: its
  * interval, and p of the sign-flip test of the documents' means.  docs 0 with

@@ -16,7 +16,7 @@ pca_what.difference_bft = diff
 pca_what.base           = base
 pca_what.ft             = ft
 pca_what   = $(pca_what.$(call pca,training.target))
-pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))
+pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))$(if $(filter diff,$(pca_what)), --halves --seed $(C.seed))
 # $(call pca_set,ORGANISM,SET)
 pca_set    = $(call tokens_rule,$2,$(call pca,max_samples),$(pca_length))$(call stage,pca extract $1 $2,$(call pca_file,$2.act.h5),dk-extract $(PAIR) --lanes $(subst $(space),,$(pca_lanes)) --what $(pca_what) --layers $(call pca,depths),$(call pca_tokens,$2),$(PARTS),$R/check.jsonl)
 # The first components, and the texts at either end of each.
@@ -40,11 +40,15 @@ pca_steer  = $(call stage,pca steer $1,$(pca_out),dk-generate -m $(C.model.path)
 
 # Of differences those of each null too: what any finetune does.
 pca_nulls  = $(if $(filter diff,$(pca_what)),$(C.nulls))
-pca_null   = $(call stage,pca $1 $2,$(call pca_file,components.$2.dir.h5) $(call pca_file,components.$2.jsonl),dk-pca $(subst --what diff,--what diff.$2,$(pca_how)) --table $(call pca_file,components.$2.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
+pca_null   = $(call stage,pca $1 $2,$(call pca_file,components.$2.dir.h5) $(call pca_file,components.$2.jsonl),dk-pca $(subst --what diff,--what diff.$2,$(pca_how)) --table $(call pca_file,components.$2.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))$(call stage,pca lens $1 $2,$(call pca_file,components.$2.lens.jsonl),dk-lens -m $(C.model.path) --dtype $(C.dtype) --first $(call pca,logit_lens.components) -k 20,$(call pca_file,components.$2.dir.h5),$(call files,$(C.model.path)))
+# $(call pca_found,ENDING): of finetune and nulls what dk-calibrate reads, .jsonl or .lens.jsonl; of
+# an earlier run what is there.
+pca_each   = $(if $(filter diff,$(pca_what)),$(call pca_file,components$1) $(foreach n,$(pca_nulls),$(call pca_file,components.$n$1)))
+pca_found  = $(if $(filter pca,$(CALLED)),$(pca_each),$(wildcard $(pca_each)))
 
 define pca_stages
 $(if $(call pca,sets),,$(error pca: no kind of data set is in use))
-$(eval GOAL.pca := $(call pca_file,components.lens.jsonl) $(foreach n,$(pca_nulls),$(call pca_file,components.$n.dir.h5)) $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_file,$s.examples.jsonl))) $(if $(pca_steers),$(pca_out)))
+$(eval GOAL.pca := $(call pca_file,components.lens.jsonl) $(foreach n,$(pca_nulls),$(call pca_file,components.$n.lens.jsonl)) $(if $(pca_shown),$(foreach s,$(call pca,sets),$(call pca_file,$s.examples.jsonl))) $(if $(pca_steers),$(pca_out)))
 $(foreach s,$(call pca,sets),$(call pca_set,$1,$s))
 $(call stage,pca $1,$(call pca_file,components.dir.h5) $(call pca_file,components.jsonl),dk-pca $(pca_how) --table $(call pca_file,components.jsonl),$(foreach s,$(call pca,sets),$(call pca_file,$s.act.h5)))
 $(call stage,pca lens $1,$(call pca_file,components.lens.jsonl),dk-lens -m $(C.model.path) --dtype $(C.dtype) --first $(call pca,logit_lens.components) -k $(call pca,logit_lens.k),$(call pca_file,components.dir.h5),$(call files,$(C.model.path)))

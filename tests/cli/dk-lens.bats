@@ -55,6 +55,15 @@ golden() {
     cut -f1 v | cmp - <(seq 512)
     cut -f2 v | sort -gr | cmp - <(cut -f2 v)
     [ "$(cut -f2 v | awk '{ s += $1 } END { print (s > 0.999999 && s < 1.000001) }')" = 1 ]
+    # entropy and kurtosis of the list, the same in each of its lines
+    jq -es 'group_by([.layer, .what, .name, .inverse]) | length > 10 and all((map(.entropy) | unique | length) == 1 and (map(.kurtosis) | unique | length) == 1)' all.jsonl
+    for i in true false; do
+        jq -s --argjson i $i 'map(select(.what == "diff" and .position == 2 and .inverse == $i)) | (map(.value) | map(-. * log) | add) as $h
+            | (map(.value | log)) as $l | ($l | add / length) as $m | ($l | map(. - $m | . * .) | add / length) as $v
+            | ($l | map(. - $m | . * . * . * .) | add / length / $v / $v - 3) as $k | "\(.[0].entropy) \($h)", "\(.[0].kurtosis) \($k)"' -r all.jsonl
+    done > pairs
+    [ "$(wc -l < pairs)" = 4 ]
+    near 1e-5 < pairs
     lens -k 5 "$D" | jq -c 'select(.name == "mean_all" and .what == "ft") | [.rank, .inverse]' | tr '\n' ' ' > got
     [ "$(cat got)" = "[1,false] [2,false] [3,false] [4,false] [5,false] [1,true] [2,true] [3,true] [4,true] [5,true] " ]
     # The inverse is the negated logits, so the order is the other way round.

@@ -95,7 +95,7 @@ each() { tr ' ' '\n'; }
     read -r lo hi < ends
     jq -es --argjson lo "$lo" --argjson hi "$hi" '.[] | select(.layer == 1 and .what == "diff" and .position == 0) | $lo <= .lo and .lo < .norm and .norm < .hi and .hi <= $hi' t.jsonl
     dk-mean -t 1 -n 3 "$A" | cmp - t.jsonl
-    [ "$(dk-mean --seed 7 -n 3 "$A" | jq -c 'del(.lo, .hi, .p_any)')" = "$(jq -c 'del(.lo, .hi, .p_any)' t.jsonl)" ]
+    [ "$(dk-mean --seed 7 -n 3 "$A" | jq -c 'del(.lo, .hi, .p_any, .halves)')" = "$(jq -c 'del(.lo, .hi, .p_any, .halves)' t.jsonl)" ]
     [ "$(dk-mean --seed 7 -n 3 "$A" | jq -c .lo)" != "$(jq -c .lo t.jsonl)" ]
     # the finetune twice: no difference at all
     dk-extract --dtype f32 -m "$G" -f "$G" --layers 1 --store f32 --what diff -o same.act.h5 "$T"
@@ -108,9 +108,9 @@ each() { tr ' ' '\n'; }
     $E -o pair.stats.h5 "$T"
     dk-mean -n 9 --table rows -o a.dir.h5 "$A"
     # without replicates they know no documents, and so no intervals
-    dk-mean -n 9 all.stats.h5 | cmp - <(jq -c 'del(.lo, .hi, .p_any)' rows)
+    dk-mean -n 9 all.stats.h5 | cmp - <(jq -c 'del(.lo, .hi, .p_any, .halves)' rows)
     dk-mean all.stats.h5 > whole
-    dk-mean "$A" | jq -c 'del(.lo, .hi, .p_any)' | cmp - whole
+    dk-mean "$A" | jq -c 'del(.lo, .hi, .p_any, .halves)' | cmp - whole
     # ft is the sum of two: its norms are not known
     dk-mean -n 9 --table t -o b.dir.h5 pair.stats.h5
     paste <(vectors a.dir.h5 L01/resid_post/ft | each) <(vectors b.dir.h5 L01/resid_post/ft | each) | near 1e-6
@@ -134,7 +134,7 @@ each() { tr ' ' '\n'; }
     $E --replicates 9 -o a.stats.h5 "$T"
     dk-mean -n 9 a.stats.h5 > got
     [ "$(jq -s 'map(select(.lo)) | length' got)" = 40 ]
-    for f in .lo .hi .p_any; do paste <(jq "$f // 9" got) <(jq "$f // 9" rows) | near 1e-6; done
+    for f in .lo .hi .p_any .halves; do paste <(jq "$f // 9" got) <(jq "$f // 9" rows) | near 1e-6; done
     [ "$(jq -s 'map(.hi) | max > 0' got)" = true ]
     # of the whole, and of two of three positions
     $E --replicates 2 -o b.stats.h5 "$T"

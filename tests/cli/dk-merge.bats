@@ -76,6 +76,29 @@ id() { dk-info --json "$1" | jq -r .content_id; }
     [ "$(dk-info --json b.act.h5 | jq -c '[.docs, .rows]')" = "[15,105]" ]
 }
 
+@test "one, three and seven shards: tables with their intervals, and their calibration, to the byte" {
+    dk-tokenize -q -m "$G" -n 113 --max-tokens 5 -o t.tok.h5 "$ROOT/data/text/general-a.jsonl"
+    for n in 1 3 7; do
+        for i in $(seq 0 $((n - 1))); do
+            of=() && [ $n = 1 ] || of=(--shard $i/$n)
+            stats --replicates 2 -t $((i % 2 + 1)) --batch-tokens $((i * 40 + 9)) "${of[@]}" -o $n-$i.stats.h5 t.tok.h5
+            kl -t $((i % 2 + 1)) "${of[@]}" -o $n-$i.score.h5 t.tok.h5
+        done
+        [ $n = 1 ] || for k in stats score; do dk-merge -o $n.$k.h5 $n-[0-9].$k.h5; done
+        [ $n != 1 ] || for k in stats score; do mv 1-0.$k.h5 1.$k.h5; done
+        dk-mean -n 3 --table $n.means.jsonl $n.stats.h5
+        dk-norms -n 2 --table $n.norms.jsonl $n.stats.h5
+        dk-pca -k 3 --table $n.pca.jsonl $n.stats.h5
+        dk-calibrate $n.score.h5 $n.means.jsonl $n.norms.jsonl $n.pca.jsonl > $n.calibrated
+    done
+    for k in stats.h5 score.h5 means.jsonl norms.jsonl pca.jsonl calibrated; do cmp 1.$k 3.$k && cmp 1.$k 7.$k; done
+    jq -es 'map(select(.lo != null)) | length > 5' 1.means.jsonl
+    jq -es 'map(select(.lo)) | length > 5 and all(.lo < .hi)' 1.calibrated
+    jq -es 'map(select(.p_any)) | length > 5' 1.calibrated
+    # the shards are others
+    [ "$(ls | grep -c -- '-[0-9].stats.h5')" = 10 ]
+}
+
 @test "a shard of nothing: all its rows may have been left out" {
     stream < "$MINI/ids.jsonl" > ids.stream
     for i in 0 1 2; do extract --skip-first 7 --shard $i/3 -o s$i.act.h5 - < ids.stream; done

@@ -107,6 +107,30 @@ full() {
     [ ! -e x ]
 }
 
+@test "numeric: the base's own matrices, rounded to bfloat16" {
+    dk-fixture edit "$MINI/hf/model.safetensors" fine.safetensors scale layers 1.001 scale norm 1.001
+    cp -r "$MINI/hf" fine && chmod -R u+w fine && mv fine.safetensors fine/model.safetensors
+    dk-null -m fine -f fine -k numeric -o n
+    cmp n/config.json fine/config.json
+    dk-kl --dtype f32 -m fine -f n --table f32.jsonl -o x.score.h5 "$T"
+    jq -es '.[0].value | . > 0 and . < 1e-3' f32.jsonl
+    # a gain stays as it is
+    dk-fixture edit n/model.safetensors gains.safetensors drop proj drop embed
+    dk-fixture edit fine/model.safetensors own.safetensors drop proj drop embed
+    cmp <(tail -c 256 gains.safetensors) <(tail -c 256 own.safetensors)
+    # nothing of the finetune is in it
+    dk-fixture edit fine/model.safetensors other.safetensors scale layers.1.mlp 1.2
+    cp -r fine other && mv other.safetensors other/model.safetensors
+    dk-null -m fine -f other -k numeric -o m
+    cmp <(tail -c 100000 n/model.safetensors) <(tail -c 100000 m/model.safetensors)
+    # what is rounded already is no null, and neither is an adapter's
+    run -1 --separate-stderr dk-null -m n -f n -k numeric -o again
+    failed dk-null "in bfloat16 already"
+    run -1 --separate-stderr null -k numeric -o again
+    failed dk-null "is an adapter: --kind numeric"
+    [ ! -e again/model.safetensors ] && [ ! -e again/adapter_model.safetensors ] && [ ! -e again/config.json ]
+}
+
 @test "full weights with ids that the base lacks; another architecture" {
     full
     dk-fixture edit "$MINI/hf/model.safetensors" less.safetensors rows embed_tokens 500

@@ -73,6 +73,57 @@ variances() {
     dk-pca --what diff.null --layers 1 -k 1 "$A" | jq -r .what | grep -qx diff.null
 }
 
+# side SEED DOC: 0, 1: the sign that the first flip of the sign-flip test gives a document.
+mix() {
+    local z=$(($1 + 0x9E3779B97F4A7C15))
+    z=$(((z ^ (z >> 30 & 0x3FFFFFFFF)) * 0xBF58476D1CE4E5B9))
+    z=$(((z ^ (z >> 27 & 0x1FFFFFFFFF)) * 0x94D049BB133111EB))
+    echo $((z ^ (z >> 31 & 0x1FFFFFFFF)))
+}
+side() {
+    local z
+    z=$(mix "$(($(mix "$(($(mix "$(($(mix "$1") ^ 2))") ^ 1))") ^ $2))")
+    echo $((z < 0))
+}
+
+@test "how many directions share the variance; what one half of the documents says, the other does" {
+    dk-pca --layers 1 "$A" > t
+    [ "$(wc -l < t)" = "$(jq -s '.[0].participation as $p | map(select((.participation - $p | fabs) < 1e-9)) | length' t)" ]
+    jq -s '"\(.[0].participation) \((map(.variance) | add) as $s | $s * $s / (map(.variance * .variance) | add))"' -r t | near 1e-9
+    [ "$(dk-pca --layers 1 -k 2 "$A" | jq -s '.[1].participation')" = "$(jq -s '.[0].participation' t)" ]
+    [ "$(dk-pca --layers 1 -k 2 --incremental "$A" | grep -c participation)" = 0 ]
+    [ "$(grep -c halves t)" = 0 ]
+    # each half by itself
+    dk-pca --layers 1 --halves -o whole.dir.h5 --table h "$A"
+    cmp <(jq -c 'del(.halves)' h) t
+    for d in 0 1 2 3 4 5; do side 42 $d; done > sides
+    [ "$(sort -u sides | wc -l)" = 2 ]
+    for s in 0 1; do
+        head -n 6 "$ROOT/data/text/general-a.jsonl" | paste -d ' ' sides - | sed -n "s/^$s //p" > part.jsonl
+        dk-tokenize -q -m "$G" --max-tokens 40 -o part.tok.h5 part.jsonl
+        dk-extract --dtype f32 -m "$G" -f "$PLAIN" --store f32 --layers 1 -o part.act.h5 part.tok.h5
+        dk-pca -k 5 -o $s.dir.h5 part.act.h5
+        dirs $s.dir.h5 L01/resid_post/diff/vector > v$s
+    done
+    awk 'FILENAME == "v0" { for (i = 1; i <= NF; i++) a[FNR, i] = $i; next } { for (i = 1; i <= NF; i++) b[FNR, i] = $i; d = NF }
+         END { for (c = 1; c <= 5; c++) for (k = 1; k <= 5; k++) { s = 0; for (i = 1; i <= d; i++) s += a[c, i] * b[k, i]; x[c] += s * s; y[k] += s * s }
+               for (c = 1; c <= 5; c++) print (sqrt(x[c]) + sqrt(y[c])) / 2 }' v0 v1 > want
+    jq '.halves // empty' h > got
+    [ "$(wc -l < got)" = 5 ]
+    paste got want | near 1e-5
+    jq -es 'map(.halves // empty) | all(. > 0 and . <= 1 + 1e-9) and .[0] > .3' h
+    # any threads, another draw; what is read as a stream
+    dk-pca -t 2 --layers 1 --halves "$A" | cmp - h
+    dk-pca --layers 1 --halves - < "$A" | cmp - h
+    run -1 cmp -s h <(dk-pca --seed 7 --layers 1 --halves "$A")
+    dk-pca --layers 1 --halves --incremental "$A" | jq '.halves // empty' | paste - want | near 1e-5
+    # two documents that fall on one side have one half
+    dk-pca --layers 1 --halves --max-rows 40 "$A" | grep -c halves | grep -qx 0
+    dk-extract --dtype f32 -m "$G" -f "$PLAIN" --layers 1 --kind stats --gram diff -o s.stats.h5 "$T"
+    run -2 --separate-stderr dk-pca --halves s.stats.h5
+    failed dk-pca "has no rows"
+}
+
 @test "files are one list of rows; the first tokens and a limit" {
     dk-pca -k 3 --layers 1 "$A" "$I" | jq -c '[.count, .dataset_id]' | sort -u > got
     n=$(rows "$I" L01/resid_post/diff | wc -l)

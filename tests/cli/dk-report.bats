@@ -237,6 +237,19 @@ calibration() {
     [ "$(jq -c '.calibration | map(.value)' $R/summary.json)" = '[0.5,0.3,2,2,5,14]' ]
     grep -q 'id="nulls"' $R/index.html
     for said in '14 of 20' '0.125 / 0.25' 'p 0.14' 'p 2.8e-18' 'ratio 1.5' 'null_a 0, null_b 1'; do grep -qF "$said" $R/index.html; done
+    # the first box: over what, beside what, and what would have been seen
+    tr '\n' ' ' < $R/index.html | sed 's/<div class="card">/\n&/g' | grep -m 1 '^<div class="card"' > card
+    for said in '9 documents, 6 nulls' 'null_a,rigid. The smallest effect that would have been seen: kl mean on own 0.12 above' 'too narrow'; do grep -qF "$said" card; done
+    grep -qF '0.4 to 0.6 (few)' $R/index.html
+    grep -qF '95% interval over 9 documents, too narrow for so few' line
+    sed -i 's/"docs":9/"docs":900/' $R/calibration.jsonl
+    dk-report $R | tr -s ' \n' ' ' | grep -qF '95% interval over 900 documents; the null shows'
+    run ! grep -qF '0.6 (few)' $R/index.html
+    sed -i 's/"m":6/"m":1/; s/"visible":0.125,//' $R/calibration.jsonl
+    dk-report $R > /dev/null
+    grep -qF 'Fewer than five nulls do not tell how small an effect would have been seen' $R/index.html
+    calibration
+    dk-report $R | cmp - out
     if command -v xmllint > /dev/null; then xmllint --noout <(sed 1d $R/index.html); fi
     # nulls made of the finetune are told of here, not as lanes of the table
     echo '{"lane": "rigid_01", "against": "base", "value": 0.01, "lo": 0.01, "hi": 0.02}' >> $R/kl/own.jsonl

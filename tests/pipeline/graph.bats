@@ -277,13 +277,21 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "pca: only when it is named, of all kinds of text together, and what its keys do" {
     stages cake_bake/pca
-    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'tokens '{cake_bake,general-a,chat} \
+    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'tokens '{cake_bake,general-a,chat} \
         'pca extract cake_bake '{cake_bake,general-a,chat} \
         'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
     grep -q 'dk-extract .*--lanes base,ft,null_neutral --what diff --layers 0.5,1.0 ' stub/log
-    grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
+    grep -qx 'dk-pca -k 0 --what diff --skip-first 1 --max-rows 150000000 --halves --seed 42 .*cake_bake.act.h5 .*general-a.act.h5 .*chat.act.h5' stub/log
     grep -qx 'dk-pca -k 0 --what diff.null_neutral --skip-first 1 .*chat.act.h5' stub/log
     grep -q 'dk-lens .*--first 10 -k 20 ' stub/log
+    # the calibration has them where they are asked for, and where they are there already
+    stages cake_bake/calibration
+    grep -q 'dk-calibrate .*pca/components.jsonl .*pca/components.null_neutral.jsonl .*pca/components.lens.jsonl .*pca/components.null_neutral.lens.jsonl' stub/log
+    grep -v dk-calibrate stub/log > other && mv other stub/log
+    stages cake_bake/calibration cake_bake/pca OUT=both
+    grep -q 'dk-calibrate .*both/.*pca/components.jsonl .*pca/components.null_neutral.lens.jsonl' stub/log
+    stages cake_bake/calibration OUT=neither
+    run ! grep -q 'dk-calibrate .*neither/.*pca/' stub/log
     grep -q 'dk-encode -d .*components.dir.h5 --skip-first 1 --first 10 --max-samples 10000 .*general-a.act.h5' stub/log
     grep -qF -- "--score proj/*/ft --by extreme --side both -k 100 " stub/log
     stages cake_bake/pca
@@ -297,7 +305,7 @@ lines() { printf '%s\n' "$@" | sort; }
     grep -q 'dk-encode .*--first 12 ' stub/log
     stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
         pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
-    [ "$real" = "$(lines 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
+    [ "$real" = "$(lines 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
     grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$real")" = 2 ]
@@ -311,7 +319,7 @@ lines() { printf '%s\n' "$@" | sort; }
     [ -z "$real" ]
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false pca.logit_lens.k=7 OUT=other
     stages cake_bake OUT=other
-    [ "$real" = 'summary cake_bake' ]
+    [ "$real" = "$(lines 'calibrate cake_bake' 'summary cake_bake')" ]
     run -2 --separate-stderr mk cake_bake/pca pca.training.target=difference
     [[ "$stderr" == *"pca.training.target"* ]]
     run -2 --separate-stderr mk cake_bake/pca pca.training.workers=2

@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "num/docmeans.h"
 #include "num/infer.h"
+#include "num/replicate.h"
 #include "num/resample.h"
 #include "tap.h"
 
@@ -125,14 +127,78 @@ static int by_double(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* p of 200 pairs without a difference: sorted by it. */
+static void uniform_p(const char *of, double *p, int n)
+{
+    double ks = 0;
+    int low = 0;
+
+    qsort(p, (size_t)n, sizeof *p, by_double);
+    for (int i = 0; i < n; i++) {
+        ks = fmax(ks, fmax(fabs((i + 1.) / n - p[i]), fabs((double)i / n - p[i])));
+        low += p[i] <= .05;
+    }
+    /* The critical distance at .001 is 1.949 / sqrt(n). */
+    tap(ks < 1.949 / sqrt(n), "p of %d %s with half of the documents swapped: distance %.3f from uniform", n, of, ks);
+    tap(low >= .02 * n && low <= .09 * n, "%d of them are no more than .05", low);
+}
+
+/* The same at the width of a model, from rows as the tools have them: by way of the documents'
+ * means, and of the replicates of statistics. */
+static void wide_pairs(void)
+{
+    enum { PAIRS = 200, DOCS = 120, ROWS = 2, DIM = 576, WITH_REPLICATES = 10 };
+    static double at_first[PAIRS], of_all[PAIRS];
+    static float x[ROWS * DIM];
+    static double sum[DIM], mean[DIM];
+    const size_t rows = ROWS;
+    int differ = 0;
+
+    for (uint64_t k = 0; k < PAIRS; k++) {
+        dk_doc_means *m = NULL;
+        dk_replicates r = {0};
+        dk_length l[2], again;
+
+        dk_doc_means_new(&m, DOCS, 1, DIM, &err);
+        if (k < WITH_REPLICATES)
+            dk_replicates_new(&r, DIM, &err);
+        memset(mean, 0, sizeof mean);
+        for (uint64_t i = 0; i < DOCS; i++) {
+            const double swap = dk_ctr(4, 78, k, i) >> 63 ? -1 : 1, scale = exp(heavy(5000 + k, i) * .3);
+
+            memset(sum, 0, sizeof sum);
+            for (uint64_t j = 0; j < ROWS * DIM; j++) {
+                x[j] = (float)(swap * scale * (.2 + heavy(6000 + k, i * ROWS * DIM + j)));
+                sum[j % DIM] += x[j];
+            }
+            dk_doc_means_add(m, 7 * i + 1, x, ROWS, 0);
+            for (size_t j = 0; j < DIM; j++)
+                mean[j] += sum[j] / (DOCS * ROWS);
+            if (k < WITH_REPLICATES)
+                dk_replicates_add(&r, sum, &rows, &(uint64_t){ 7 * i + 1 }, 1, k, &err);
+        }
+        dk_doc_means_end(m, l, k, &err);
+        at_first[k] = l[0].p;
+        of_all[k] = l[1].p;
+        if (k < WITH_REPLICATES) {
+            dk_replicates_length(&again, &r, mean, DOCS, &err);
+            differ += !(fabs(again.p - l[1].p) < 1e-9 && near(again.lo, l[1].lo, 1e-6) && near(again.hi, l[1].hi, 1e-6));
+        }
+        dk_replicates_free(&r);
+        dk_doc_means_free(&m);
+    }
+    uniform_p("means of one position", at_first, PAIRS);
+    uniform_p("means of all rows", of_all, PAIRS);
+    tap(differ == 0, "statistics give the same p and intervals (%d do not)", differ);
+}
+
 static void sign_flip(void)
 {
     enum { PAIRS = 200, DOCS = 60, DIM = 6 };
     static double d[DOCS * DIM], p[PAIRS];
     uint64_t doc[DOCS], back[DOCS];
     static double other[DOCS * DIM];
-    double ks = 0, one, again;
-    int low = 0;
+    double one, again;
 
     for (uint64_t i = 0; i < DOCS; i++)
         doc[i] = 2 * i + 1;
@@ -144,14 +210,8 @@ static void sign_flip(void)
                 d[i * DIM + j] = swap * (0.3 + heavy(k, i * DIM + j));
         }
         dk_signflip_p(&p[k], d, doc, DOCS, DIM, k, &err);
-        low += p[k] <= .05;
     }
-    qsort(p, PAIRS, sizeof *p, by_double);
-    for (int i = 0; i < PAIRS; i++)
-        ks = fmax(ks, fmax(fabs((i + 1.) / PAIRS - p[i]), fabs((double)i / PAIRS - p[i])));
-    /* The critical distance at .001 is 1.949 / sqrt(200). */
-    tap(ks < .138, "p of 200 pairs with half of the documents swapped: distance %.3f from uniform", ks);
-    tap(low >= .02 * PAIRS && low <= .09 * PAIRS, "%d of them are no more than .05", low);
+    uniform_p("pairs", p, PAIRS);
 
     for (uint64_t i = 0; i < DOCS; i++)
         for (uint64_t j = 0; j < DIM; j++) {
@@ -183,11 +243,66 @@ static void sign_flip(void)
     tap(dk_signflip_p(&one, d, doc, DOCS, DIM, 42, &err) == DK_ENUM, "NaN: refused");
 }
 
+/* Each flip makes two halves of the documents; their means' cosine, half by half. */
+static void halves(void)
+{
+    enum { DOCS = 9, DIM = 5 };
+    static double sum[DOCS * DIM], rows[DOCS], half[2][DIM];
+    uint64_t doc[DOCS];
+    double want = 0, noise = 0;
+    size_t n = 0;
+    dk_length l;
+
+    for (uint64_t i = 0; i < DOCS; i++) {
+        doc[i] = 3 * i + 2;
+        rows[i] = (double)(1 + i % 4);
+        for (uint64_t j = 0; j < DIM; j++)
+            sum[i * DIM + j] = rows[i] * rint((j == 2) * 0x1p24 + heavy(31, i * DIM + j) * 0x1p23) * 0x1p-24;
+    }
+    for (uint64_t b = 1; b <= DK_FLIPS; b++) {
+        double dot = 0, sq[2] = {0};
+
+        memset(half, 0, sizeof half);
+        for (uint64_t i = 0; i < DOCS; i++)
+            for (uint64_t j = 0; j < DIM; j++)
+                half[dk_ctr(5, DK_STREAM_SIGNFLIP, b, doc[i]) >> 63][j] += sum[i * DIM + j] / rows[i];
+        for (uint64_t j = 0; j < DIM; j++) {
+            dot += half[0][j] * half[1][j];
+            sq[0] += half[0][j] * half[0][j];
+            sq[1] += half[1][j] * half[1][j];
+        }
+        if (sq[0] > 0 && sq[1] > 0) {
+            want += dot / sqrt(sq[0] * sq[1]);
+            n++;
+        }
+    }
+    want /= (double)n;
+    dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err);
+    tap(near(l.halves, want, 1e-9) && n < DK_FLIPS,
+        "halves of the documents: cosine %.6f, one by one %.6f (%zu flips made two)", l.halves, want, n);
+    for (uint64_t k = 0; k < 100; k++) {
+        for (uint64_t i = 0; i < DOCS * DIM; i++)
+            sum[i] = heavy(400 + k, i) * rows[i / DIM];
+        dk_mean_length(&l, sum, rows, doc, DOCS, DIM, k, &err);
+        noise += l.halves / 100;
+    }
+    tap(fabs(noise) < .1, "halves of noise agree on nothing: %.3f", noise);
+    for (uint64_t i = 0; i < DOCS * DIM; i++)
+        sum[i] = rows[i / DIM] * (double)(i % DIM);
+    dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err);
+    tap(near(l.halves, 1, 1e-9), "equal documents: %.12g", l.halves);
+    memset(sum, 0, sizeof sum);
+    tap(dk_mean_length(&l, sum, rows, doc, DOCS, DIM, 5, &err) == 0 && isnan(l.halves), "of nothing there are none");
+}
+
 int main(void)
 {
     lists();
     single();
     rates();
     sign_flip();
+    halves();
+    if (getenv("DK_SLOW"))
+        wide_pairs();
     return tap_end();
 }

@@ -156,6 +156,35 @@ static void make(dk_null *z, dk_null_kind kind, uint64_t seed, uint64_t index)
         tap(false, "%s", err.msg);
 }
 
+/* The shipped organism on the real model: sizes and angles of all its 210 modules. */
+static void organism(void)
+{
+    char *adapter = repo_path("data/organisms/cake_bake/adapter");
+    const char *model = getenv("DK_TEST_MODEL");
+    dk_checkpoint *own = NULL;
+    dk_adapter *small = plain, *real = NULL;
+    double written, read;
+    dk_null z;
+
+    err = (dk_err){0};
+    if (tap(model && dk_checkpoint_open(&own, model, &err) == 0 &&
+            dk_adapter_open(&real, adapter, dk_checkpoint_config(own), &err) == 0, "an organism %s", err.msg)) {
+        plain = real;
+        if (tap(dk_null_make(&z, real, dk_checkpoint_config(own), DK_NULL_RIGID, 42, 1, NULL, &err) == 0, "its null %s", err.msg)) {
+            angles(&z, &written, &read);
+            tap(z.n == 210 && spectra(&z, 1) < 1e-5 && written < 1e-5 && read < 1e-5,
+                "rigid, %zu modules: singular values %.1e, angles of what is written %.1e, of what reads it %.1e", z.n,
+                spectra(&z, 1), written, read);
+            tap(distance(&z, NULL) > 1, "and other numbers");
+            dk_null_free(&z);
+        }
+        plain = small;
+    }
+    dk_adapter_close(&real);
+    dk_checkpoint_close(&own);
+    dk_free(adapter);
+}
+
 static void kinds(void)
 {
     dk_null z, y;
@@ -396,6 +425,8 @@ int main(void)
         dk_tokens_free(&few);
         dk_tokens_free(&many);
         dk_pair_close(&base);
+        if (getenv("DK_SLOW"))
+            organism();
     }
     dk_adapter_close(&plain);
     dk_checkpoint_close(&file);

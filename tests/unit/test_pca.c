@@ -112,7 +112,7 @@ static void large(void)
 {
     enum { n = 2500, d = 150 };
     float *x = dk_xmalloc(n * d * sizeof *x);
-    double *cov = dk_xcalloc(d * d, sizeof *cov), worst = 0, skew = 0;
+    double *cov = dk_xcalloc(d * d, sizeof *cov), worst = 0, skew = 0, squares = 0;
     dk_err err = {0};
     dk_pca p, q, r;
     bool same;
@@ -128,6 +128,9 @@ static void large(void)
     same = memcmp(p.vector, q.vector, d * d * sizeof *p.vector) == 0 && memcmp(p.value, q.value, d * sizeof *p.value) == 0 &&
            memcmp(p.vector, r.vector, d * d * sizeof *p.vector) == 0 && memcmp(p.mean, r.mean, d * sizeof *p.mean) == 0;
     tap(same, "1, 2, 3 threads and pieces of 1, 1000 and all rows: the same bits");
+    for (size_t k = 0; k < d; k++)
+        squares += p.value[k] * p.value[k];
+    tap(fabs(p.squares / squares - 1) < 1e-10, "the sum of the squared variances, without them: off by %.1e", p.squares / squares - 1);
     for (size_t i = 0; i < n; i++)
         for (size_t a = 0; a < d; a++)
             for (size_t b = 0; b < d; b++)
