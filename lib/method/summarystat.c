@@ -51,15 +51,21 @@ static int one(dk_jsonl *t, const char *results, const char *name, dk_err *err)
     return rc;
 }
 
-int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err)
+static int components(dk_stat_tables *s, const char *results, dk_err *err)
 {
-    int rc = tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", err);
+    int rc = one(&s->component, results, "components.jsonl", err);
 
-    if (rc == 0) rc = one(&s->component, results, "components.jsonl", err);
     if (rc == 0) rc = one(&s->lens, results, "components.lens.jsonl", err);
     if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", err);
     if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", "\n", err);
     return rc;
+}
+
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, bool norms, bool with_components, dk_err *err)
+{
+    int rc = norms ? tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", err) : 0;
+
+    return rc == 0 && with_components ? components(s, results, err) : rc;
 }
 
 static void free_tables(dk_stat_table *t, size_t n)
@@ -164,6 +170,18 @@ size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share)
             return n;
     }
     return 0;
+}
+
+double dk_components_share(const dk_jsonl *t, const dk_place *at, size_t n)
+{
+    double share = NAN;
+
+    for (size_t i = 0; i < t->n && n > 0; i++)
+        if (dk_at_place(t->row[i], at)) {
+            share = dk_row_num(t->row[i], "cumulative");
+            n--;
+        }
+    return share;
 }
 
 static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t c, const char *lane)

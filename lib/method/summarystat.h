@@ -28,7 +28,8 @@ typedef struct dk_stat_tables {
     dk_jsonl component, lens;
 } dk_stat_tables;
 
-int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err);
+/* Of norms, of components, or both. */
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, bool norms, bool components, dk_err *err);
 void dk_stat_tables_free(dk_stat_tables *s);
 
 /* --- norms: rows of norm, norm_diff, cos_dist, relative --------------------------- */
@@ -45,6 +46,8 @@ const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c);
 /* How many there are; and how many hold this share of the variance, 0: not so few. */
 size_t dk_components(const dk_jsonl *t, const dk_place *at);
 size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share);
+/* What the first n hold together; all of fewer. */
+double dk_components_share(const dk_jsonl *t, const dk_place *at, size_t n);
 /* The root mean square of a lane's projections on it, all data sets together; NaN: not known. */
 double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane);
 /* The null that lies farthest along it; NaN: there is none.  *name: borrowed. */

@@ -118,6 +118,16 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     done
     jq -e '.pca | length == 2 and all(.[]; .null.null_a.components_for_90_percent > 0 and (.first | length) == 10 and
         all(.first[]; .rms > 0 and .null_rms > 0 and .null_lane == "null_a" and (.tokens | length) == 10 and (.inverse | length) == 10))' $j
+    # every number of the tables, and a null's beside the finetune's
+    row='select(.layer == 1 and .metric == "norm_diff" and .lane == "ft")'
+    [ "$(jq -c ".activation_analysis[] | select(.set == \"own\") | $row | del(.set, .null)" $j)" = "$(jq -c "$row | {lane} + del(.lane)" $R/activation_analysis/own.jsonl)" ]
+    jq -e ".activation_analysis[] | select(.set == \"own\") | $row | .null.null_a.ratio * .null.null_a.value == .value or (.null.null_a.ratio * .null.null_a.value / .value - 1 | fabs) < 1e-12" $j
+    jq -e '.mean_differences | length == 2 * ([.[] | select(.lane == "ft")] | length) and
+        all(.[] | select(.lane == "ft"); .norm > 0 and .count > 0 and (.null.null_a.ratio * .null.null_a.norm / .norm - 1 | fabs) < 1e-12)' $j
+    jq -e '.pca | all(.[]; .components_for_95_percent >= .components_for_90_percent and .cumulative_10 <= .cumulative_50 and
+        (.total_variance_explained - 1 | fabs) < 1e-9 and all(.first[]; (.projections | length) == 4 and all(.projections[]; .docs > 0)))' $j
+    c=$(jq -s '[.[] | select(.layer == 1)][9].cumulative' $R/pca/components.jsonl)
+    [ "$(jq '.pca[] | select(.layer == 1) | .cumulative_10' $j)" = "$c" ]
     # the root mean square of both data sets together
     { dk-values $R/pca/own.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; dk-values $R/pca/texts.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; } |
         awk '{ s += $1 * $1 } END { printf "%.9g\n", sqrt(s / NR) }' | paste - <(jq '.pca[1].first[3].null_rms' $j) | near 1e-5
@@ -160,4 +170,29 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
         failed dk-report "${f##*/}"
         mv keep $R/$f
     done
+}
+
+@test "--method: what one left, in its folder, and nothing of the others" {
+    run -0 dk-report --method pca $R
+    [[ "$output" == *"the directions along which it moves them"* ]]
+    [[ "$output" != *"how far its activations"* ]]
+    [ ! -e $R/summary.json ] && [ ! -e $R/index.html ]
+    wellformed $R/pca/index.html
+    grep -q 'id="components"' $R/pca/index.html
+    run ! grep -q 'id="activations"' $R/pca/index.html
+    grep -q '<td>pca/components.jsonl</td>' $R/pca/index.html
+    run ! grep -q '<td>activation_analysis/' $R/pca/index.html
+    jq -e '.method == "pca" and (.pca | length) == 2 and (has("kl") or has("activation_analysis") or has("tokens") or has("answers") | not)' $R/pca/summary.json
+    dk-report --method activation_analysis $R > /dev/null
+    jq -e '.method == "activation_analysis" and has("mean_differences") and (has("pca") | not)' $R/activation_analysis/summary.json
+    # the rows are those of the whole summary
+    dk-report $R > /dev/null
+    cmp <(jq .pca $R/summary.json) <(jq .pca $R/pca/summary.json)
+    run -2 dk-report --method nothing $R
+    # of one that has not run an empty list
+    run -0 dk-report --method kl --html kl.html --no-file $R
+    [ ! -e kl.html ] && [ ! -e $R/kl ]
+    dk-report --method kl --html kl.html $R > /dev/null
+    [ "$(jq -c .kl $R/kl/summary.json)" = '[]' ]
+    [ -s kl.html ] && [ ! -e $R/kl/index.html ]
 }
