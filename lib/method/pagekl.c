@@ -194,14 +194,8 @@ static int plots(const dk_page *p, const char *set, dk_err *err)
         dk_html_put(h, "h3", NULL, set);
         dk_page_legend(p);
         dk_html_open_class(h, "div", "pair");
-        dk_html_open(h, "figure");
-        rc = dk_page_spread(p, &r, err);
-        dk_html_put(h, "figcaption", NULL, "How KL is spread over positions.");
-        dk_html_close(h);
-        dk_html_open(h, "figure");
-        dk_page_along(p, &r);
-        dk_html_put(h, "figcaption", NULL, "Mean KL along the text; the band is 1.96 standard errors.");
-        dk_html_close(h);
+        rc = dk_page_spread(p, &r, "How KL is spread over positions.", err);
+        dk_page_along(p, &r, "Mean KL along the text; the band is 1.96 standard errors.");
         dk_html_close(h);
     }
     dk_page_scores_close(&s);

@@ -14,7 +14,8 @@ setup_file_more() {
     for s in own texts; do
         dk-extract --dtype f32 -m "$G" -f "$PLAIN" -n null_a=null --layers 0,1 --what base,ft,diff --store f32 -o $s.act.h5 $s.tok.h5
         A=results/activation_analysis
-        dk-norms -n 2 -m "$G" -o $A/$s.score.h5 --table $A/$s.jsonl $s.act.h5
+        dk-norms -n 2 -m "$G" -o $A/$s.score.h5 --means $s.dir.h5 --table $A/$s.jsonl $s.act.h5
+        dk-lens --dtype f32 -m "$G" -k 12 -o $A/$s.lens.jsonl $s.dir.h5
         dk-examples -m "$G" -k 5 --score 'norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft' -o $A/$s.examples.jsonl $A/$s.score.h5
     done
     P=results/pca
@@ -42,7 +43,7 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
 @test "sections of norms and components: well-formed, with plots, texts and tokens" {
     page
     wellformed $R/index.html
-    [ "$(section activations | grep -o '<svg class="plot"' | wc -l)" = 16 ]      # 2 sets, 2 layers, 4 each
+    [ "$(section activations | grep -o '<svg class="plot"' | wc -l)" = 40 ]      # 2 sets, 2 layers, 4 histograms in two views and 2 curves each
     [ "$(section components | grep -o '<svg class="plot"' | wc -l)" = 4 ]
     [ "$(section activations | grep -o '<figure class="text">' | wc -l)" = $((2 * 2 * 6 * 3)) ]
     [ "$(section components | grep -o '<figure class="text">' | wc -l)" = $((2 * 10 * 2 * 2 * 2)) ]
@@ -69,7 +70,52 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     n=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.jsonl)
     m=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.null_a.jsonl)
     grep -qF "cake: 90% of the variance in $n of" t
+    jq -rs '[.[] | select(.layer == 1)] | [0, 9] as $at | $at[] as $i | .[$i].cumulative * 100' $R/pca/components.jsonl | xargs printf '%.1f%%\n' | paste -sd' ' > v
+    grep -qF "cake $(cat v)" <(section components | sed 's/<[^>]*>/ /g' | tr -s ' \n' ' ')
     grep -qF "null_a: 90% of the variance in $m of" t
+}
+
+@test "mean differences: each with its interval and the tokens that it speaks for, a null's in grey" {
+    page
+    section activations | tr '\n' ' ' | sed 's/.*texts, layer 1//; s/.*<summary>Mean differences//; s/<\/table>.*//' > t
+    row='select(.metric == "mean_diff" and .layer == 1 and .lane == "ft")'
+    [ "$(grep -o '<td class="chips for"' t | wc -l)" = "$(jq -c "$row" $R/activation_analysis/texts.jsonl | wc -l)" ]
+    jq -r "$row | select(.name == \"mean_all\") | .norm, .lo, .hi" $R/activation_analysis/texts.jsonl | xargs printf '%.4g (%.4g to %.4g)' > v
+    grep -qF "$(cat v)" t
+    # the first eight of the list, grey where the null gives a fifth of the probability or more
+    for s in 'true' 'false'; do
+        jq -r --argjson s $s 'select(.layer == 1 and .what == "diff" and .name == "mean_all" and .inverse == false and .rank <= 8) |
+            select((([.null[].value] | max) >= 0.2 * .value) == $s) | .id' $R/activation_analysis/texts.lens.jsonl | wc -l
+    done | paste -sd' ' > n
+    sed 's/<tr>/\n/g' t | grep 'all tokens' > first
+    [ "$(grep -o '<i [^>]*' first | grep -cE 'class="[^"]*\bx\b')" = "$(cut -d' ' -f1 n)" ]
+    [ "$(grep -o '<i ' first | wc -l)" = 8 ]
+    # without the lens none
+    rm $R/activation_analysis/*.lens.jsonl
+    page
+    run ! grep -q 'speaks for' <(section activations)
+}
+
+@test "histograms: mean, median and number of values beside each, and a view without outliers" {
+    page
+    section activations | plain | tr '\n' ' ' > t
+    for m in norm_diff cos_dist relative; do
+        jq -rj --arg m $m 'select(.metric == $m and .layer == 1 and (.lane == "ft" or .lane == "null_a")) |
+            .per_token_statistics.mean, " ", .per_token_statistics.median, " ", .total_tokens_processed, " "' $R/activation_analysis/texts.jsonl > v
+        read -r a b n c d k < v || true
+        grep -qF "$(printf 'cake %.4g and %.4g (n = %d), null_a %.4g and %.4g (n = %d).' $a $b $n $c $d $k)" t
+    done
+    # of each lane a mark for either
+    section activations | tr '\n' ' ' | sed 's/.*texts, layer 1//; s/<\/svg>.*//' > svg
+    [ "$(grep -o 'class="mark ft' svg | wc -l)" = 2 ] && [ "$(grep -o 'class="mark n1 median' svg | wc -l)" = 1 ]
+    # what is left out lies beyond the fences of all lanes
+    for l in ft null_a; do dk-values $R/activation_analysis/texts.score.h5 /scores/norm_diff/L01/resid_post/$l | grep -v nan > $l; done
+    jq -r 'select(.metric == "norm_diff" and .layer == 1 and .lane != "base") | .per_token_statistics |
+        [.percentile_25 - 1.5 * (.percentile_75 - .percentile_25), .percentile_75 + 1.5 * (.percentile_75 - .percentile_25), .min, .max] | @tsv' \
+        $R/activation_analysis/texts.jsonl | awk '{ l = $1 > $3 ? $1 : $3; h = $2 < $4 ? $2 : $4; lo = NR == 1 || l < lo ? l : lo; hi = NR == 1 || h > hi ? h : hi } END { print lo, hi }' > fences
+    for l in ft null_a; do awk 'NR == FNR { lo = $1; hi = $2; next } { n += $1 < lo * (1 - 1e-6) || $1 > hi * (1 + 1e-6) } END { print n + 0 }' fences $l; done | paste -sd' ' > out
+    read -r a b < out
+    grep -qF "left out: cake $a of $(wc -l < ft), null_a $b of $(wc -l < null_a)." t
 }
 
 @test "a text's colours: its values in parts of the largest, blue below zero" {

@@ -267,9 +267,10 @@ lines() { printf '%s\n' "$@" | sort; }
 @test "activation_analysis: only when it is named, and what its keys do" {
     stages cake_bake/activation_analysis
     [ "$own" = "$(lines 'check cake_bake' 'tokens '{cake_bake,general-a,chat} 'analysis extract cake_bake '{cake_bake,general-a,chat} \
-        'norms cake_bake '{cake_bake,general-a,chat} 'norms examples cake_bake '{cake_bake,general-a,chat})" ]
+        'norms '{,'examples ','lens '}'cake_bake '{cake_bake,general-a,chat})" ]
     grep -q 'dk-extract .*--lanes base,ft,null_neutral .*--layers 0.5 ' stub/log
-    grep -q 'dk-norms --skip-first 0 -m ' stub/log
+    grep -q 'dk-norms --skip-first 1 -m ' stub/log
+    grep -q 'dk-lens .*-k 20 .*activation_analysis/chat.dir.h5' stub/log
     grep -qF -- "--score norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft -k 100 " stub/log
     stages cake_bake/activation_analysis
     [ -z "$real" ]
@@ -283,6 +284,11 @@ lines() { printf '%s\n' "$@" | sort; }
         activation_analysis.include_full_messages=false activation_analysis.include_all_token_norms=false
     [ "$own" = "$(lines 'norms examples cake_bake '{cake_bake,general-a,chat})" ]
     grep -q -- '-k 7 --no-text --no-values' stub/log
+    stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false activation_analysis.num_examples=7 \
+        activation_analysis.include_full_messages=false activation_analysis.include_all_token_norms=false \
+        'activation_analysis.quantiles=[0.25, 0.5, 1]' activation_analysis.logit_lens.k=9
+    [ "$own" = "$(lines 'norms '{quantiles,lens}' cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q -- 'dk-examples .*-k 7 --no-text --no-values --quantiles 0.25,0.5,1 .*chat.score.h5' stub/log
     stages cake_bake/activation_analysis 'activation_analysis.layers=[3,1.0]' activation_analysis.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$own")" = 2 ]
     grep -q 'dk-extract .*--layers 3,1.0 ' stub/log
