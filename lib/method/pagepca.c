@@ -165,6 +165,20 @@ static void chips(const dk_page *p, const dk_place *at, size_t c, bool inverse)
     dk_html_close(p->h);
 }
 
+/* With its interval over texts below it. */
+static void rms(dk_html *h, const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane)
+{
+    double lo, hi;
+    const double v = dk_component_rms(s, at, c, lane, &lo, &hi);
+
+    dk_html_open_class(h, "td", "num");
+    if (isfinite(v))
+        dk_html_textf(h, "%.4g", v);
+    if (isfinite(lo) && isfinite(hi))
+        dk_html_putf(h, "div", "more", "%.4g to %.4g", lo, hi);
+    dk_html_close(h);
+}
+
 static void first(const dk_page *p, const dk_place *at)
 {
     static const char *const head[] = { "component", "% of variance", "so far", "mean along it", "rms along it", "null's rms",
@@ -191,9 +205,11 @@ static void first(const dk_page *p, const dk_place *at)
         number(h, true, dk_row_num(r, "ratio"));
         number(h, true, dk_row_num(r, "cumulative"));
         number(h, false, dk_row_num(r, "mean"));
-        number(h, false, dk_component_rms(s, at, c, "ft"));
-        if (nulls)
-            number(h, false, dk_component_null(s, at, c, &lane));
+        rms(h, s, at, c, "ft");
+        if (isfinite(dk_component_null(s, at, c, &lane)))
+            rms(h, s, at, c, lane);
+        else if (nulls)
+            number(h, false, NAN);
         for (int side = 0; lens && side < 2; side++)
             chips(p, at, c, side);
         dk_html_close(h);

@@ -115,7 +115,7 @@ static const char lists[] =
     ".against i{background:rgb(var(--cold)/calc(.06 + var(--f)*var(--deep)))}"
     ".chips i.x{background:none;color:var(--soft)}tr.x td,tr.x .token{color:var(--soft)}"
     ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}"
-    ".components td.chips{width:32%;min-width:13rem;white-space:normal}"
+    ".components .more{font-size:.82rem;color:var(--soft)}.components td.chips{width:32%;min-width:13rem;white-space:normal}"
     ".steered td:first-child{white-space:nowrap}.steered td.answered{width:42%;white-space:normal;overflow-wrap:anywhere;"
     "unicode-bidi:isolate}\n";
 

@@ -259,16 +259,23 @@ static void json_projections(const dk_stat_tables *s, const dk_place *at, size_t
 static void json_component(const dk_stat_tables *s, const dk_place *at, size_t c, const dk_json *r, dk_jw *w)
 {
     const char *lane;
-    const double null = dk_component_null(s, at, c, &lane);
+    double lo, hi, null_lo = NAN, null_hi = NAN;
+    const double rms = dk_component_rms(s, at, c, "ft", &lo, &hi), null = dk_component_null(s, at, c, &lane);
     dk_json_iter it = {0};
 
+    if (isfinite(null))
+        dk_component_rms(s, at, c, lane, &null_lo, &null_hi);
     dk_jw_obj_begin(w);
     while (dk_json_next(r, &it)) {
         dk_jw_key(w, it.key);
         dk_jw_value(w, it.value);
     }
-    dk_jw_key(w, "rms"); dk_jw_num(w, dk_component_rms(s, at, c, "ft"));
+    dk_jw_key(w, "rms"); dk_jw_num(w, rms);
+    dk_jw_key(w, "rms_lo"); dk_jw_num(w, lo);
+    dk_jw_key(w, "rms_hi"); dk_jw_num(w, hi);
     dk_jw_key(w, "null_rms"); dk_jw_num(w, null);
+    dk_jw_key(w, "null_rms_lo"); dk_jw_num(w, null_lo);
+    dk_jw_key(w, "null_rms_hi"); dk_jw_num(w, null_hi);
     dk_jw_key(w, "null_lane");
     if (isfinite(null))
         dk_jw_str(w, lane);

@@ -204,19 +204,27 @@ static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t 
     return NULL;
 }
 
-double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane)
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane, double *lo, double *hi)
 {
-    double sum = 0, all = 0;
+    double sum = 0, all = 0, var = 0, low, high;
 
     for (size_t k = 0; k < s->n_proj; k++) {
-        const dk_json *r = projections(&s->proj[k].rows, at, c, lane), *of = dk_json_get(r, "per_token_statistics");
-        const double n = dk_row_num(r, "total_tokens_processed"), mean = dk_row_num(of, "mean"), std = dk_row_num(of, "std");
+        const dk_json *r = projections(&s->proj[k].rows, at, c, lane);
+        const double n = dk_row_num(r, "total_tokens_processed"), rms = dk_row_num(r, "rms");
+        const double half = (pow(dk_row_num(r, "rms_hi"), 2) - pow(dk_row_num(r, "rms_lo"), 2)) / 2;
 
-        if (!(n > 0) || !isfinite(mean))
+        if (!(n > 0) || !isfinite(rms))
             continue;
-        sum += n * mean * mean + (isfinite(std) ? (n - 1) * std * std : 0);
+        sum += n * rms * rms;
         all += n;
+        var += n * half * n * half;
     }
+    low = all > 0 ? (sum - sqrt(var)) / all : NAN;
+    high = all > 0 ? (sum + sqrt(var)) / all : NAN;
+    if (lo)
+        *lo = low < 0 ? 0 : sqrt(low);
+    if (hi)
+        *hi = sqrt(high);
     return all > 0 ? sqrt(sum / all) : NAN;
 }
 
@@ -232,7 +240,7 @@ double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, 
 
             if (strcmp(lane, "ft") == 0 || strcmp(lane, "base") == 0 || strcmp(lane, *name) == 0)
                 continue;
-            v = dk_component_rms(s, at, c, lane);
+            v = dk_component_rms(s, at, c, lane, NULL, NULL);
             if (isfinite(v) && !(v <= best)) {
                 best = v;
                 *name = lane;

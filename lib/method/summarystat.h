@@ -49,8 +49,9 @@ size_t dk_components(const dk_jsonl *t, const dk_place *at);
 size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share);
 /* What the first n hold together; all of fewer. */
 double dk_components_share(const dk_jsonl *t, const dk_place *at, size_t n);
-/* The root mean square of a lane's projections on it, all data sets together; NaN: not known. */
-double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane);
+/* The root mean square of a lane's projections on it, all data sets together; NaN: not known.  Its interval
+ * (NULL: not wanted) is that of the data sets' own, which vary apart from each other. */
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane, double *lo, double *hi);
 /* The null that lies farthest along it; NaN: there is none.  *name: borrowed. */
 double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, const char **name);
 /* The i-th token that a direction of a table of dk-lens, or its inverse, speaks for; NULL: there are no more. */

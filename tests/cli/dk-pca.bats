@@ -147,6 +147,15 @@ variances() {
     dk-extract --dtype f32 -m "$G" -f "$G" --layers 1 --store f32 -o same.act.h5 "$T"
     run -1 --separate-stderr dk-pca -o x.dir.h5 same.act.h5
     failed dk-pca same.act.h5 "rows are the same"
+    # an adapter of zeros: no divergence, no difference, and no component of it
+    mkdir zero && cp "$PLAIN/adapter_config.json" zero && dk-fixture edit "$PLAIN/adapter_model.safetensors" zero/adapter_model.safetensors scale lora 0
+    dk-kl --dtype f32 -m "$G" -f zero --table - "$T" > kl
+    jq -e '.value == 0 and .per_token_statistics.max == 0 and .per_token_statistics.min == 0' kl
+    dk-extract --dtype f32 -m "$G" -f zero --layers 1 -o zero.act.h5 "$T"
+    dk-norms --table - zero.act.h5 | jq -es 'map(select(.metric == "norm_diff")) | .[0] | .value == 0 and .per_token_statistics.max == 0'
+    run -1 --separate-stderr dk-pca -o zero.dir.h5 zero.act.h5
+    failed dk-pca zero.act.h5 "rows are the same"
+    [ ! -e zero.dir.h5 ]
     cp one.act.h5 nan.act.h5
     HDF5_PLUGIN_PATH=$(dirname "$(command -v dk-pca)")/../hdf5 /usr/bin/python3 - << 'END'
 import h5py
