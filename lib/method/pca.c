@@ -68,7 +68,7 @@ static int add_place(struct run *r, dk_acts *f, const dk_act_info *x, dk_err *er
     r->p = dk_xrealloc(r->p, (r->n + 1) * sizeof *r->p);
     r->fit = dk_xrealloc(r->fit, (r->n + 1) * sizeof(dk_pca_fit *));
     r->p[r->n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(r->job->what),
-                                 .negated = r->job->negate };
+                                 .negated = r->job->negate, .uncentred = r->job->plan.uncentred };
     r->fit[r->n] = NULL;
     return dk_pca_fit_new(&r->fit[r->n++], x->d, &r->job->plan, err);
 }
@@ -229,6 +229,7 @@ static int put_rest(dk_h5 *f, const dk_pca_place *x, dk_err *err)
 {
     const dk_pca *p = &x->pca;
     char *g = dk_xasprintf("/dirs/L%02d/%s/%s", x->layer, x->site, x->what);
+    double *zero = dk_xcalloc(p->d, sizeof *zero);      /* what such rows were taken less */
     int rc;
 
     if ((rc = dk_h5_put_int(f, g, "rows", DK_H5_U64, (int64_t)p->n, err)) == 0 &&
@@ -236,10 +237,12 @@ static int put_rest(dk_h5 *f, const dk_pca_place *x, dk_err *err)
         (!x->whitened || (rc = dk_h5_put_int(f, g, "whitened", DK_H5_U8, 1, err)) == 0) &&
         (rc = dk_h5_put_real(f, g, "total_variance", DK_H5_F64, p->total, err)) == 0 &&
         (rc = dk_h5_put_real(f, g, "noise_variance", DK_H5_F64, p->noise, err)) == 0 &&
-        (rc = put_column(f, g, "mean", p->mean, p->d, err)) == 0 &&
+        (!x->uncentred || (rc = dk_h5_put_int(f, g, "uncentred", DK_H5_U8, 1, err)) == 0) &&
+        (rc = put_column(f, g, "mean", x->uncentred ? zero : p->mean, p->d, err)) == 0 &&
         (rc = put_column(f, g, "var", p->var, p->d, err)) == 0 &&
         (rc = put_column(f, g, "variance", p->value, p->k, err)) == 0)
         rc = put_column(f, g, "singular", p->singular, p->k, err);
+    dk_free(zero);
     dk_free(g);
     return rc;
 }
@@ -312,6 +315,9 @@ static void put_row(dk_buf *out, const dk_pca_place *x, size_t i, double cumulat
     dk_jw_key(&j, "component"); dk_jw_u64(&j, i);
     if (x->whitened) {
         dk_jw_key(&j, "whitened"); dk_jw_bool(&j, true);
+    }
+    if (x->uncentred) {
+        dk_jw_key(&j, "uncentred"); dk_jw_bool(&j, true);
     }
     dk_jw_key(&j, "variance"); dk_jw_num(&j, p->value[i]);
     dk_jw_key(&j, "ratio"); dk_jw_num(&j, ratio(p, i));

@@ -23,7 +23,7 @@ typedef struct dk_pca_job {
 typedef struct dk_pca_place {
     int layer;
     char *site, *what;
-    bool negated, whitened;
+    bool negated, whitened, uncentred;
     dk_pca pca;
 } dk_pca_place;
 

@@ -70,7 +70,7 @@ static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char 
         rc = add_up(&base, s, path, n_files, like, "base", 1, err);
     if (rc == 0) {
         rc = job->whiten ? dk_pca_whitened(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, base.sum, base.products, err)
-                         : dk_pca_of_sums(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, err);
+                         : dk_pca_of_sums(&p->pca, like->d, &job->plan, own.n, own.sum, own.products, err);
         if (rc < 0)
             dk_err_prefix(err, "%s: layer %d, %s, %s", path[0], like->layer, like->site, job->what);
     }
@@ -95,7 +95,8 @@ int dk_pca_of_stats(dk_pca_place **out, size_t *n, const dk_statistics *const *s
             continue;
         *out = dk_xrealloc(*out, (*n + 1) * sizeof **out);
         (*out)[*n] = (dk_pca_place){ .layer = x->layer, .site = dk_xstrdup(x->site), .what = dk_xstrdup(job->what),
-                                     .negated = job->negate, .whitened = job->whiten };
+                                     .negated = job->negate, .whitened = job->whiten,
+                                     .uncentred = job->plan.uncentred };
         rc = one_place(&(*out)[(*n)++], s, path, n_files, x, job, err);
     }
     for (size_t k = 0; rc == 0 && k < job->n_layers; k++) {

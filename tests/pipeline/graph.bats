@@ -329,7 +329,9 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
     [ "$(grep -c extract <<< "$own")" = 2 ]
     grep -q 'dk-extract .*--what base --layers 3,1.0 ' stub/log
-    stages cake_bake/pca pca.layers=null OUT=third
+    stages cake_bake/pca pca.layers=null pca.uncentred=true OUT=third
+    grep -q 'dk-pca .*--what diff .*--uncentred .*chat.act.h5' stub/log
+    grep -q 'dk-pca .*--what diff.null_neutral .*--uncentred .*chat.act.h5' stub/log
     grep -q 'dk-extract .*--what diff --layers 0.5 ' stub/log
     stages cake_bake OUT=other
     ! grep -q pca <<< "$own"
