@@ -136,7 +136,8 @@ tokens_rule = $(call stage,tokens $1,$(call tokens_file,$1,$2,$3),dk-tokenize -m
 
 include $(sort $(wildcard $(HERE)methods/*.mk))
 # Those that run only when a goal names them, as in cake_bake/pca.
-CALLED   = $(filter-out $(ON_CALL),$(METHODS)) $(foreach m,$(ON_CALL),$(if $(findstring /$m,$(MAKECMDGOALS)),$m))
+NAMED    = $(foreach m,$(METHODS),$(if $(findstring /$m,$(MAKECMDGOALS)),$m))
+CALLED   = $(filter-out $(ON_CALL),$(METHODS)) $(filter $(ON_CALL),$(NAMED))
 # Methods of the catalogue that have no graph: dk-conf says so.
 UNBUILT := $(filter-out $(METHODS),$(basename $(notdir $(wildcard $(CONFIGS)/method/*.yaml))))
 
@@ -148,7 +149,7 @@ $1/check: $R/check.jsonl
 $1/nulls: $(foreach n,$(RIGID),$(call rigid_file,$R,$n,$(C.finetune)))
 $1/calibration: $R/calibration.jsonl
 $1/answers: $(if $(C.probes),$R/answers.jsonl)
-$(foreach m,$(METHODS),$1/$m: $(GOAL.$m)$(nl))
+$(foreach m,$(NAMED),$1/$m: $R/$m/summary.txt$(nl))
 $(foreach m,$(UNBUILT),.PHONY: $1/$m$(nl)$1/$m:
 	@$(call conf,make,$1) method=$(subst $(space),$(comma),$(strip $(METHODS)))$(comma)$m > /dev/null$(nl))
 endef
@@ -165,6 +166,9 @@ organism_calibration = $(call stage,calibrate $1,$R/calibration.jsonl,dk-calibra
 # What was compared, for people and for the summary.
 organism_pair = $(call printed,configuration $1,$R/pair.json,$(call ask,$(call conf,json,$1) | sha256sum),$(call conf,json,$1))
 organism_summary = $(call printed,summary $1,$R/summary.txt $R/summary.json $R/index.html,$(call ask,$(DK)/dk-report --stamp),$(DK)/dk-report $R,$R/pair.json $R/check.jsonl $R/calibration.jsonl $(if $(C.probes),$R/answers.jsonl) $(foreach m,$(filter-out $(ON_CALL),$(METHODS)),$(GOAL.$m)) $(foreach m,$(ON_CALL),$(or $(if $(filter $m,$(CALLED)),$(GOAL.$m)),$(wildcard $R/$m/*.jsonl))),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/summary.txt))))
+# What one method left: shown where a goal names it.
+# $(call method_summary,ORGANISM,METHOD)
+method_summary = $(call printed,summary $1 $2,$R/$2/summary.txt $R/$2/summary.json $R/$2/index.html,$(call ask,$(DK)/dk-report --method $2 --stamp),$(DK)/dk-report --method $2 $R,$R/pair.json $R/check.jsonl $(GOAL.$2),$(if $(SHOW),$(subst $$,$$$$,$(call show,$R/$2/summary.txt))))
 
 define organism
 $(eval $(call organism_vars,$1))
@@ -176,6 +180,7 @@ $(call organism_calibration,$1)
 $(if $(C.probes),$(call organism_answers,$1))
 $(call organism_pair,$1)
 $(call organism_summary,$1)
+$(foreach m,$(NAMED),$(call method_summary,$1,$m))
 $(eval $(call organism_goals,$1))
 endef
 done := $(if $(LACKING),,$(foreach o,$(ORGANISMS),$(call organism,$o)))

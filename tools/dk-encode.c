@@ -111,6 +111,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-encode", .purpose = "how far the activations of each token lie along directions",
-    .algo = 1, .usage = "[options] -d DIRECTIONS [-o FILE] ACTIVATIONS", .opts = opts,
+    .algo = 2, .usage = "[options] -d DIRECTIONS [-o FILE] ACTIVATIONS", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = 1, .run = run,
 };

@@ -112,6 +112,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-kl", .purpose = "KL(finetune || base) of the next-token distributions, token by token",
-    .algo = 1, .usage = "[options] -m MODEL -f ADAPTER [-o FILE] [TOKENS]", .opts = opts,
+    .algo = 2, .usage = "[options] -m MODEL -f ADAPTER [-o FILE] [TOKENS]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = 1, .run = run,
 };

@@ -12,7 +12,7 @@ struct params {
     const char *out, *table, *what;
     int64_t k, skip, max_rows, batch;
     dk_strs layers;
-    bool negate, whiten, incremental, drop_last, halves;
+    bool negate, whiten, uncentred, incremental, drop_last, halves;
 };
 
 static const dk_opt opts[] = {
@@ -21,6 +21,8 @@ static const dk_opt opts[] = {
     DK_STR(struct params, 0, "what", what, "diff", "of which rows: base, ft, diff, diff.NAME"),
     DK_FLAG(struct params, 0, "negate", negate,
             "rows times -1, so of diff base minus finetune: other means, the same components"),
+    DK_FLAG(struct params, 0, "uncentred", uncentred,
+            "of the rows as they are, not less their mean: the mean difference takes part"),
     DK_FLAG(struct params, 0, "whiten", whiten,
             "in the base's measure: directions along which rows vary most against the base's own variation; of statistics alone"),
     DK_LIST(struct params, 0, "layers", layers, NULL, "only these blocks (default: all that the first file has)"),
@@ -86,6 +88,8 @@ static int check(const struct params *p, const char *table, int n, char **args, 
         return dk_fail(err, DK_EUSAGE, "components and table have the same name, %s", p->out);
     if (p->drop_last && !p->incremental)
         return dk_fail(err, DK_EUSAGE, "--drop-last needs --incremental: there are no batches otherwise");
+    if (p->uncentred && (p->incremental || p->whiten))
+        return dk_fail(err, DK_EUSAGE, "--uncentred goes neither with --incremental nor with --whiten");
     for (int i = 0; n > 1 && i < n; i++)
         if (strcmp(args[i], "-") == 0)
             return dk_fail(err, DK_EUSAGE, "standard input is read alone, not among other files");
@@ -142,7 +146,8 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     const dk_pca_job job = {
         .what = p->what, .negate = p->negate, .whiten = p->whiten, .skip = (size_t)p->skip, .max_rows = (uint64_t)p->max_rows, .layer = layer,
         .n_layers = p->layers.n, .halves = p->halves, .seed = (uint64_t)ctx->seed,
-        .plan = { .k = (size_t)p->k, .batch = p->incremental ? (size_t)p->batch : 0, .drop_last = p->drop_last }
+        .plan = { .k = (size_t)p->k, .batch = p->incremental ? (size_t)p->batch : 0, .drop_last = p->drop_last,
+                  .uncentred = p->uncentred }
     };
     dk_pca_place *x = NULL;
     size_t places = 0;

@@ -8,10 +8,13 @@
 #include "cli/tool.h"
 #include "method/page.h"
 
-struct params { int64_t width; bool no_file; const char *html, *plots, *model; };
+struct params { int64_t width; bool no_file; const char *method, *html, *plots, *model; };
 
 static const dk_opt opts[] = {
     DK_INT(struct params, 0, "width", width, "80", 40, 1000, "columns of the text"),
+    DK_CHOICE(struct params, 0, "method", method, "all",
+              "all|kl|diff_mining|activation_difference_lens|activation_analysis|pca|contrast",
+              "only what one method left, its files in RESULTS/METHOD"),
     DK_FLAG(struct params, 0, "no-file", no_file, "write neither RESULTS/summary.json nor the page"),
     { DK_OPT_PATH, 0, "html", offsetof(struct params, html), NULL, 0, 0, NULL,
       "write the page to FILE, not RESULTS/index.html; - for stdout, without the text", DK_NOSTAMP, NULL },
@@ -69,15 +72,17 @@ static int write_files(const dk_summary *s, const char *dir, const struct params
 static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 {
     const struct params *p = vp;
-    char *to = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", args[0]);
+    const char *method = strcmp(p->method, "all") == 0 ? NULL : p->method;
+    char *dir = method ? dk_xasprintf("%s/%s", args[0], method) : dk_xstrdup(args[0]);
+    char *to = p->html ? dk_xstrdup(p->html) : dk_xasprintf("%s/index.html", dir);
     dk_summary *s = NULL;
     dk_buf text = {0};
-    int rc = dk_summary_load(&s, args[0], err);
+    int rc = dk_summary_load(&s, args[0], method, err);
 
     (void)ctx;
     (void)n;
     if (rc == 0 && !p->no_file) {
-        rc = write_files(s, args[0], p, to, err);
+        rc = write_files(s, dir, p, to, err);
         s->page = to;
     }
     if (rc == 0 && (p->no_file || strcmp(to, "-") != 0)) {
@@ -86,6 +91,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
     }
     dk_buf_free(&text);
     dk_summary_free(&s);
+    dk_free(dir);
     dk_free(to);
     return rc;
 }

@@ -217,7 +217,7 @@ static double squares(const double *m, size_t d)
 static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
 {
     const size_t d = f->d;
-    double *w = NULL, *z = NULL, n, kept = 0;
+    double *w = NULL, *z = NULL, n, of, kept = 0;
     size_t k, most;
     int rc;
 
@@ -227,7 +227,8 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
     if (f->n < 2)
         return dk_fail(err, DK_EDATA, "%ju row%s: components need at least 2", (uintmax_t)f->n, f->n == 1 ? "" : "s");
     n = (double)f->n;
-    most = f->n - 1 < d ? (size_t)f->n - 1 : d;     /* centred rows span no more */
+    of = f->plan.uncentred ? n : n - 1;
+    most = of < (double)d ? (size_t)of : d;         /* centred rows span one less than there are */
     k = f->k < most ? f->k : most;
     if ((rc = new_model(p, d, k, err)) < 0 || (rc = doubles(&w, d, 1, err)) < 0 || (rc = doubles(&z, k, d, err)) < 0)
         goto out;
@@ -238,16 +239,19 @@ static int end_exact(dk_pca_fit *f, dk_pca *p, dk_err *err)
         for (size_t j = 0; j <= i; j++)
             f->scatter[i * d + j] -= n * f->sum[i] * f->sum[j];
         p->var[i] = fmax(f->scatter[i * d + i], 0) / n;
-        p->total += p->var[i] * n / (n - 1);
+        for (size_t j = 0; f->plan.uncentred && j <= i; j++)
+            f->scatter[i * d + j] += n * p->mean[i] * p->mean[j];
+        p->total += fmax(f->scatter[i * d + i], 0) / of;
     }
-    p->squares = squares(f->scatter, d) / (n - 1) / (n - 1);
-    if ((rc = check_variance(p, err)) < 0 || (rc = dk_eigen(w, z, f->scatter, d, k, err)) < 0)
+    p->squares = squares(f->scatter, d) / of / of;
+    rc = f->plan.uncentred && p->total > 0 ? 0 : check_variance(p, err);
+    if (rc < 0 || (rc = dk_eigen(w, z, f->scatter, d, k, err)) < 0)
         goto out;
     for (size_t i = 0; i < k; i++) {
         memcpy(p->vector + i * d, z + (k - 1 - i) * d, d * sizeof *z);
         dk_pca_orient(p->vector + i * d, d);
         p->singular[i] = sqrt(fmax(w[k - 1 - i], 0));
-        p->value[i] = fmax(w[k - 1 - i], 0) / (n - 1);
+        p->value[i] = fmax(w[k - 1 - i], 0) / of;
         kept += p->value[i];
     }
     p->noise = k < most ? fmax(p->total - kept, 0) / (double)(most - k) : 0;
@@ -420,11 +424,11 @@ int dk_pca_fit_end(dk_pca_fit *f, dk_pca *out, dk_err *err)
     return rc;
 }
 
-int dk_pca_of_sums(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products, dk_err *err)
+int dk_pca_of_sums(dk_pca *out, size_t d, const dk_pca_plan *plan, uint64_t n, const double *sum, const double *products,
+                   dk_err *err)
 {
-    const dk_pca_plan plan = { .k = k };
     dk_pca_fit *f = NULL;
-    int rc = dk_pca_fit_new(&f, d, &plan, err);
+    int rc = dk_pca_fit_new(&f, d, plan, err);
 
     *out = (dk_pca){0};
     if (rc < 0)

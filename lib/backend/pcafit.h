@@ -20,6 +20,7 @@ typedef struct dk_pca_plan {
     size_t k;                       /* components; 0: as many as there are */
     size_t batch;                   /* rows of a batch; 0: exact */
     bool drop_last;                 /* leave out the rows that fill no batch */
+    bool uncentred;                 /* exact: the rows as they are, not less their mean; value and total are mean squares */
 } dk_pca_plan;
 
 typedef struct dk_pca {
@@ -45,7 +46,8 @@ void dk_pca_free(dk_pca *p);
 /* The same from sums over n rows: of their values [d], and of the products of these
  * [d, d], on and above the diagonal.  Means that are large beside the spread cost
  * digits: these rows are not shifted. */
-int dk_pca_of_sums(dk_pca *out, size_t d, size_t k, uint64_t n, const double *sum, const double *products, dk_err *err);
+int dk_pca_of_sums(dk_pca *out, size_t d, const dk_pca_plan *plan, uint64_t n, const double *sum, const double *products,
+                   dk_err *err);
 /* In the base's measure, from the same sums of its rows: directions along which the
  * variance over that of the base is largest, of length 1, not at right angles;
  * value, singular, total and noise are of these quotients.  DK_EDATA: also where the

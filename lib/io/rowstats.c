@@ -54,6 +54,32 @@ static void gather(dk_rowstats *g, const dk_tokens *t, const float *v)
     }
 }
 
+int dk_rowstats_rms(dk_jw *w, dk_rowstats *g, const dk_tokens *t, const float *v, uint64_t seed, dk_err *err)
+{
+    double *square = NULL, all = 0, n = 0, lo, hi;
+    size_t docs = 0;
+    int rc = dk_alloc(&square, t->docs, sizeof *square, "statistics", err);
+
+    if (rc == 0)
+        gather(g, t, v);
+    for (size_t i = 0, at = 0; rc == 0 && docs < g->docs; docs++) {
+        square[docs] = 0;
+        for (at += (size_t)g->count[docs]; i < at; i++)
+            square[docs] += (double)g->value[i] * g->value[i];
+        all += square[docs];
+        n += g->count[docs];
+    }
+    if (rc == 0)
+        rc = dk_bootstrap_ratio(&lo, &hi, square, g->count, g->id, docs, seed, err);
+    if (rc == 0) {
+        dk_jw_key(w, "rms"); dk_jw_num(w, sqrt(all / n));
+        dk_jw_key(w, "rms_lo"); dk_jw_num(w, sqrt(lo));
+        dk_jw_key(w, "rms_hi"); dk_jw_num(w, sqrt(hi));
+    }
+    dk_free(square);
+    return rc;
+}
+
 int dk_rowstats_put(dk_jw *w, dk_rowstats *g, const dk_tokens *t, const float *v, uint64_t seed, dk_err *err)
 {
     dk_stats token, mean, max;

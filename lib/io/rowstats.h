@@ -23,5 +23,7 @@ void dk_rowstats_free(dk_rowstats *g);
 /* Of v[rows], as members of the object at hand: value, lo, hi, docs and
  * {per_token,mean_per_sample,max_per_sample}_statistics (dk-formats(5)). */
 int dk_rowstats_put(dk_jw *w, dk_rowstats *g, const dk_tokens *t, const float *v, uint64_t seed, dk_err *err);
+/* rms, rms_lo, rms_hi: the root mean square of v, and its interval over texts. */
+int dk_rowstats_rms(dk_jw *w, dk_rowstats *g, const dk_tokens *t, const float *v, uint64_t seed, dk_err *err);
 
 #endif

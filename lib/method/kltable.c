@@ -45,6 +45,67 @@ static void put_tail(dk_jw *w, uint64_t rows, uint64_t docs, const dk_change *ch
     dk_jw_line(w);
 }
 
+/* --- kinds of token --------------------------------------------------------------- */
+enum { FIRST, LAST, SPECIAL, TEMPLATE, ASSISTANT, TEXT, GROUPS };
+
+/* The ends of a document belong to a role, too. */
+static bool in_group(const dk_tokens *t, size_t doc, size_t row, int group)
+{
+    const uint8_t f = t->flags[row];
+    const int role = f & (DK_TOK_SPECIAL | DK_TOK_BOS) ? SPECIAL : f & DK_TOK_TEMPLATE ? TEMPLATE : f & DK_TOK_ASSISTANT ? ASSISTANT : TEXT;
+
+    return group == FIRST ? row == t->offset[doc] : group == LAST ? row + 1 == t->offset[doc + 1] : group == role;
+}
+
+/* Room for sums of documents. */
+struct sums { double *x, *n; };
+
+static int put_group(dk_jw *w, const dk_tokens *t, const float *kl, int group, const struct sums *of, uint64_t seed, dk_err *err)
+{
+    static const char *const name[GROUPS] = { "first", "last", "special", "template", "assistant", "text" };
+    double x = 0, n = 0, lo, hi;
+    size_t docs = 0;
+    int rc;
+
+    for (size_t d = 0; d < t->docs; d++) {
+        of->x[d] = of->n[d] = 0;
+        for (size_t i = t->offset[d]; i < t->offset[d + 1]; i++)
+            if (in_group(t, d, i, group)) {
+                of->x[d] += kl[i];
+                of->n[d]++;
+            }
+        x += of->x[d];
+        n += of->n[d];
+        docs += of->n[d] > 0;
+    }
+    if (docs == 0)
+        return 0;
+    rc = dk_bootstrap_ratio(&lo, &hi, of->x, of->n, t->id, t->docs, seed, err);
+    if (rc == 0) {
+        dk_jw_key(w, name[group]);
+        dk_jw_obj_begin(w);
+        dk_jw_key(w, "value"); dk_jw_num(w, x / n);
+        dk_jw_key(w, "lo"); dk_jw_num(w, docs > 1 ? lo : NAN);
+        dk_jw_key(w, "hi"); dk_jw_num(w, docs > 1 ? hi : NAN);
+        dk_jw_key(w, "docs"); dk_jw_u64(w, docs);
+        dk_jw_key(w, "tokens"); dk_jw_num(w, n);
+        dk_jw_obj_end(w);
+    }
+    return rc;
+}
+
+static int put_groups(dk_jw *w, const dk_tokens *t, const float *kl, const struct sums *of, uint64_t seed, dk_err *err)
+{
+    int rc = 0;
+
+    dk_jw_key(w, "groups");
+    dk_jw_obj_begin(w);
+    for (int g = 0; rc == 0 && g < GROUPS; g++)
+        rc = put_group(w, t, kl, g, of, seed, err);
+    dk_jw_obj_end(w);
+    return rc;
+}
+
 int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool reverse, const dk_tokens *t,
                     const float *kl, const float *logp, const float *logp_against, uint64_t seed, dk_err *err)
 {
@@ -76,6 +137,7 @@ int dk_kl_table_row(dk_buf *out, const char *lane, const char *against, bool rev
         dk_jw_key(&w, "docs"); dk_jw_u64(&w, docs);
         dk_jw_stats(&w, "per_token_statistics", &token, false);
         dk_jw_stats(&w, "mean_per_sample_statistics", &sample, false);
+        rc = put_groups(&w, t, kl, &(struct sums){ sum, count }, seed, err);
     }
     if (rc == 0 && logp && logp_against)
         rc = dk_mean_change(&change, logp, logp_against, t->offset, t->id, t->docs, seed, err);

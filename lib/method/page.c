@@ -300,7 +300,7 @@ int dk_page_html(const dk_summary *s, const char *model, dk_buf *out, dk_picture
 
     p.n_lanes = dk_summary_lanes(s, p.lane);
     find_others(&p);
-    rc = dk_sets_load(p.ranked, &p.n_ranked, s->results, "diff_mining", ".jsonl", err);
+    rc = dk_summary_has(s, "diff_mining") ? dk_sets_load(p.ranked, &p.n_ranked, s->results, "diff_mining", ".jsonl", err) : 0;
     if (rc == 0)
         rc = open_tokenizer(&p, model, err);
     dk_html_raw(&h, "<!DOCTYPE html>\n");

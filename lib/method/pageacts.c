@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "method/pageexamples.h"
+#include "method/pagelens.h"
 #include "method/pageparts.h"
 #include "method/pagerows.h"
 
-enum { KEEP = 3, MAX_PLACES = 16 };
+enum { KEEP = 3, MAX_PLACES = 16, CHIPS = 8 };
 /* What the texts of all data sets may take, in equal parts. */
 enum { MAX_BYTES = 1 << 20 };
 
@@ -54,8 +55,8 @@ static void lane_row(const dk_page *p, const dk_stat_table *t, const dk_place *a
 
 static void table(const dk_page *p)
 {
-    static const char *const head[] = { "data set", "lane", "layer", "length of the difference", "95% interval", "finetune / it",
-                                        "% of base's rows", "cosine distance", "median", "95%", "largest" };
+    static const char *const head[] = { "data set", "lane", "layer", "difference", "95% interval", "finetune / it",
+                                        "% of base's", "cosine distance", "median", "95%", "largest" };
     const dk_stat_tables *s = &p->s->stat;
     dk_html *h = p->h;
 
@@ -107,13 +108,10 @@ static int one_plot(const dk_page *p, dk_scores *file, const dk_place *at, const
         }
     }
     if (rc == 0 && r->n && r->t->rows) {
-        dk_html_open(p->h, "figure");
         if (along)
-            dk_page_along(p, r);
+            dk_page_along(p, r, caption);
         else
-            rc = dk_page_spread(p, r, err);
-        dk_html_put(p->h, "figcaption", NULL, caption);
-        dk_html_close(p->h);
+            rc = dk_page_spread(p, r, caption, err);
     }
     for (size_t l = 0; l < DK_SUMMARY_LANES; l++)
         dk_free(v[l]);
@@ -129,6 +127,7 @@ static int plots(const dk_page *p, const dk_stat_table *t, const dk_place *at, d
     dk_page_rows diff = { .set = t->name, .what = "difference", .unit = "norm" };
     dk_page_rows cos = { .set = t->name, .what = "cosine distance", .unit = "1 - cosine" };
     dk_page_rows norm = { .set = t->name, .what = "length", .unit = "norm" };
+    dk_page_rows part = { .set = t->name, .what = "relative difference", .unit = "share of both lengths" };
     size_t m = 1;
     int rc;
 
@@ -150,6 +149,10 @@ static int plots(const dk_page *p, const dk_stat_table *t, const dk_place *at, d
         rc = one_plot(p, file, at, "cos_dist", lane, n, &cos, false, "How far rows are turned away from the base's.", err);
     if (rc == 0)
         rc = one_plot(p, file, at, "norm", whole, m, &norm, false, "How long the rows themselves are.", err);
+    if (rc == 0)
+        rc = one_plot(p, file, at, "relative", lane, n, &part, false, "The difference, by the lengths of both rows together.", err);
+    if (rc == 0)
+        rc = one_plot(p, file, at, "norm", whole, m, &norm, true, "The rows' mean length along the text.", err);
     dk_html_close(p->h);
     return rc;
 }
@@ -190,8 +193,43 @@ static void mean_name(const dk_page *p, const dk_json *r, bool known)
     dk_buf_free(&b);
 }
 
-static void means(const dk_page *p, const dk_stat_table *t, const dk_place *at, bool known)
+/* Its length, and where it is known the interval over texts. */
+static void mean_length(dk_html *h, const dk_json *r)
 {
+    const double v = dk_row_num(r, "norm"), lo = dk_row_num(r, "lo"), hi = dk_row_num(r, "hi");
+
+    if (!isfinite(lo) || !isfinite(hi)) {
+        number(h, v);
+        return;
+    }
+    dk_html_open_class(h, "td", "num");
+    dk_html_textf(h, "%.4g (%.4g to %.4g)", v, lo, hi);
+    dk_html_close(h);
+}
+
+/* What it speaks for; what a null's speaks for too is grey. */
+static void mean_tokens(const dk_page *p, const dk_jsonl *lens, const dk_place *at, const char *name)
+{
+    const dk_json *r;
+
+    dk_html_open_class(p->h, "td", "chips for");
+    for (size_t i = 0; i < CHIPS && (r = dk_lens_token(lens, at, "diff", name, false, i)); i++) {
+        const double null = dk_row_null(r);
+        const dk_adl_token t = {
+            .token = (char *)dk_row_str(r, "token"), .piece = (char *)dk_row_str(r, "piece"),
+            .id = dk_json_int(dk_json_get(r, "id"), -1), .rank = dk_json_int(dk_json_get(r, "rank"), 0),
+            .value = dk_row_num(r, "value"), .null = null < 0 ? NAN : null
+        };
+
+        dk_page_lens_token(p, &t, !dk_adl_finding(&t));
+    }
+    dk_html_close(p->h);
+}
+
+static void means(const dk_page *p, size_t k, const dk_place *at, bool known)
+{
+    const dk_stat_table *t = &p->s->stat.norms[k];
+    const dk_jsonl *lens = &p->s->stat.norm_lens[k];
     const char *lane[DK_SUMMARY_LANES];
     const size_t n = dk_norm_lanes(t, at, lane, DK_SUMMARY_LANES);
     dk_html *h = p->h;
@@ -201,26 +239,31 @@ static void means(const dk_page *p, const dk_stat_table *t, const dk_place *at, 
     dk_html_open(h, "details");
     dk_html_put(h, "summary", NULL, "Mean differences: of all tokens, of the first positions, of the tokens of the chat template");
     dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
+    dk_html_open_class(h, "table", "components");
     dk_html_open(h, "thead");
     dk_html_open(h, "tr");
     dk_html_put(h, "th", NULL, "of");
     dk_html_put(h, "th", "num", "tokens");
     for (size_t l = 0; l < n; l++)
         dk_html_putf(h, "th", "num", "%s: length", dk_summary_lane(p->s, lane[l]));
+    if (lens->n)
+        dk_html_put(h, "th", NULL, n > 1 ? "speaks for (grey: a null's, too)" : "speaks for");
     dk_html_close(h);
     dk_html_close(h);
     dk_html_open(h, "tbody");
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
+        const char *name = dk_row_str(r, "name");
 
-        if (r != mean_row(t, at, lane[0], dk_row_str(r, "name")))
+        if (r != mean_row(t, at, lane[0], name))
             continue;
         dk_html_open(h, "tr");
         mean_name(p, r, known);
         dk_html_putf(h, "td", "num", "%.0f", fmax(dk_row_num(r, "count"), 0));
         for (size_t l = 0; l < n; l++)
-            number(h, dk_row_num(mean_row(t, at, lane[l], dk_row_str(r, "name")), "norm"));
+            mean_length(h, mean_row(t, at, lane[l], name));
+        if (lens->n)
+            mean_tokens(p, lens, at, name);
         dk_html_close(h);
     }
     dk_html_close(h);
@@ -288,7 +331,7 @@ static int of_set(const dk_page *p, const dk_stat_table *t, size_t k, size_t *gr
         dk_html_putf(h, "summary", "heading", "%s, layer %d, %s", t->name, at[i].layer, at[i].site);
         if (file)
             rc = plots(p, t, &at[i], file, err);
-        means(p, t, &at[i], e.known);
+        means(p, k, &at[i], e.known);
         examples(p, &e, &at[i], (*group)++, h->out->n + room);
         dk_html_close(h);
     }

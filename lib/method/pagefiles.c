@@ -172,13 +172,14 @@ static void made_of(const dk_page *p, const char *path, const char *name)
 /* The results, by folder and name. */
 struct list { char **path; size_t n; };
 
-static void find_results(struct list *l, const char *results)
+static void find_results(struct list *l, const dk_summary *s)
 {
-    static const char *const where[] = { "*", "*/*" };
+    char *below = dk_xasprintf("%s/*", s->method ? s->method : "*");
+    const char *const where[] = { "*", below };
 
     *l = (struct list){0};
-    for (size_t w = 0; w < 2; w++) {
-        char *pattern = dk_summary_pattern(results, where[w]);
+    for (size_t w = s->method ? 1 : 0; w < 2; w++) {
+        char *pattern = dk_summary_pattern(s->results, where[w]);
         glob_t g = {0};
 
         if (glob(pattern, 0, NULL, &g) == 0)
@@ -190,6 +191,7 @@ static void find_results(struct list *l, const char *results)
         globfree(&g);
         dk_free(pattern);
     }
+    dk_free(below);
 }
 
 static int files(const dk_page *p, dk_err *err)
@@ -199,7 +201,7 @@ static int files(const dk_page *p, dk_err *err)
     struct list l;
     int rc = 0;
 
-    find_results(&l, p->s->results);
+    find_results(&l, p->s);
     dk_html_put(h, "h3", NULL, "Files");
     dk_html_open_class(h, "div", "scroll");
     dk_html_open_class(h, "table", "fold");

@@ -71,6 +71,19 @@ static void num_cell(dk_html *h, double v)
         dk_html_put(h, "td", "num", "");
 }
 
+/* A mean with its interval below it. */
+static void mean_cell(dk_html *h, const dk_json *g)
+{
+    const double v = dk_row_num(g, "value"), lo = dk_row_num(g, "lo"), hi = dk_row_num(g, "hi");
+
+    dk_html_open_class(h, "td", "num");
+    if (isfinite(v))
+        dk_html_textf(h, "%.3f", v);
+    if (isfinite(lo) && isfinite(hi))
+        dk_html_putf(h, "div", "more", "%.3f to %.3f", lo, hi);
+    dk_html_close(h);
+}
+
 /* Mean and interval on a line from 0 to max. */
 static void interval(dk_html *h, const char *hue, double v, double lo, double hi, double max)
 {
@@ -135,7 +148,7 @@ static void table_row(const dk_page *p, const dk_set *set, const char *lane, dou
     else
         dk_html_put(h, "td", "num", "");
     if (any_reverse(p))
-        num_cell(h, dk_row_num(dk_set_reverse(set, lane), "value"));
+        mean_cell(h, dk_set_reverse(set, lane));
     num_cell(h, dk_row_num(of, "median"));
     num_cell(h, dk_row_num(of, "percentile_75"));
     num_cell(h, dk_row_num(of, "max"));
@@ -160,7 +173,7 @@ static void table(const dk_page *p)
             max = fmax(max, fmax(dk_row_num(r, "value"), dk_row_num(r, "hi")));
         }
     dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
+    dk_html_open_class(h, "table", "components");
     dk_html_open(h, "thead");
     dk_html_open(h, "tr");
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
@@ -175,6 +188,68 @@ static void table(const dk_page *p)
     dk_html_close(h);
     dk_html_close(h);
     dk_html_close(h);
+}
+
+/* --- kinds of token ------------------------------------------------------------------ */
+static const struct { const char *key, *head; } group[] = {
+    { "first", "first token" }, { "last", "last token" }, { "special", "special tokens" }, { "template", "template's words" },
+    { "assistant", "assistant's text" }, { "text", "other text" },
+};
+enum { GROUPS = sizeof group / sizeof *group };
+
+static const dk_json *group_of(const dk_json *r, size_t g) { return dk_json_get(dk_json_get(r, "groups"), group[g].key); }
+
+static bool any_group(const dk_page *p, size_t g)
+{
+    for (size_t k = 0; k < p->s->n_kl; k++)
+        for (size_t l = 0; l < p->n_lanes; l++)
+            if (group_of(dk_set_lane(&p->s->kl[k], p->lane[l]), g))
+                return true;
+    return false;
+}
+
+static void groups(const dk_page *p)
+{
+    dk_html *h = p->h;
+    bool shown[GROUPS], any = false;
+
+    for (size_t g = 0; g < GROUPS; g++)
+        any |= shown[g] = any_group(p, g);
+    if (!any)
+        return;
+    dk_html_put(h, "h3", NULL, "Mean KL by kind of token, nats");
+    dk_html_open_class(h, "div", "scroll");
+    dk_html_open_class(h, "table", "components");
+    dk_html_open(h, "thead");
+    dk_html_open(h, "tr");
+    dk_html_put(h, "th", NULL, "data set");
+    dk_html_put(h, "th", NULL, "lane");
+    for (size_t g = 0; g < GROUPS; g++)
+        if (shown[g])
+            dk_html_put(h, "th", "num", group[g].head);
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_open(h, "tbody");
+    for (size_t k = 0; k < p->s->n_kl; k++)
+        for (size_t l = 0; l < p->n_lanes; l++) {
+            const dk_json *r = dk_set_lane(&p->s->kl[k], p->lane[l]);
+
+            if (!r)
+                continue;
+            dk_html_open(h, "tr");
+            dk_html_put(h, "td", NULL, p->s->kl[k].name);
+            dk_html_open(h, "td");
+            dk_page_lane(p, p->lane[l], "");
+            dk_html_close(h);
+            for (size_t g = 0; g < GROUPS; g++)
+                if (shown[g])
+                    mean_cell(h, group_of(r, g));
+            dk_html_close(h);
+        }
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_put(h, "p", "note", "A token's KL is of the prediction that follows it. The ends of a text belong to a kind, too.");
 }
 
 /* --- plots ------------------------------------------------------------------------ */
@@ -194,14 +269,8 @@ static int plots(const dk_page *p, const char *set, dk_err *err)
         dk_html_put(h, "h3", NULL, set);
         dk_page_legend(p);
         dk_html_open_class(h, "div", "pair");
-        dk_html_open(h, "figure");
-        rc = dk_page_spread(p, &r, err);
-        dk_html_put(h, "figcaption", NULL, "How KL is spread over positions.");
-        dk_html_close(h);
-        dk_html_open(h, "figure");
-        dk_page_along(p, &r);
-        dk_html_put(h, "figcaption", NULL, "Mean KL along the text; the band is 1.96 standard errors.");
-        dk_html_close(h);
+        rc = dk_page_spread(p, &r, "How KL is spread over positions.", err);
+        dk_page_along(p, &r, "Mean KL along the text; the band is 1.96 standard errors.");
         dk_html_close(h);
     }
     dk_page_scores_close(&s);
@@ -225,6 +294,7 @@ int dk_page_kl(const dk_page *p, dk_err *err)
                         "Size alone is no finding, and a ratio has no p-value.");
     dk_html_close(h);
     table(p);
+    groups(p);
     for (size_t k = 0; rc == 0 && k < p->s->n_kl; k++)
         rc = plots(p, p->s->kl[k].name, err);
     dk_html_close(h);

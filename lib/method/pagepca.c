@@ -87,6 +87,14 @@ static void variance(const dk_page *p, const dk_place *at, bool sums)
     dk_free(title);
 }
 
+static void number(dk_html *h, bool percent, double v)
+{
+    dk_html_open_class(h, "td", "num");
+    if (isfinite(v))
+        dk_html_textf(h, percent ? "%.1f%%" : "%.4g", percent ? 100 * v : v);
+    dk_html_close(h);
+}
+
 static void ninety(const dk_page *p, const char *name, const dk_jsonl *t, const dk_place *at)
 {
     const size_t n = dk_components_for(t, at, 0.9), all = dk_components(t, at);
@@ -97,15 +105,49 @@ static void ninety(const dk_page *p, const char *name, const dk_jsonl *t, const 
         dk_html_textf(p->h, "%s: %zu components, less than 90%% of the variance. ", name, all);
 }
 
-/* --- the first components ---------------------------------------------------------- */
-static void number(dk_html *h, bool percent, double v)
+/* The shares that the first 1, 10, 50, 100 and all hold. */
+static void shares(const dk_page *p, const dk_place *at)
 {
-    dk_html_open_class(h, "td", "num");
-    if (isfinite(v))
-        dk_html_textf(h, percent ? "%.1f%%" : "%.3g", percent ? 100 * v : v);
+    static const size_t first[] = { 1, 10, 50, 100, SIZE_MAX };
+    const dk_stat_tables *s = &p->s->stat;
+    dk_html *h = p->h;
+
+    dk_html_open_class(h, "div", "scroll");
+    dk_html_open(h, "table");
+    dk_html_open(h, "thead");
+    dk_html_open(h, "tr");
+    dk_html_put(h, "th", NULL, "% of the variance in the first");
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        first[i] == SIZE_MAX ? dk_html_put(h, "th", "num", "all") : dk_html_putf(h, "th", "num", "%zu", first[i]);
+    dk_html_put(h, "th", "num", "components");
+    dk_html_put(h, "th", "num", "for 90%");
+    dk_html_put(h, "th", "num", "for 95%");
+    dk_html_put(h, "th", "num", "total variance");
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_open(h, "tbody");
+    for (size_t l = 0; l <= s->n_null; l++) {
+        const dk_jsonl *t = l ? &s->null[l - 1].rows : &s->component;
+        const size_t n = dk_components(t, at), ninety = dk_components_for(t, at, 0.9), most = dk_components_for(t, at, 0.95);
+
+        dk_html_open(h, "tr");
+        dk_html_open(h, "td");
+        dk_page_lane(p, l ? s->null[l - 1].name : "ft", "");
+        dk_html_close(h);
+        for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+            number(h, true, first[i] <= n || first[i] == SIZE_MAX ? dk_components_share(t, at, first[i]) : NAN);
+        number(h, false, (double)n);
+        number(h, false, ninety ? (double)ninety : NAN);
+        number(h, false, most ? (double)most : NAN);
+        number(h, false, dk_row_num(dk_component(t, at, 0), "total_variance"));
+        dk_html_close(h);
+    }
+    dk_html_close(h);
+    dk_html_close(h);
     dk_html_close(h);
 }
 
+/* --- the first components ---------------------------------------------------------- */
 static void chips(const dk_page *p, const dk_place *at, size_t c, bool inverse)
 {
     const dk_json *r;
@@ -121,6 +163,20 @@ static void chips(const dk_page *p, const dk_place *at, size_t c, bool inverse)
         dk_page_lens_token(p, &t, false);
     }
     dk_html_close(p->h);
+}
+
+/* With its interval over texts below it. */
+static void rms(dk_html *h, const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane)
+{
+    double lo, hi;
+    const double v = dk_component_rms(s, at, c, lane, &lo, &hi);
+
+    dk_html_open_class(h, "td", "num");
+    if (isfinite(v))
+        dk_html_textf(h, "%.4g", v);
+    if (isfinite(lo) && isfinite(hi))
+        dk_html_putf(h, "div", "more", "%.4g to %.4g", lo, hi);
+    dk_html_close(h);
 }
 
 static void first(const dk_page *p, const dk_place *at)
@@ -149,9 +205,11 @@ static void first(const dk_page *p, const dk_place *at)
         number(h, true, dk_row_num(r, "ratio"));
         number(h, true, dk_row_num(r, "cumulative"));
         number(h, false, dk_row_num(r, "mean"));
-        number(h, false, dk_component_rms(s, at, c, "ft"));
-        if (nulls)
-            number(h, false, dk_component_null(s, at, c, &lane));
+        rms(h, s, at, c, "ft");
+        if (isfinite(dk_component_null(s, at, c, &lane)))
+            rms(h, s, at, c, lane);
+        else if (nulls)
+            number(h, false, NAN);
         for (int side = 0; lens && side < 2; side++)
             chips(p, at, c, side);
         dk_html_close(h);
@@ -374,6 +432,7 @@ static void place(const dk_page *p, struct texts *x, const struct asked *a, cons
     variance(p, at, false);
     variance(p, at, true);
     dk_html_close(h);
+    shares(p, at);
     first(p, at);
     answers(p, a, at);
     examples(p, x, at, number, room);

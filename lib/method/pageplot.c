@@ -257,6 +257,14 @@ void dk_plot_steps(dk_plot *p, const char *class, const double *edge, const doub
     dk_buf_free(&d);
 }
 
+void dk_plot_mark(dk_plot *p, const char *class, double x, bool median)
+{
+    dk_html_open(p->h, "path");
+    dk_html_attrf(p->h, "class", "mark %s%s", class, median ? " median" : "");
+    dk_html_attrf(p->h, "d", "M%.1f %dL%.1f %d", px(p, x), H - BOTTOM, px(p, x), TOP);
+    dk_html_close(p->h);
+}
+
 static void take(dk_plot *p, double x0, double y0, double x1, double y1)
 {
     if (p->n_taken == sizeof p->taken / sizeof *p->taken)

@@ -46,6 +46,8 @@ void dk_plot_line(dk_plot *p, const char *class, const double *x, const double *
 void dk_plot_band(dk_plot *p, const char *class, const double *x, const double *lo, const double *hi, size_t n);
 /* Steps over n bins with n + 1 edges, filled down to 0. */
 void dk_plot_steps(dk_plot *p, const char *class, const double *edge, const double *y, size_t n);
+/* An upright at x from the axis to the top, of a median dotted. */
+void dk_plot_mark(dk_plot *p, const char *class, double x, bool median);
 /* A point that tells its title. */
 void dk_plot_point(dk_plot *p, const char *class, double x, double y, const char *title);
 /* The name of a point, beside it, unless it would cover a point or a name: after

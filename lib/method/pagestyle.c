@@ -74,7 +74,9 @@ static const char plots[] =
     ".line.base{stroke:var(--base)}.point.base{fill:var(--base)}"
     ".line.ft,.bar.ft{stroke:var(--ft)}.line.n1,.bar.n1{stroke:var(--n1)}.line.n2,.bar.n2{stroke:var(--n2)}"
     ".line.n3,.bar.n3{stroke:var(--n3)}.line.n4,.bar.n4{stroke:var(--n4)}"
-    ".line:not(.ft){stroke-dasharray:5 3}"
+    ".line:not(.ft){stroke-dasharray:5 3}.mark{fill:none;stroke-width:1.2;opacity:.8}.mark.median{stroke-dasharray:1.5 2.5}"
+    ".mark.base{stroke:var(--base)}.mark.ft{stroke:var(--ft)}.mark.n1{stroke:var(--n1)}.mark.n2{stroke:var(--n2)}"
+    ".mark.n3{stroke:var(--n3)}.mark.n4{stroke:var(--n4)}"
     ".band.ft,.fill.ft,.point.ft{fill:var(--ft)}.band.n1,.fill.n1,.point.n1{fill:var(--n1)}"
     ".band.n2,.fill.n2,.point.n2{fill:var(--n2)}.band.n3,.point.n3{fill:var(--n3)}.band.n4,.point.n4{fill:var(--n4)}"
     ".point.none{fill:var(--page);stroke:var(--soft);stroke-width:1.3}\n";
@@ -113,7 +115,7 @@ static const char lists[] =
     ".against i{background:rgb(var(--cold)/calc(.06 + var(--f)*var(--deep)))}"
     ".chips i.x{background:none;color:var(--soft)}tr.x td,tr.x .token{color:var(--soft)}"
     ".one{display:none}.lists th.num{width:5rem}.lists tbody th{vertical-align:top;padding-top:.5rem}.lists td{width:50%}.lists td:nth-child(2){white-space:normal}"
-    ".components td.chips{width:32%;min-width:13rem;white-space:normal}"
+    ".components .more{font-size:.82rem;color:var(--soft)}.components td.chips{width:32%;min-width:13rem;white-space:normal}"
     ".steered td:first-child{white-space:nowrap}.steered td.answered{width:42%;white-space:normal;overflow-wrap:anywhere;"
     "unicode-bidi:isolate}\n";
 

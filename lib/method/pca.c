@@ -44,7 +44,7 @@ static int share_out(size_t *share, dk_acts *const *files, size_t n, const dk_pc
 dk_pca_place dk_pca_place_of(int layer, const char *site, const dk_pca_job *job)
 {
     dk_pca_place p = { .layer = layer, .site = dk_xstrdup(site), .what = dk_xstrdup(job->what), .negated = job->negate,
-                       .whitened = job->whiten };
+                       .whitened = job->whiten, .uncentred = job->plan.uncentred };
 
     for (size_t c = 0; c < DK_PCA_HALVES; c++)
         p.halves[c] = NAN;
@@ -78,6 +78,7 @@ static int lane_of(dk_lane_rows *l, const dk_acts *f, const char *path, int laye
 
 static int add_place(struct run *r, dk_acts *f, const dk_act_info *x, dk_err *err)
 {
+    const dk_pca_plan half = { .k = DK_PCA_HALVES, .uncentred = r->job->plan.uncentred };
     dk_lane_rows l;
     int rc = lane_of(&l, f, dk_h5_path(dk_acts_file(f)), x->layer, x->site, r->job->what, err);
 
@@ -90,7 +91,7 @@ static int add_place(struct run *r, dk_acts *f, const dk_act_info *x, dk_err *er
     r->fit[r->n] = r->half[r->n][0] = r->half[r->n][1] = NULL;
     rc = dk_pca_fit_new(&r->fit[r->n++], x->d, &r->job->plan, err);
     for (size_t h = 0; rc == 0 && r->job->halves && h < 2; h++)
-        rc = dk_pca_fit_new(&r->half[r->n - 1][h], x->d, &(dk_pca_plan){ .k = DK_PCA_HALVES }, err);
+        rc = dk_pca_fit_new(&r->half[r->n - 1][h], x->d, &half, err);
     return rc;
 }
 
@@ -317,6 +318,7 @@ static int put_rest(dk_h5 *f, const dk_pca_place *x, dk_err *err)
 {
     const dk_pca *p = &x->pca;
     char *g = dk_xasprintf("/dirs/L%02d/%s/%s", x->layer, x->site, x->what);
+    double *zero = dk_xcalloc(p->d, sizeof *zero);      /* what such rows were taken less */
     int rc;
 
     if ((rc = dk_h5_put_int(f, g, "rows", DK_H5_U64, (int64_t)p->n, err)) == 0 &&
@@ -324,10 +326,12 @@ static int put_rest(dk_h5 *f, const dk_pca_place *x, dk_err *err)
         (!x->whitened || (rc = dk_h5_put_int(f, g, "whitened", DK_H5_U8, 1, err)) == 0) &&
         (rc = dk_h5_put_real(f, g, "total_variance", DK_H5_F64, p->total, err)) == 0 &&
         (rc = dk_h5_put_real(f, g, "noise_variance", DK_H5_F64, p->noise, err)) == 0 &&
-        (rc = put_column(f, g, "mean", p->mean, p->d, err)) == 0 &&
+        (!x->uncentred || (rc = dk_h5_put_int(f, g, "uncentred", DK_H5_U8, 1, err)) == 0) &&
+        (rc = put_column(f, g, "mean", x->uncentred ? zero : p->mean, p->d, err)) == 0 &&
         (rc = put_column(f, g, "var", p->var, p->d, err)) == 0 &&
         (rc = put_column(f, g, "variance", p->value, p->k, err)) == 0)
         rc = put_column(f, g, "singular", p->singular, p->k, err);
+    dk_free(zero);
     dk_free(g);
     return rc;
 }
@@ -400,6 +404,9 @@ static void put_row(dk_buf *out, const dk_pca_place *x, size_t i, double cumulat
     dk_jw_key(&j, "component"); dk_jw_u64(&j, i);
     if (x->whitened) {
         dk_jw_key(&j, "whitened"); dk_jw_bool(&j, true);
+    }
+    if (x->uncentred) {
+        dk_jw_key(&j, "uncentred"); dk_jw_bool(&j, true);
     }
     dk_jw_key(&j, "variance"); dk_jw_num(&j, p->value[i]);
     dk_jw_key(&j, "ratio"); dk_jw_num(&j, ratio(p, i));

@@ -28,7 +28,7 @@ enum { DK_PCA_HALVES = 5 };         /* components whose halves are compared */
 typedef struct dk_pca_place {
     int layer;
     char *site, *what;
-    bool negated, whitened;
+    bool negated, whitened, uncentred;
     dk_pca pca;
     double halves[DK_PCA_HALVES];   /* cosine of a component of one half to the other's first five, in the
                                      * mean of both ways; NaN: not known */

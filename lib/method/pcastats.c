@@ -70,7 +70,7 @@ static int one_place(dk_pca_place *p, const dk_statistics *const *s, const char 
         rc = add_up(&base, s, path, n_files, like, "base", 1, err);
     if (rc == 0) {
         rc = job->whiten ? dk_pca_whitened(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, base.sum, base.products, err)
-                         : dk_pca_of_sums(&p->pca, like->d, job->plan.k, own.n, own.sum, own.products, err);
+                         : dk_pca_of_sums(&p->pca, like->d, &job->plan, own.n, own.sum, own.products, err);
         if (rc < 0)
             dk_err_prefix(err, "%s: layer %d, %s, %s", path[0], like->layer, like->site, job->what);
     }

@@ -95,10 +95,13 @@ static void add_time(dk_summary *s, const dk_json *note)
 
 static int load_times(dk_summary *s, dk_err *err)
 {
-    static const char *const where[] = { "*.time", "*/*.time", "*/nulls/*.time", "../tokens/*.time" };
+    static const char *const all[] = { "*.time", "*/*.time", "*/nulls/*.time", "../tokens/*.time" };
+    char *own = dk_xasprintf("%s/*.time", s->method ? s->method : ""), *below = dk_xasprintf("%s/nulls/*.time", s->method ? s->method : "");
+    const char *const of_method[] = { own, below };
+    const char *const *where = s->method ? of_method : all;
     int rc = 0;
 
-    for (size_t w = 0; w < sizeof where / sizeof *where; w++) {
+    for (size_t w = 0; w < (s->method ? sizeof of_method : sizeof all) / sizeof *where; w++) {
         char *pattern = dk_summary_pattern(s->results, where[w]);
         glob_t g = {0};
 
@@ -114,28 +117,54 @@ static int load_times(dk_summary *s, dk_err *err)
         globfree(&g);
         dk_free(pattern);
     }
+    dk_free(own);
+    dk_free(below);
     return rc;
 }
 
-int dk_summary_load(dk_summary **out, const char *results, dk_err *err)
+bool dk_summary_has(const dk_summary *s, const char *method) { return !s->method || strcmp(s->method, method) == 0; }
+
+/* What belongs to no method. */
+static int load_others(dk_summary *s, dk_err *err)
+{
+    int rc = load_if_there(&s->check, s->results, "check.jsonl", err);
+
+    if (rc == 0 && !s->method) rc = load_if_there(&s->answers, s->results, "answers.jsonl", err);
+    if (rc == 0 && !s->method) rc = load_if_there(&s->calibration, s->results, "calibration.jsonl", err);
+    return rc;
+}
+
+static int load_mined(dk_summary *s, dk_err *err)
+{
+    int rc = dk_sets_load(s->topics, &s->n_topics, s->results, "diff_mining", ".nmf.jsonl", err);
+
+    if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, s->results, "diff_mining", ".top_k_occurring.jsonl", err);
+    if (rc == 0) rc = dk_sets_load(s->relevance, &s->n_relevance, s->results, "diff_mining", ".relevance.jsonl", err);
+    return rc;
+}
+
+int dk_summary_load(dk_summary **out, const char *results, const char *method, dk_err *err)
 {
     dk_summary *s = dk_xcalloc(1, sizeof *s);
     char *pair = dk_xasprintf("%s/pair.json", results);
     int rc = dk_json_load(&s->pair, pair, err);
 
     s->results = dk_xstrdup(results);
+    s->method = method ? dk_xstrdup(method) : NULL;
     if (rc == 0 && dk_json_type(s->pair) != DK_JSON_OBJECT)
         rc = dk_fail(err, DK_EFORMAT, "%s is no JSON object", pair);
-    if (rc == 0) rc = load_if_there(&s->check, results, "check.jsonl", err);
-    if (rc == 0) rc = load_if_there(&s->answers, results, "answers.jsonl", err);
-    if (rc == 0) rc = load_if_there(&s->calibration, results, "calibration.jsonl", err);
-    if (rc == 0) rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
-    if (rc == 0) rc = dk_sets_load(s->topics, &s->n_topics, results, "diff_mining", ".nmf.jsonl", err);
-    if (rc == 0) rc = dk_sets_load(s->mined, &s->n_mined, results, "diff_mining", ".top_k_occurring.jsonl", err);
-    if (rc == 0) rc = dk_sets_load(s->relevance, &s->n_relevance, results, "diff_mining", ".relevance.jsonl", err);
-    if (rc == 0) rc = dk_sets_load(s->phrases, &s->n_phrases, results, "contrast", ".phrases.jsonl", err);
-    if (rc == 0) rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
-    if (rc == 0) rc = dk_stat_tables_load(&s->stat, results, err);
+    if (rc == 0)
+        rc = load_others(s, err);
+    if (rc == 0 && dk_summary_has(s, "kl"))
+        rc = dk_sets_load(s->kl, &s->n_kl, results, "kl", ".jsonl", err);
+    if (rc == 0 && dk_summary_has(s, "diff_mining"))
+        rc = load_mined(s, err);
+    if (rc == 0 && dk_summary_has(s, "contrast"))
+        rc = dk_sets_load(s->phrases, &s->n_phrases, results, "contrast", ".phrases.jsonl", err);
+    if (rc == 0 && dk_summary_has(s, "activation_difference_lens"))
+        rc = dk_adl_load(&s->adl, &s->n_adl, results, err);
+    if (rc == 0)
+        rc = dk_stat_tables_load(&s->stat, results, dk_summary_has(s, "activation_analysis"), dk_summary_has(s, "pca"), err);
     if (rc == 0) rc = load_times(s, err);
     dk_free(pair);
     if (rc < 0)
@@ -162,6 +191,7 @@ void dk_summary_free(dk_summary **sp)
     dk_adl_free(s->adl, s->n_adl);
     dk_stat_tables_free(&s->stat);
     dk_free(s->results);
+    dk_free(s->method);
     dk_free(s);
     *sp = NULL;
 }

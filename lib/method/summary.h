@@ -20,7 +20,7 @@ enum { DK_SUMMARY_SETS = 16, DK_SUMMARY_LANES = 16, DK_SUMMARY_TOKENS = 30 };
 typedef struct dk_set { char *name; dk_jsonl rows; } dk_set;
 
 typedef struct dk_summary {
-    char *results;
+    char *results, *method;     /* NULL: all methods */
     const char *page;       /* where the page was written; NULL: nowhere.  Borrowed. */
     dk_json *pair;
     dk_jsonl check, answers, calibration;
@@ -38,7 +38,9 @@ typedef struct dk_summary {
     double seconds, peak;
 } dk_summary;
 
-int dk_summary_load(dk_summary **out, const char *results, dk_err *err);
+/* method: only what this one left, with the checks; NULL: everything. */
+int dk_summary_load(dk_summary **out, const char *results, const char *method, dk_err *err);
+bool dk_summary_has(const dk_summary *s, const char *method);       /* whether it is about that one */
 void dk_summary_free(dk_summary **s);
 /* For people, width columns wide. */
 void dk_summary_text(const dk_summary *s, size_t width, dk_buf *out);

@@ -4,6 +4,35 @@
 
 #include "method/summary.h"
 
+/* --- rows of tables ------------------------------------------------------------- */
+/* Of an object that was begun: what the row has, but for its lane, which stands before. */
+static void json_row(dk_jw *w, const char *set, const dk_json *r)
+{
+    dk_json_iter it = {0};
+
+    dk_jw_key(w, "set"); dk_jw_str(w, set);
+    dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
+    while (dk_json_next(r, &it))
+        if (strcmp(it.key, "lane") != 0 && strcmp(it.key, "set") != 0) {
+            dk_jw_key(w, it.key);
+            dk_jw_value(w, it.value);
+        }
+}
+
+/* A member of "null": what the null has, and how many times as much the finetune. */
+static void json_null(dk_jw *w, const dk_json *null, const dk_json *ft)
+{
+    const double ratio = dk_row_num(ft, "value") / dk_row_num(null, "value");
+
+    dk_jw_key(w, dk_row_str(null, "lane"));
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(null, "value"));
+    dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(null, "lo"));
+    dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(null, "hi"));
+    dk_jw_key(w, "ratio"); dk_jw_num(w, ratio);
+    dk_jw_obj_end(w);
+}
+
 /* --- the JSON ------------------------------------------------------------------ */
 static void json_kl(const dk_summary *s, dk_jw *w)
 {
@@ -11,16 +40,22 @@ static void json_kl(const dk_summary *s, dk_jw *w)
     for (size_t k = 0; k < s->n_kl; k++)
         for (size_t i = 0; i < s->kl[k].rows.n; i++) {
             const dk_json *r = s->kl[k].rows.row[i];
+            const bool reverse = dk_json_bool(dk_json_get(r, "reverse"), false), ft = dk_row_is(r, "lane", "ft");
 
             dk_jw_obj_begin(w);
-            dk_jw_key(w, "set"); dk_jw_str(w, s->kl[k].name);
-            dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
-            if (dk_json_bool(dk_json_get(r, "reverse"), false)) {
-                dk_jw_key(w, "reverse"); dk_jw_bool(w, true);
+            json_row(w, s->kl[k].name, r);
+            if (ft) {
+                dk_jw_key(w, "null");
+                dk_jw_obj_begin(w);
             }
-            dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
-            dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
-            dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
+            for (size_t j = 0; ft && j < s->kl[k].rows.n; j++) {
+                const dk_json *n = s->kl[k].rows.row[j];
+
+                if (!dk_row_is(n, "lane", "ft") && dk_json_bool(dk_json_get(n, "reverse"), false) == reverse)
+                    json_null(w, n, r);
+            }
+            if (ft)
+                dk_jw_obj_end(w);
             dk_jw_obj_end(w);
         }
     dk_jw_arr_end(w);
@@ -138,39 +173,51 @@ static void json_adl(const dk_summary *s, dk_jw *w)
     dk_jw_arr_end(w);
 }
 
-static void json_value(dk_jw *w, const dk_json *r, const char *const *of, size_t n)
+/* Rows of the same measure of other lanes at the same place; a mean difference has a name, too. */
+static bool is_null_of(const dk_json *n, const dk_json *r)
 {
-    const dk_json *all = dk_json_get(r, "per_token_statistics");
-
-    dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(r, "value"));
-    dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(r, "lo"));
-    dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(r, "hi"));
-    for (size_t i = 0; i < n; i++) {
-        dk_jw_key(w, of[i]); dk_jw_num(w, dk_row_num(all, of[i]));
-    }
+    return !dk_row_is(n, "lane", "ft") && !dk_row_is(n, "lane", "base") && dk_row_is(n, "metric", dk_row_str(r, "metric")) &&
+           dk_row_is(n, "name", dk_row_str(r, "name")) && dk_row_is(n, "site", dk_row_str(r, "site")) &&
+           dk_json_int(dk_json_get(n, "layer"), -1) == dk_json_int(dk_json_get(r, "layer"), -1);
 }
 
-/* Every lane, so that a null's value stands beside the finetune's. */
-static void json_analysis(const dk_summary *s, dk_jw *w)
+/* A mean difference is told by its length. */
+static void json_mean_null(dk_jw *w, const dk_json *null, const dk_json *ft)
 {
-    static const char *const of[] = { "median", "percentile_95", "max" };
+    dk_jw_key(w, dk_row_str(null, "lane"));
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "norm"); dk_jw_num(w, dk_row_num(null, "norm"));
+    dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(null, "lo"));
+    dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(null, "hi"));
+    dk_jw_key(w, "ratio"); dk_jw_num(w, dk_row_num(ft, "norm") / dk_row_num(null, "norm"));
+    dk_jw_obj_end(w);
+}
 
+/* Every lane, and beside the finetune's value each null's. */
+static void json_analysis(const dk_summary *s, bool means, dk_jw *w)
+{
     dk_jw_arr_begin(w);
-    for (size_t k = 0; k < s->stat.n_norms; k++)
-        for (size_t i = 0; i < s->stat.norms[k].rows.n; i++) {
-            const dk_json *r = s->stat.norms[k].rows.row[i];
+    for (size_t k = 0; k < s->stat.n_norms; k++) {
+        const dk_jsonl *t = &s->stat.norms[k].rows;
 
-            if (dk_row_is(r, "metric", "mean_diff"))
+        for (size_t i = 0; i < t->n; i++) {
+            const dk_json *r = t->row[i];
+
+            if (dk_row_is(r, "metric", "mean_diff") != means)
                 continue;
             dk_jw_obj_begin(w);
-            dk_jw_key(w, "set"); dk_jw_str(w, s->stat.norms[k].name);
-            dk_jw_key(w, "layer"); dk_jw_int(w, dk_json_int(dk_json_get(r, "layer"), -1));
-            dk_jw_key(w, "site"); dk_jw_str(w, dk_row_str(r, "site"));
-            dk_jw_key(w, "metric"); dk_jw_str(w, dk_row_str(r, "metric"));
-            dk_jw_key(w, "lane"); dk_jw_str(w, dk_row_str(r, "lane"));
-            json_value(w, r, of, sizeof of / sizeof *of);
+            json_row(w, s->stat.norms[k].name, r);
+            if (dk_row_is(r, "lane", "ft")) {
+                dk_jw_key(w, "null");
+                dk_jw_obj_begin(w);
+                for (size_t j = 0; j < t->n; j++)
+                    if (is_null_of(t->row[j], r))
+                        (means ? json_mean_null : json_null)(w, t->row[j], r);
+                dk_jw_obj_end(w);
+            }
             dk_jw_obj_end(w);
         }
+    }
     dk_jw_arr_end(w);
 }
 
@@ -189,40 +236,78 @@ static void json_component_tokens(const dk_stat_tables *s, const dk_place *at, s
     dk_jw_arr_end(w);
 }
 
+/* How far the tokens of each data set lie along it, of every lane. */
+static void json_projections(const dk_stat_tables *s, const dk_place *at, size_t c, dk_jw *w)
+{
+    char *name = dk_xasprintf("pc_%zu", c);
+
+    dk_jw_arr_begin(w);
+    for (size_t k = 0; k < s->n_proj; k++)
+        for (size_t i = 0; i < s->proj[k].rows.n; i++) {
+            const dk_json *r = s->proj[k].rows.row[i];
+
+            if (!dk_at_place(r, at) || !dk_row_is(r, "direction", name))
+                continue;
+            dk_jw_obj_begin(w);
+            json_row(w, s->proj[k].name, r);
+            dk_jw_obj_end(w);
+        }
+    dk_jw_arr_end(w);
+    dk_free(name);
+}
+
 static void json_component(const dk_stat_tables *s, const dk_place *at, size_t c, const dk_json *r, dk_jw *w)
 {
     const char *lane;
-    const double null = dk_component_null(s, at, c, &lane);
+    double lo, hi, null_lo = NAN, null_hi = NAN;
+    const double rms = dk_component_rms(s, at, c, "ft", &lo, &hi), null = dk_component_null(s, at, c, &lane);
+    dk_json_iter it = {0};
 
+    if (isfinite(null))
+        dk_component_rms(s, at, c, lane, &null_lo, &null_hi);
     dk_jw_obj_begin(w);
-    dk_jw_key(w, "component"); dk_jw_u64(w, c);
-    dk_jw_key(w, "ratio"); dk_jw_num(w, dk_row_num(r, "ratio"));
-    dk_jw_key(w, "cumulative"); dk_jw_num(w, dk_row_num(r, "cumulative"));
-    dk_jw_key(w, "mean"); dk_jw_num(w, dk_row_num(r, "mean"));
-    dk_jw_key(w, "rms"); dk_jw_num(w, dk_component_rms(s, at, c, "ft"));
+    while (dk_json_next(r, &it)) {
+        dk_jw_key(w, it.key);
+        dk_jw_value(w, it.value);
+    }
+    dk_jw_key(w, "rms"); dk_jw_num(w, rms);
+    dk_jw_key(w, "rms_lo"); dk_jw_num(w, lo);
+    dk_jw_key(w, "rms_hi"); dk_jw_num(w, hi);
     dk_jw_key(w, "null_rms"); dk_jw_num(w, null);
+    dk_jw_key(w, "null_rms_lo"); dk_jw_num(w, null_lo);
+    dk_jw_key(w, "null_rms_hi"); dk_jw_num(w, null_hi);
     dk_jw_key(w, "null_lane");
     if (isfinite(null))
         dk_jw_str(w, lane);
     else
         dk_jw_null(w);
+    dk_jw_key(w, "projections"); json_projections(s, at, c, w);
     dk_jw_key(w, "tokens"); json_component_tokens(s, at, c, false, w);
     dk_jw_key(w, "inverse"); json_component_tokens(s, at, c, true, w);
     dk_jw_obj_end(w);
 }
 
+static void json_count(dk_jw *w, const char *key, size_t n)
+{
+    dk_jw_key(w, key);
+    if (n)
+        dk_jw_u64(w, n);
+    else
+        dk_jw_null(w);
+}
+
 static void json_variance(const dk_jsonl *t, const dk_place *at, dk_jw *w)
 {
     const dk_json *first = dk_component(t, at, 0);
-    const size_t ninety = dk_components_for(t, at, 0.9);
 
     dk_jw_key(w, "components"); dk_jw_u64(w, dk_components(t, at));
-    dk_jw_key(w, "components_for_90_percent");
-    if (ninety)
-        dk_jw_u64(w, ninety);
-    else
-        dk_jw_null(w);
+    json_count(w, "components_for_90_percent", dk_components_for(t, at, 0.9));
+    json_count(w, "components_for_95_percent", dk_components_for(t, at, 0.95));
     dk_jw_key(w, "first_ratio"); dk_jw_num(w, dk_row_num(first, "ratio"));
+    dk_jw_key(w, "cumulative_10"); dk_jw_num(w, dk_components_share(t, at, 10));
+    dk_jw_key(w, "cumulative_50"); dk_jw_num(w, dk_components_share(t, at, 50));
+    dk_jw_key(w, "cumulative_100"); dk_jw_num(w, dk_components_share(t, at, 100));
+    dk_jw_key(w, "total_variance_explained"); dk_jw_num(w, dk_components_share(t, at, SIZE_MAX));
     dk_jw_key(w, "total_variance"); dk_jw_num(w, dk_row_num(first, "total_variance"));
     dk_jw_key(w, "rows"); dk_jw_num(w, dk_row_num(first, "count"));
 }
@@ -259,41 +344,76 @@ static void json_pca(const dk_summary *s, dk_jw *w)
     dk_jw_arr_end(w);
 }
 
-void dk_summary_json(const dk_summary *s, dk_buf *out)
+static void json_calibration(const dk_summary *s, dk_jw *w)
 {
-    dk_jw w = { .out = out };
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < s->calibration.n; i++)
+        if (dk_row_statistic(s->calibration.row[i]))
+            dk_jw_value(w, s->calibration.row[i]);
+    dk_jw_arr_end(w);
+}
+
+static void json_answers(const dk_summary *s, dk_jw *w)
+{
+    dk_jw_arr_begin(w);
+    for (size_t i = 0; i < s->answers.n; i++)
+        dk_jw_value(w, s->answers.row[i]);
+    dk_jw_arr_end(w);
+}
+
+static void json_head(const dk_summary *s, dk_jw *w)
+{
     size_t count[4];
 
     dk_summary_checks(s, count);
+    dk_jw_key(w, "organism"); dk_jw_str(w, dk_summary_pair(s, "organism.name"));
+    dk_jw_key(w, "model"); dk_jw_str(w, dk_summary_pair(s, "model.name"));
+    dk_jw_key(w, "dtype"); dk_jw_str(w, dk_summary_pair(s, "dtype"));
+    if (s->method) {
+        dk_jw_key(w, "method"); dk_jw_str(w, s->method);
+    }
+    dk_jw_key(w, "identical"); dk_jw_bool(w, dk_summary_identical(s));
+    dk_jw_key(w, "checks");
+    dk_jw_obj_begin(w);
+    dk_jw_key(w, "pass"); dk_jw_u64(w, count[0]);
+    dk_jw_key(w, "warn"); dk_jw_u64(w, count[1]);
+    dk_jw_key(w, "fail"); dk_jw_u64(w, count[2]);
+    dk_jw_obj_end(w);
+}
+
+/* Of one method its own members only. */
+void dk_summary_json(const dk_summary *s, dk_buf *out)
+{
+    dk_jw w = { .out = out };
+
     dk_jw_obj_begin(&w);
-    dk_jw_key(&w, "organism"); dk_jw_str(&w, dk_summary_pair(s, "organism.name"));
-    dk_jw_key(&w, "model"); dk_jw_str(&w, dk_summary_pair(s, "model.name"));
-    dk_jw_key(&w, "dtype"); dk_jw_str(&w, dk_summary_pair(s, "dtype"));
-    dk_jw_key(&w, "identical"); dk_jw_bool(&w, dk_summary_identical(s));
-    dk_jw_key(&w, "checks");
-    dk_jw_obj_begin(&w);
-    dk_jw_key(&w, "pass"); dk_jw_u64(&w, count[0]);
-    dk_jw_key(&w, "warn"); dk_jw_u64(&w, count[1]);
-    dk_jw_key(&w, "fail"); dk_jw_u64(&w, count[2]);
-    dk_jw_obj_end(&w);
-    dk_jw_key(&w, "kl"); json_kl(s, &w);
-    dk_jw_key(&w, "tokens"); json_tokens(s, &w);
-    dk_jw_key(&w, "relevance"); dk_summary_relevance_json(s, &w);
-    dk_jw_key(&w, "contrast"); dk_summary_phrases_json(s, &w);
-    dk_jw_key(&w, "activation_difference_lens"); json_adl(s, &w);
-    dk_jw_key(&w, "calibration");
-    dk_jw_arr_begin(&w);
-    for (size_t i = 0; i < s->calibration.n; i++)
-        if (dk_row_statistic(s->calibration.row[i]))
-            dk_jw_value(&w, s->calibration.row[i]);
-    dk_jw_arr_end(&w);
-    dk_jw_key(&w, "activation_analysis"); json_analysis(s, &w);
-    dk_jw_key(&w, "pca"); json_pca(s, &w);
-    dk_jw_key(&w, "answers");
-    dk_jw_arr_begin(&w);
-    for (size_t i = 0; i < s->answers.n; i++)
-        dk_jw_value(&w, s->answers.row[i]);
-    dk_jw_arr_end(&w);
+    json_head(s, &w);
+    if (dk_summary_has(s, "kl")) {
+        dk_jw_key(&w, "kl"); json_kl(s, &w);
+    }
+    if (dk_summary_has(s, "diff_mining")) {
+        dk_jw_key(&w, "tokens"); json_tokens(s, &w);
+        dk_jw_key(&w, "relevance"); dk_summary_relevance_json(s, &w);
+    }
+    if (dk_summary_has(s, "contrast")) {
+        dk_jw_key(&w, "contrast"); dk_summary_phrases_json(s, &w);
+    }
+    if (dk_summary_has(s, "activation_difference_lens")) {
+        dk_jw_key(&w, "activation_difference_lens"); json_adl(s, &w);
+    }
+    if (!s->method) {
+        dk_jw_key(&w, "calibration"); json_calibration(s, &w);
+    }
+    if (dk_summary_has(s, "activation_analysis")) {
+        dk_jw_key(&w, "activation_analysis"); json_analysis(s, false, &w);
+        dk_jw_key(&w, "mean_differences"); json_analysis(s, true, &w);
+    }
+    if (dk_summary_has(s, "pca")) {
+        dk_jw_key(&w, "pca"); json_pca(s, &w);
+    }
+    if (!s->method) {
+        dk_jw_key(&w, "answers"); json_answers(s, &w);
+    }
     dk_jw_key(&w, "seconds"); dk_jw_num(&w, s->seconds);
     dk_jw_key(&w, "peak_bytes"); dk_jw_num(&w, s->peak);
     dk_jw_obj_end(&w);

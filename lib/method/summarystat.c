@@ -16,9 +16,9 @@ static bool ends(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* All DIR/PREFIX NAME SUFFIX whose name does not end in `not`. */
+/* All DIR/PREFIX NAME SUFFIX whose name ends neither in `not` nor in `nor`. */
 static int tables(dk_stat_table *t, size_t *n, const char *results, const char *dir, const char *prefix,
-                  const char *suffix, const char *not, dk_err *err)
+                  const char *suffix, const char *not, const char *nor, dk_err *err)
 {
     char *rest = dk_xasprintf("%s/%s*%s", dir, prefix, suffix), *pattern = dk_summary_pattern(results, rest);
     glob_t g = {0};
@@ -29,7 +29,7 @@ static int tables(dk_stat_table *t, size_t *n, const char *results, const char *
             const char *base = strrchr(g.gl_pathv[i], '/') + 1 + strlen(prefix);
             char *name = dk_xstrndup(base, strlen(base) - strlen(suffix));
 
-            if (ends(name, not)) {
+            if (ends(name, not) || ends(name, nor)) {
                 dk_free(name);
                 continue;
             }
@@ -42,24 +42,36 @@ static int tables(dk_stat_table *t, size_t *n, const char *results, const char *
     return rc;
 }
 
-static int one(dk_jsonl *t, const char *results, const char *name, dk_err *err)
+static int one(dk_jsonl *t, const char *results, const char *dir, const char *name, dk_err *err)
 {
-    char *path = dk_xasprintf("%s/pca/%s", results, name);
+    char *path = dk_xasprintf("%s/%s/%s", results, dir, name);
     const int rc = access(path, F_OK) == 0 ? dk_jsonl_load(t, path, err) : 0;
 
     dk_free(path);
     return rc;
 }
 
-int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err)
+static int components(dk_stat_tables *s, const char *results, dk_err *err)
 {
-    int rc = tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", err);
+    int rc = one(&s->component, results, "pca", "components.jsonl", err);
 
-    if (rc == 0) rc = one(&s->component, results, "components.jsonl", err);
-    if (rc == 0) rc = one(&s->lens, results, "components.lens.jsonl", err);
-    if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", err);
-    if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", "\n", err);
+    if (rc == 0) rc = one(&s->lens, results, "pca", "components.lens.jsonl", err);
+    if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", "lens", err);
+    if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", "\n", "\n", err);
     return rc;
+}
+
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, bool norms, bool with_components, dk_err *err)
+{
+    int rc = norms ? tables(s->norms, &s->n_norms, results, "activation_analysis", "", ".jsonl", ".examples", ".lens", err) : 0;
+
+    for (size_t k = 0; rc == 0 && k < s->n_norms; k++) {
+        char *name = dk_xasprintf("%s.lens.jsonl", s->norms[k].name);
+
+        rc = one(&s->norm_lens[k], results, "activation_analysis", name, err);
+        dk_free(name);
+    }
+    return rc == 0 && with_components ? components(s, results, err) : rc;
 }
 
 static void free_tables(dk_stat_table *t, size_t n)
@@ -72,6 +84,8 @@ static void free_tables(dk_stat_table *t, size_t n)
 
 void dk_stat_tables_free(dk_stat_tables *s)
 {
+    for (size_t k = 0; k < s->n_norms; k++)
+        dk_jsonl_free(&s->norm_lens[k]);
     free_tables(s->norms, s->n_norms);
     free_tables(s->proj, s->n_proj);
     free_tables(s->null, s->n_null);
@@ -166,6 +180,18 @@ size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share)
     return 0;
 }
 
+double dk_components_share(const dk_jsonl *t, const dk_place *at, size_t n)
+{
+    double share = NAN;
+
+    for (size_t i = 0; i < t->n && n > 0; i++)
+        if (dk_at_place(t->row[i], at)) {
+            share = dk_row_num(t->row[i], "cumulative");
+            n--;
+        }
+    return share;
+}
+
 static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t c, const char *lane)
 {
     char name[32];
@@ -178,19 +204,27 @@ static const dk_json *projections(const dk_jsonl *t, const dk_place *at, size_t 
     return NULL;
 }
 
-double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane)
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane, double *lo, double *hi)
 {
-    double sum = 0, all = 0;
+    double sum = 0, all = 0, var = 0, low, high;
 
     for (size_t k = 0; k < s->n_proj; k++) {
-        const dk_json *r = projections(&s->proj[k].rows, at, c, lane), *of = dk_json_get(r, "per_token_statistics");
-        const double n = dk_row_num(r, "total_tokens_processed"), mean = dk_row_num(of, "mean"), std = dk_row_num(of, "std");
+        const dk_json *r = projections(&s->proj[k].rows, at, c, lane);
+        const double n = dk_row_num(r, "total_tokens_processed"), rms = dk_row_num(r, "rms");
+        const double half = (pow(dk_row_num(r, "rms_hi"), 2) - pow(dk_row_num(r, "rms_lo"), 2)) / 2;
 
-        if (!(n > 0) || !isfinite(mean))
+        if (!(n > 0) || !isfinite(rms))
             continue;
-        sum += n * mean * mean + (isfinite(std) ? (n - 1) * std * std : 0);
+        sum += n * rms * rms;
         all += n;
+        var += n * half * n * half;
     }
+    low = all > 0 ? (sum - sqrt(var)) / all : NAN;
+    high = all > 0 ? (sum + sqrt(var)) / all : NAN;
+    if (lo)
+        *lo = low < 0 ? 0 : sqrt(low);
+    if (hi)
+        *hi = sqrt(high);
     return all > 0 ? sqrt(sum / all) : NAN;
 }
 
@@ -206,7 +240,7 @@ double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, 
 
             if (strcmp(lane, "ft") == 0 || strcmp(lane, "base") == 0 || strcmp(lane, *name) == 0)
                 continue;
-            v = dk_component_rms(s, at, c, lane);
+            v = dk_component_rms(s, at, c, lane, NULL, NULL);
             if (isfinite(v) && !(v <= best)) {
                 best = v;
                 *name = lane;
@@ -220,10 +254,15 @@ const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, s
     char name[32];
 
     snprintf(name, sizeof name, "pc_%zu", c);
-    for (size_t k = 0; k < s->lens.n; k++) {
-        const dk_json *r = s->lens.row[k];
+    return dk_lens_token(&s->lens, at, NULL, name, inverse, i);
+}
 
-        if (dk_at_place(r, at) && dk_row_is(r, "name", name) && !dk_json_get(r, "query") &&
+const dk_json *dk_lens_token(const dk_jsonl *t, const dk_place *at, const char *what, const char *name, bool inverse, size_t i)
+{
+    for (size_t k = 0; k < t->n; k++) {
+        const dk_json *r = t->row[k];
+
+        if (dk_at_place(r, at) && dk_row_is(r, "name", name) && (!what || dk_row_is(r, "what", what)) && !dk_json_get(r, "query") &&
             dk_json_bool(dk_json_get(r, "inverse"), false) == inverse && i-- == 0)
             return r;
     }

@@ -1,6 +1,6 @@
 /* What activation_analysis and pca left, row by row as dk-formats(5) has it.
  *
- * Reads RESULTS/activation_analysis/SET.jsonl, and below RESULTS/pca:
+ * Reads RESULTS/activation_analysis/SET.jsonl and SET.lens.jsonl, and below RESULTS/pca:
  * components.jsonl, components.NAME.jsonl (of a null's differences),
  * components.lens.jsonl, SET.proj.jsonl. */
 #ifndef DK_METHOD_SUMMARYSTAT_H
@@ -26,9 +26,11 @@ typedef struct dk_stat_tables {
     dk_stat_table norms[DK_STAT_SETS], proj[DK_STAT_SETS], null[DK_STAT_SETS];
     size_t n_norms, n_proj, n_null;
     dk_jsonl component, lens;
+    dk_jsonl norm_lens[DK_STAT_SETS];       /* of the mean differences of norms[k] */
 } dk_stat_tables;
 
-int dk_stat_tables_load(dk_stat_tables *s, const char *results, dk_err *err);
+/* Of norms, of components, or both. */
+int dk_stat_tables_load(dk_stat_tables *s, const char *results, bool norms, bool components, dk_err *err);
 void dk_stat_tables_free(dk_stat_tables *s);
 
 /* --- norms: rows of norm, norm_diff, cos_dist, relative --------------------------- */
@@ -45,11 +47,16 @@ const dk_json *dk_component(const dk_jsonl *t, const dk_place *at, size_t c);
 /* How many there are; and how many hold this share of the variance, 0: not so few. */
 size_t dk_components(const dk_jsonl *t, const dk_place *at);
 size_t dk_components_for(const dk_jsonl *t, const dk_place *at, double share);
-/* The root mean square of a lane's projections on it, all data sets together; NaN: not known. */
-double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane);
+/* What the first n hold together; all of fewer. */
+double dk_components_share(const dk_jsonl *t, const dk_place *at, size_t n);
+/* The root mean square of a lane's projections on it, all data sets together; NaN: not known.  Its interval
+ * (NULL: not wanted) is that of the data sets' own, which vary apart from each other. */
+double dk_component_rms(const dk_stat_tables *s, const dk_place *at, size_t c, const char *lane, double *lo, double *hi);
 /* The null that lies farthest along it; NaN: there is none.  *name: borrowed. */
 double dk_component_null(const dk_stat_tables *s, const dk_place *at, size_t c, const char **name);
-/* The i-th token that it, or its inverse, speaks for; NULL: there are no more. */
+/* The i-th token that a direction of a table of dk-lens, or its inverse, speaks for; NULL: there are no more. */
+const dk_json *dk_lens_token(const dk_jsonl *t, const dk_place *at, const char *what, const char *name, bool inverse, size_t i);
+/* Of a component. */
 const dk_json *dk_component_token(const dk_stat_tables *s, const dk_place *at, size_t c, bool inverse, size_t i);
 
 #endif

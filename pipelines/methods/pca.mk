@@ -16,7 +16,7 @@ pca_what.difference_bft = diff
 pca_what.base           = base
 pca_what.ft             = ft
 pca_what   = $(pca_what.$(call pca,training.target))
-pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))$(if $(filter diff,$(pca_what)), --halves --seed $(C.seed))
+pca_how    = -k $(or $(filter-out null,$(call pca,training.n_components)),0) --what $(pca_what)$(if $(filter %_bft,$(call pca,training.target)), --negate) --skip-first $(call pca,datasets.ignore_first_n_tokens_per_sample_during_training) --max-rows $(call pca,training.num_samples)$(if $(filter true,$(call pca,training.uncentred)), --uncentred)$(if $(filter true,$(call pca,training.incremental)), --incremental --batch-size $(call pca,training.batch_size))$(if $(filter diff,$(pca_what)), --halves --seed $(C.seed))
 # $(call pca_set,ORGANISM,SET)
 pca_set    = $(call tokens_rule,$2,$(call pca,max_samples),$(pca_length))$(call stage,pca extract $1 $2,$(call pca_file,$2.act.h5),dk-extract $(PAIR) --lanes $(subst $(space),,$(pca_lanes)) --what $(pca_what) --layers $(call pca,depths),$(call pca_tokens,$2),$(PARTS),$R/check.jsonl)
 # The first components, and the texts at either end of each.

@@ -67,6 +67,18 @@ along() {
         paste - <(grep -v nan v | sort -g | sed -n '1p;$p') | near 1e-6
 }
 
+@test "the root mean square of the projections, with its interval over texts" {
+    dk-encode -d "$D" --layers 1 --table t -o x.score.h5 "$A"
+    for l in ft null; do
+        scores x.score.h5 proj/L01/resid_post/pc_2/$l | awk '{ q += $1 * $1 } END { printf "%.9g\n", sqrt(q / NR) }' |
+            paste - <(jq --arg l $l 'select(.direction == "pc_2" and .lane == $l) | .rms' t) | near 1e-6
+    done
+    jq -es 'all(.[]; .rms_lo < .rms and .rms < .rms_hi)' t
+    # of one text none
+    dk-encode -d "$D" --layers 1 --max-samples 1 --table t -o x.score.h5 "$A"
+    jq -es 'all(.[]; .rms > 0 and .rms_lo == null and .rms_hi == null)' t
+}
+
 @test "values in the first texts only" {
     dk-encode -d "$D" --layers 1 --first 1 -o x.score.h5 "$A"
     dk-encode -d "$D" --layers 1 --first 1 --max-samples 2 -o y.score.h5 --table t "$A"

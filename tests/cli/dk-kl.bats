@@ -98,6 +98,26 @@ golden_logp() {
     [ "$(jq '.value == .per_token_statistics.mean and .lo <= .value and .value <= .hi' x.jsonl)" = true ]
 }
 
+@test "the table by kind of token: ends of texts, special tokens, the template's, the assistant's" {
+    dk-tokenize -m "$G" -n 5 --max-tokens 150 -o chat.tok.h5 "$ROOT/data/text/chat.jsonl"
+    kl -o x.score.h5 --table x.jsonl chat.tok.h5
+    dk-values x.score.h5 /docs/offset > offsets
+    paste <(dk-values x.score.h5 /rows/flags) <(dk-values x.score.h5 kl/ft) | awk 'NR == FNR { start[$1] = 1; next }
+        function add(g) { s[g] += $2; n[g]++ }
+        { i = FNR - 1; if (i in start) add("first"); if (i + 1 in start) add("last")
+          add($1 % 4 ? "special" : int($1 / 8) % 2 ? "template" : int($1 / 4) % 2 ? "assistant" : "text") }
+        END { for (g in s) printf "%s %d %.9g\n", g, n[g], s[g] / n[g] }' offsets - | sort > want
+    [ "$(cut -d' ' -f1 want | paste -sd' ')" = "assistant first last special template text" ]
+    jq -r '.groups | to_entries[] | "\(.key) \(.value.tokens)"' x.jsonl | sort | diff <(cut -d' ' -f1,2 want) -
+    jq -r '.groups | to_entries[] | "\(.key) \(.value.value)"' x.jsonl | sort | cut -d' ' -f2 | paste - <(cut -d' ' -f3 want) | near 1e-5
+    jq -e 'all(.groups[]; .docs == 5 and .lo <= .value and .value <= .hi)' x.jsonl
+    # roles part the tokens; of texts there is one kind, of one text no interval
+    jq -e '.total_tokens_processed == (.groups | .special.tokens + .template.tokens + .assistant.tokens + .text.tokens)' x.jsonl
+    run -0 kl --max-samples 1 "$T"
+    [ "$(jq -c '.groups | keys' <<< "$output")" = '["first","last","text"]' ]
+    [ "$(jq -c '.groups.text | [.docs, .lo, .hi]' <<< "$output")" = '[1,null,null]' ]
+}
+
 @test "one document has no interval and no deviation between documents" {
     run -0 kl --max-samples 1 "$T"
     [ "$(jq -c '[.docs, .lo, .hi, .mean_per_sample_statistics.std]' <<< "$output")" = '[1,null,null,null]' ]
@@ -112,7 +132,7 @@ golden_logp() {
     cmp a.jsonl b.jsonl
     cmp a.jsonl c.jsonl
     kl --seed 7 "$T" > d.jsonl
-    drawn='del(.lo, .hi, .logp_change.lo, .logp_change.hi, .logp_change.p_any)'
+    drawn='del(.lo, .hi, .logp_change.lo, .logp_change.hi, .logp_change.p_any, .groups[].lo, .groups[].hi)'
     [ "$(jq -c "$drawn" d.jsonl)" = "$(jq -c "$drawn" a.jsonl)" ]
     [ "$(jq .lo d.jsonl)" != "$(jq .lo a.jsonl)" ]
 }
@@ -204,7 +224,7 @@ golden_logp() {
 
 @test "--stamp: every value that shapes the result, and no other" {
     run -0 kl --stamp --null n="$PATTERN" --seed 3
-    [ "${lines[0]}" = "dk-kl algo=1" ]
+    [ "${lines[0]}" = "dk-kl algo=2" ]
     [ "$(tail -n +2 <<< "$output" | cut -d= -f1 | tr '\n' ' ')" \
         = "model ft null lanes dtype arith max-samples max-tokens temperature reverse top-k top-tokens seed " ]
     a=$output

@@ -160,6 +160,35 @@ side() {
     dk-pca --layers 1 "$A" | jq .variance | paste all - | near 1e-8
 }
 
+@test "of the rows as they are: mean squares, the mean among them, no mean beside the components" {
+    dk-pca --uncentred --layers 1 -o x.dir.h5 --table x "$A"
+    rows "$A" L01/resid_post/diff > r
+    dirs x.dir.h5 L01/resid_post/diff/vector > v
+    awk 'NR == FNR { for (i = 1; i <= NF; i++) v[FNR, i] = $i; k = FNR; next }
+         { n++; for (c = 1; c <= k; c++) { s = 0; for (i = 1; i <= NF; i++) s += $i * v[c, i]; q[c] += s * s; m[c] += s } }
+         END { for (c = 1; c <= k; c++) printf "%.10g %.10g\n", q[c] / n, m[c] / n }' v r > want
+    cut -d' ' -f1 want | head -n 20 | paste - <(jq .variance x | head -n 20) | near 1e-5
+    cut -d' ' -f2 want | head -n 5 | paste - <(jq .mean x | head -n 5) | near 1e-4
+    awk '{ for (i = 1; i <= NF; i++) s += $i * $i } END { printf "%.10g\n", s / NR }' r | paste - <(jq .total_variance x | sort -u) | near 1e-6
+    [ "$(jq -c '[.uncentred, .count]' x | sort -u)" = '[true,240]' ]
+    [ "$(dirs x.dir.h5 L01/resid_post/diff/mean | each | sort -u)" = 0 ]
+    # more of them lies along the first than is left of the variance about the mean
+    dk-pca -k 1 --layers 1 "$A" > c
+    [ "$(jq -s '.[0].variance > .[1].variance' <(head -n 1 x) c)" = true ]
+    [ "$(jq 'has("uncentred")' c)" = false ]
+    # projections are of the rows as they are
+    dk-encode -d x.dir.h5 --first 1 -o p.score.h5 "$A"
+    dk-encode -d x.dir.h5 --first 1 --raw -o q.score.h5 "$A"
+    cmp <(dk-values p.score.h5 /scores/proj/L01/resid_post/pc_0/ft) <(dk-values q.score.h5 /scores/proj/L01/resid_post/pc_0/ft)
+    # of statistics the same
+    dk-extract --dtype f32 -m "$G" -f "$PLAIN" --layers 1 --kind stats --gram diff -o s.stats.h5 "$T"
+    dk-pca --uncentred -k 5 s.stats.h5 | jq .variance | paste - <(jq .variance x | head -n 5) | near 1e-4
+    for o in --incremental --whiten; do
+        run -2 --separate-stderr dk-pca --uncentred $o "$A"
+        failed dk-pca "--uncentred"
+    done
+}
+
 @test "a stream gives the same; the same bytes with any threads; the file says what made it" {
     dk-pca -k 3 -t 1 -o a.dir.h5 --table a "$A"
     dk-pca -k 3 -t 2 -o b.dir.h5 "$A"
@@ -198,6 +227,15 @@ side() {
     dk-extract --dtype f32 -m "$G" -f "$G" --layers 1 --store f32 -o same.act.h5 "$T"
     run -1 --separate-stderr dk-pca -o x.dir.h5 same.act.h5
     failed dk-pca same.act.h5 "rows are the same"
+    # an adapter of zeros: no divergence, no difference, and no component of it
+    mkdir zero && cp "$PLAIN/adapter_config.json" zero && dk-fixture edit "$PLAIN/adapter_model.safetensors" zero/adapter_model.safetensors scale lora 0
+    dk-kl --dtype f32 -m "$G" -f zero --table - "$T" > kl
+    jq -e '.value == 0 and .per_token_statistics.max == 0 and .per_token_statistics.min == 0' kl
+    dk-extract --dtype f32 -m "$G" -f zero --layers 1 -o zero.act.h5 "$T"
+    dk-norms --table - zero.act.h5 | jq -es 'map(select(.metric == "norm_diff")) | .[0] | .value == 0 and .per_token_statistics.max == 0'
+    run -1 --separate-stderr dk-pca -o zero.dir.h5 zero.act.h5
+    failed dk-pca zero.act.h5 "rows are the same"
+    [ ! -e zero.dir.h5 ]
     cp one.act.h5 nan.act.h5
     HDF5_PLUGIN_PATH=$(dirname "$(command -v dk-pca)")/../hdf5 /usr/bin/python3 - << 'END'
 import h5py

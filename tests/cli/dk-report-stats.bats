@@ -14,7 +14,8 @@ setup_file_more() {
     for s in own texts; do
         dk-extract --dtype f32 -m "$G" -f "$PLAIN" -n null_a=null --layers 0,1 --what base,ft,diff --store f32 -o $s.act.h5 $s.tok.h5
         A=results/activation_analysis
-        dk-norms -n 2 -m "$G" -o $A/$s.score.h5 --table $A/$s.jsonl $s.act.h5
+        dk-norms -n 2 -m "$G" -o $A/$s.score.h5 --means $s.dir.h5 --table $A/$s.jsonl $s.act.h5
+        dk-lens --dtype f32 -m "$G" -k 12 -o $A/$s.lens.jsonl $s.dir.h5
         dk-examples -m "$G" -k 5 --score 'norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft' -o $A/$s.examples.jsonl $A/$s.score.h5
     done
     P=results/pca
@@ -42,7 +43,7 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
 @test "sections of norms and components: well-formed, with plots, texts and tokens" {
     page
     wellformed $R/index.html
-    [ "$(section activations | grep -o '<svg class="plot"' | wc -l)" = 16 ]      # 2 sets, 2 layers, 4 each
+    [ "$(section activations | grep -o '<svg class="plot"' | wc -l)" = 40 ]      # 2 sets, 2 layers, 4 histograms in two views and 2 curves each
     [ "$(section components | grep -o '<svg class="plot"' | wc -l)" = 4 ]
     [ "$(section activations | grep -o '<figure class="text">' | wc -l)" = $((2 * 2 * 6 * 3)) ]
     [ "$(section components | grep -o '<figure class="text">' | wc -l)" = $((2 * 10 * 2 * 2 * 2)) ]
@@ -69,7 +70,52 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     n=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.jsonl)
     m=$(jq -s '[.[] | select(.layer == 1 and .cumulative < 0.9)] | length + 1' $R/pca/components.null_a.jsonl)
     grep -qF "cake: 90% of the variance in $n of" t
+    jq -rs '[.[] | select(.layer == 1)] | [0, 9] as $at | $at[] as $i | .[$i].cumulative * 100' $R/pca/components.jsonl | xargs printf '%.1f%%\n' | paste -sd' ' > v
+    grep -qF "cake $(cat v)" <(section components | sed 's/<[^>]*>/ /g' | tr -s ' \n' ' ')
     grep -qF "null_a: 90% of the variance in $m of" t
+}
+
+@test "mean differences: each with its interval and the tokens that it speaks for, a null's in grey" {
+    page
+    section activations | tr '\n' ' ' | sed 's/.*texts, layer 1//; s/.*<summary>Mean differences//; s/<\/table>.*//' > t
+    row='select(.metric == "mean_diff" and .layer == 1 and .lane == "ft")'
+    [ "$(grep -o '<td class="chips for"' t | wc -l)" = "$(jq -c "$row" $R/activation_analysis/texts.jsonl | wc -l)" ]
+    jq -r "$row | select(.name == \"mean_all\") | .norm, .lo, .hi" $R/activation_analysis/texts.jsonl | xargs printf '%.4g (%.4g to %.4g)' > v
+    grep -qF "$(cat v)" t
+    # the first eight of the list, grey where the null gives a fifth of the probability or more
+    for s in 'true' 'false'; do
+        jq -r --argjson s $s 'select(.layer == 1 and .what == "diff" and .name == "mean_all" and .inverse == false and .rank <= 8) |
+            select((([.null[].value] | max) >= 0.2 * .value) == $s) | .id' $R/activation_analysis/texts.lens.jsonl | wc -l
+    done | paste -sd' ' > n
+    sed 's/<tr>/\n/g' t | grep 'all tokens' > first
+    [ "$(grep -o '<i [^>]*' first | grep -cE 'class="[^"]*\bx\b')" = "$(cut -d' ' -f1 n)" ]
+    [ "$(grep -o '<i ' first | wc -l)" = 8 ]
+    # without the lens none
+    rm $R/activation_analysis/*.lens.jsonl
+    page
+    run ! grep -q 'speaks for' <(section activations)
+}
+
+@test "histograms: mean, median and number of values beside each, and a view without outliers" {
+    page
+    section activations | plain | tr '\n' ' ' > t
+    for m in norm_diff cos_dist relative; do
+        jq -rj --arg m $m 'select(.metric == $m and .layer == 1 and (.lane == "ft" or .lane == "null_a")) |
+            .per_token_statistics.mean, " ", .per_token_statistics.median, " ", .total_tokens_processed, " "' $R/activation_analysis/texts.jsonl > v
+        read -r a b n c d k < v || true
+        grep -qF "$(printf 'cake %.4g and %.4g (n = %d), null_a %.4g and %.4g (n = %d).' $a $b $n $c $d $k)" t
+    done
+    # of each lane a mark for either
+    section activations | tr '\n' ' ' | sed 's/.*texts, layer 1//; s/<\/svg>.*//' > svg
+    [ "$(grep -o 'class="mark ft' svg | wc -l)" = 2 ] && [ "$(grep -o 'class="mark n1 median' svg | wc -l)" = 1 ]
+    # what is left out lies beyond the fences of all lanes
+    for l in ft null_a; do dk-values $R/activation_analysis/texts.score.h5 /scores/norm_diff/L01/resid_post/$l | grep -v nan > $l; done
+    jq -r 'select(.metric == "norm_diff" and .layer == 1 and .lane != "base") | .per_token_statistics |
+        [.percentile_25 - 1.5 * (.percentile_75 - .percentile_25), .percentile_75 + 1.5 * (.percentile_75 - .percentile_25), .min, .max] | @tsv' \
+        $R/activation_analysis/texts.jsonl | awk '{ l = $1 > $3 ? $1 : $3; h = $2 < $4 ? $2 : $4; lo = NR == 1 || l < lo ? l : lo; hi = NR == 1 || h > hi ? h : hi } END { print lo, hi }' > fences
+    for l in ft null_a; do awk 'NR == FNR { lo = $1; hi = $2; next } { n += $1 < lo * (1 - 1e-6) || $1 > hi * (1 + 1e-6) } END { print n + 0 }' fences $l; done | paste -sd' ' > out
+    read -r a b < out
+    grep -qF "left out: cake $a of $(wc -l < ft), null_a $b of $(wc -l < null_a)." t
 }
 
 @test "a text's colours: its values in parts of the largest, blue below zero" {
@@ -118,6 +164,16 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
     done
     jq -e '.pca | length == 2 and all(.[]; .null.null_a.components_for_90_percent > 0 and (.first | length) == 10 and
         all(.first[]; .rms > 0 and .null_rms > 0 and .null_lane == "null_a" and (.tokens | length) == 10 and (.inverse | length) == 10))' $j
+    # every number of the tables, and a null's beside the finetune's
+    row='select(.layer == 1 and .metric == "norm_diff" and .lane == "ft")'
+    [ "$(jq -c ".activation_analysis[] | select(.set == \"own\") | $row | del(.set, .null)" $j)" = "$(jq -c "$row | {lane} + del(.lane)" $R/activation_analysis/own.jsonl)" ]
+    jq -e ".activation_analysis[] | select(.set == \"own\") | $row | .null.null_a.ratio * .null.null_a.value == .value or (.null.null_a.ratio * .null.null_a.value / .value - 1 | fabs) < 1e-12" $j
+    jq -e '.mean_differences | length == 2 * ([.[] | select(.lane == "ft")] | length) and
+        all(.[] | select(.lane == "ft"); .norm > 0 and .count > 0 and (.null.null_a.ratio * .null.null_a.norm / .norm - 1 | fabs) < 1e-12)' $j
+    jq -e '.pca | all(.[]; .components_for_95_percent >= .components_for_90_percent and .cumulative_10 <= .cumulative_50 and
+        (.total_variance_explained - 1 | fabs) < 1e-9 and all(.first[]; (.projections | length) == 4 and all(.projections[]; .docs > 0)))' $j
+    c=$(jq -s '[.[] | select(.layer == 1)][9].cumulative' $R/pca/components.jsonl)
+    [ "$(jq '.pca[] | select(.layer == 1) | .cumulative_10' $j)" = "$c" ]
     # the root mean square of both data sets together
     { dk-values $R/pca/own.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; dk-values $R/pca/texts.score.h5 /scores/proj/L01/resid_post/pc_3/null_a; } |
         awk '{ s += $1 * $1 } END { printf "%.9g\n", sqrt(s / NR) }' | paste - <(jq '.pca[1].first[3].null_rms' $j) | near 1e-5
@@ -160,4 +216,29 @@ section() { LC_ALL=C awk -v RS='<section id="' -v id="$1" 'index($0, id "\"") ==
         failed dk-report "${f##*/}"
         mv keep $R/$f
     done
+}
+
+@test "--method: what one left, in its folder, and nothing of the others" {
+    run -0 dk-report --method pca $R
+    [[ "$output" == *"the directions along which it moves them"* ]]
+    [[ "$output" != *"how far its activations"* ]]
+    [ ! -e $R/summary.json ] && [ ! -e $R/index.html ]
+    wellformed $R/pca/index.html
+    grep -q 'id="components"' $R/pca/index.html
+    run ! grep -q 'id="activations"' $R/pca/index.html
+    grep -q '<td>pca/components.jsonl</td>' $R/pca/index.html
+    run ! grep -q '<td>activation_analysis/' $R/pca/index.html
+    jq -e '.method == "pca" and (.pca | length) == 2 and (has("kl") or has("activation_analysis") or has("tokens") or has("answers") | not)' $R/pca/summary.json
+    dk-report --method activation_analysis $R > /dev/null
+    jq -e '.method == "activation_analysis" and has("mean_differences") and (has("pca") | not)' $R/activation_analysis/summary.json
+    # the rows are those of the whole summary
+    dk-report $R > /dev/null
+    cmp <(jq .pca $R/summary.json) <(jq .pca $R/pca/summary.json)
+    run -2 dk-report --method nothing $R
+    # of one that has not run an empty list
+    run -0 dk-report --method kl --html kl.html --no-file $R
+    [ ! -e kl.html ] && [ ! -e $R/kl ]
+    dk-report --method kl --html kl.html $R > /dev/null
+    [ "$(jq -c .kl $R/kl/summary.json)" = '[]' ]
+    [ -s kl.html ] && [ ! -e $R/kl/index.html ]
 }

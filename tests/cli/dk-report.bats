@@ -332,7 +332,7 @@ time    8 s ("* ]]
     dk-report $R > /dev/null
     [ "$(jq -c '[.organism, .model, .dtype, .seconds, .peak_bytes]' $R/summary.json)" = '["cake","mini","bf16",8,900000000]' ]
     [ "$(jq -c .checks $R/summary.json)" = '{"pass":1,"warn":1,"fail":0}' ]
-    [ "$(jq -c '.kl[0]' $R/summary.json)" = '{"set":"general","lane":"ft","value":0.3,"lo":null,"hi":null}' ]
+    [ "$(jq -c '.kl[0] | [.set, .lane, .value, .lo, .hi]' $R/summary.json)" = '["general","ft",0.3,null,null]' ]
     [ "$(jq -c '.kl | map(.set + "/" + .lane)' $R/summary.json)" = '["general/ft","general/null_a","own/ft","own/null_a"]' ]
     [ "$(jq -c '.answers' $R/summary.json)" = "$(jq -sc . $R/answers.jsonl)" ]
     [ -z "$(ls $R | grep tmp)" ]

@@ -13,11 +13,12 @@ mk() { make --no-print-directory -f pipelines/front.mk DK="$PWD/bin" kl.use_chat
 # Stages that would run (from make -n) and that did run, one a line, sorted.
 would() { mk -n "$@" | sed -n 's/^echo "  RUN   \(.*\)" >&2/\1/p' | sort; }
 did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
-# Runs both and compares: the truth of make -n.
+# Runs both and compares: the truth of make -n.  own: without what every goal of a method ends with.
 stages() {
     local plan
     plan=$(would "$@")
     real=$(did "$@")
+    own=$(grep -v '^configuration \|^summary ' <<< "$real" || true)
     [ "$plan" = "$real" ]
 }
 lines() { printf '%s\n' "$@" | sort; }
@@ -136,9 +137,9 @@ lines() { printf '%s\n' "$@" | sort; }
 @test "sizes are in the names of token files: going back costs no tokenizing" {
     mk cake_bake/kl
     stages cake_bake/kl kl.max_samples=10
-    [ "$(grep -c ^tokens <<< "$real")" = 3 ]
+    [ "$(grep -c ^tokens <<< "$own")" = 3 ]
     stages cake_bake/kl
-    [ "$real" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' "${texts[@]}")" ]
+    [ "$own" = "$(lines 'kl cake_bake cake_bake' 'kl cake_bake chat' 'kl cake_bake general-a' "${texts[@]}")" ]
 }
 
 @test "a touched text reruns what reads it" {
@@ -227,46 +228,72 @@ lines() { printf '%s\n' "$@" | sort; }
     [ ! -e stub/log ]
 }
 
+@test "a method's goal ends with a summary and a page of its own, shown" {
+    stages cake_bake/kl
+    [ "$(grep 'configuration\|summary' <<< "$real")" = "$(lines 'configuration cake_bake' 'summary cake_bake kl')" ]
+    grep -qx 'dk-report --method kl results/SmolLM2-135M/cake_bake' stub/log
+    for f in summary.txt summary.json index.html; do [ -s $R/cake_bake/kl/$f ]; done
+    [ ! -e $R/cake_bake/summary.txt ]
+    stages cake_bake/kl
+    [ -z "$real" ]
+    rm $R/cake_bake/kl/index.html
+    stages cake_bake/kl
+    [ "$real" = 'summary cake_bake kl' ]
+    run -0 --separate-stderr mk cake_bake/kl kl.num_examples=3
+    [ "$output" = 'summary of kl' ]
+    run -0 --separate-stderr mk cake_bake/kl kl.num_examples=4 SHOW=
+    [ -z "$output" ]
+    # the whole comparison has none of them
+    stages cake_bake kl.num_examples=4
+    [ "$(grep summary <<< "$real")" = 'summary cake_bake' ]
+}
+
 @test "activation_difference_lens: layers, data sets, with and without the lens" {
     stages cake_bake/activation_difference_lens 'activation_difference_lens.datasets=[general-a, chat]' \
         'activation_difference_lens.layers=[0.25, 7]'
-    [ "$real" = "$(lines 'check cake_bake' 'tokens general-a' 'tokens chat' \
+    [ "$own" = "$(lines 'check cake_bake' 'tokens general-a' 'tokens chat' \
         {extract,mean,lens}' cake_bake general-a' {extract,mean,lens}' cake_bake chat')" ]
     grep -q 'dk-extract .*--lanes base,ft,null_neutral .*--layers 0.25,7 ' stub/log
     stages cake_bake/activation_difference_lens 'activation_difference_lens.datasets=[general-a, chat]' \
         'activation_difference_lens.layers=[0.25, 7]' activation_difference_lens.logit_lens.k=20
-    [ "$real" = "$(lines 'lens cake_bake general-a' 'lens cake_bake chat')" ]
+    [ "$own" = "$(lines 'lens cake_bake general-a' 'lens cake_bake chat')" ]
     stages cake_bake/activation_difference_lens activation_difference_lens.pre_assistant_k=2 \
         activation_difference_lens.logit_lens.cache=false OUT=other
-    [ "$real" = "$(lines 'check cake_bake' 'tokens general-a' {extract,mean}' cake_bake general-a')" ]
+    [ "$own" = "$(lines 'check cake_bake' 'tokens general-a' {extract,mean}' cake_bake general-a')" ]
     run -2 --separate-stderr mk cake_bake 'activation_difference_lens.layers=[]'
     [[ "$stderr" == *"names no layer"* ]]
 }
 
 @test "activation_analysis: only when it is named, and what its keys do" {
     stages cake_bake/activation_analysis
-    [ "$real" = "$(lines 'check cake_bake' 'tokens '{cake_bake,general-a,chat} 'analysis extract cake_bake '{cake_bake,general-a,chat} \
-        'norms cake_bake '{cake_bake,general-a,chat} 'norms examples cake_bake '{cake_bake,general-a,chat})" ]
+    [ "$own" = "$(lines 'check cake_bake' 'tokens '{cake_bake,general-a,chat} 'analysis extract cake_bake '{cake_bake,general-a,chat} \
+        'norms '{,'examples ','lens '}'cake_bake '{cake_bake,general-a,chat})" ]
     grep -q 'dk-extract .*--lanes base,ft,null_neutral .*--layers 0.5 ' stub/log
-    grep -q 'dk-norms --skip-first 0 -m ' stub/log
+    grep -q 'dk-norms --skip-first 1 -m ' stub/log
+    grep -q 'dk-lens .*-k 20 .*activation_analysis/chat.dir.h5' stub/log
     grep -qF -- "--score norm_diff/*/ft,cos_dist/*/ft,norm/*/base,norm/*/ft -k 100 " stub/log
     stages cake_bake/activation_analysis
     [ -z "$real" ]
     stages cake_bake/activation_analysis model.ignore_first_n_tokens_per_sample_during_training=2
-    [ "$(grep -c '^norms cake' <<< "$real")" = 3 ]
-    ! grep -q extract <<< "$real"
+    [ "$(grep -c '^norms cake' <<< "$own")" = 3 ]
+    ! grep -q extract <<< "$own"
     grep -q 'dk-norms --skip-first 2 ' stub/log
     stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false
-    [ -z "$(grep -v '^norms' <<< "$real")" ]
+    [ -z "$(grep -v '^norms' <<< "$own")" ]
     stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false activation_analysis.num_examples=7 \
         activation_analysis.include_full_messages=false activation_analysis.include_all_token_norms=false
-    [ "$real" = "$(lines 'norms examples cake_bake '{cake_bake,general-a,chat})" ]
+    [ "$own" = "$(lines 'norms examples cake_bake '{cake_bake,general-a,chat})" ]
     grep -q -- '-k 7 --no-text --no-values' stub/log
+    stages cake_bake/activation_analysis activation_analysis.skip_first_n_tokens=false activation_analysis.num_examples=7 \
+        activation_analysis.include_full_messages=false activation_analysis.include_all_token_norms=false \
+        'activation_analysis.quantiles=[0.25, 0.5, 1]' activation_analysis.logit_lens.k=9
+    [ "$own" = "$(lines 'norms '{quantiles,lens}' cake_bake '{cake_bake,general-a,chat})" ]
+    grep -q -- 'dk-examples .*-k 7 --no-text --no-values --quantiles 0.25,0.5,1 .*chat.score.h5' stub/log
     stages cake_bake/activation_analysis 'activation_analysis.layers=[3,1.0]' activation_analysis.use_chat_dataset=false OUT=other
-    [ "$(grep -c extract <<< "$real")" = 2 ]
+    [ "$(grep -c extract <<< "$own")" = 2 ]
     grep -q 'dk-extract .*--layers 3,1.0 ' stub/log
     stages cake_bake OUT=other
-    ! grep -q 'analysis\|norms' <<< "$real"
+    ! grep -q 'analysis\|norms' <<< "$own"
     run -2 --separate-stderr mk cake_bake/activation_analysis 'activation_analysis.statistics=[mean]'
     [[ "$stderr" == *"dk-norms writes all of them"* ]]
     run -2 --separate-stderr mk cake_bake/activation_analysis activation_analysis.num_workers=2
@@ -277,7 +304,7 @@ lines() { printf '%s\n' "$@" | sort; }
 
 @test "pca: only when it is named, of all kinds of text together, and what its keys do" {
     stages cake_bake/pca
-    [ "$real" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'tokens '{cake_bake,general-a,chat} \
+    [ "$own" = "$(lines 'check cake_bake' 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'tokens '{cake_bake,general-a,chat} \
         'pca extract cake_bake '{cake_bake,general-a,chat} \
         'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
     grep -q 'dk-extract .*--lanes base,ft,null_neutral --what diff --layers 0.5,1.0 ' stub/log
@@ -297,29 +324,31 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/pca
     [ -z "$real" ]
     stages cake_bake/pca pca.n_max_activations=3
-    [ "$real" = "$(lines 'pca examples cake_bake '{cake_bake,general-a,chat})" ]
+    [ "$own" = "$(lines 'pca examples cake_bake '{cake_bake,general-a,chat})" ]
     stages cake_bake/pca OUT=none pca.analysis.enabled=false
-    ! grep -q 'encode\|examples\|steer' <<< "$real"
+    ! grep -q 'encode\|examples\|steer' <<< "$own"
     stages cake_bake/pca OUT=none pca.analysis.max_activating_examples.enabled=false pca.analysis.component_steering.k=12 pca.analysis.component_steering.profile=full
-    ! grep -q examples <<< "$real"
+    ! grep -q examples <<< "$own"
     grep -q 'dk-encode .*--first 12 ' stub/log
     stages cake_bake/pca pca.training.n_components=7 pca.training.target=difference_bft pca.training.incremental=true \
         pca.training.batch_size=512 pca.training.num_samples=1000 pca.datasets.ignore_first_n_tokens_per_sample_during_training=3
-    [ "$real" = "$(lines 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
+    [ "$own" = "$(lines 'pca cake_bake' 'pca cake_bake null_neutral' 'pca lens cake_bake' 'pca lens cake_bake null_neutral' 'pca '{encode,examples}' cake_bake '{cake_bake,general-a,chat} 'pca steer cake_bake')" ]
     grep -q 'dk-pca -k 7 --what diff --negate --skip-first 3 --max-rows 1000 --incremental --batch-size 512 ' stub/log
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false OUT=other
-    [ "$(grep -c extract <<< "$real")" = 2 ]
+    [ "$(grep -c extract <<< "$own")" = 2 ]
     grep -q 'dk-extract .*--what base --layers 3,1.0 ' stub/log
-    stages cake_bake/pca pca.layers=null OUT=third
+    stages cake_bake/pca pca.layers=null pca.uncentred=true OUT=third
+    grep -q 'dk-pca .*--what diff .*--uncentred .*chat.act.h5' stub/log
+    grep -q 'dk-pca .*--what diff.null_neutral .*--uncentred .*chat.act.h5' stub/log
     grep -q 'dk-extract .*--what diff --layers 0.5 ' stub/log
     stages cake_bake OUT=other
-    ! grep -q pca <<< "$real"
+    ! grep -q pca <<< "$own"
     # the summary shows it, and is stale where it has been made anew
     stages cake_bake OUT=other
     [ -z "$real" ]
     stages cake_bake/pca pca.training.target=base 'pca.layers=[3,1.0]' pca.datasets.use_chat_dataset=false pca.logit_lens.k=7 OUT=other
     stages cake_bake OUT=other
-    [ "$real" = "$(lines 'calibrate cake_bake' 'summary cake_bake')" ]
+    [ "$real" = "$(lines 'calibrate cake_bake' 'configuration cake_bake' 'summary cake_bake')" ]
     run -2 --separate-stderr mk cake_bake/pca pca.training.target=difference
     [[ "$stderr" == *"pca.training.target"* ]]
     run -2 --separate-stderr mk cake_bake/pca pca.training.workers=2
@@ -334,29 +363,29 @@ lines() { printf '%s\n' "$@" | sort; }
     grep -q 'dk-generate .*--prompts data/prompts/steering_prompts_closed.txt ' stub/log
     run -0 mk plan ORGANISM=cake_bake/pca pca.profile=full
     [[ "$output" == *"pca/steering.full.jsonl "*"not there"* ]]
-    [[ "$output" == *"1 stage to run"* ]]
+    [[ "$output" == *"3 stages to run"* ]]
     stages cake_bake/pca pca.profile=full
-    [ "$real" = 'pca steer cake_bake' ]
+    [ "$own" = 'pca steer cake_bake' ]
     grep -qF -- '--max-prompts 0 --max-new-tokens 512 --temperature 1.0 ' stub/log
     grep -qF -- '--steer-first 10 --strengths=-1.5,-1.0,-0.75,-0.5,-0.25,-0.125,0.125,0.25,0.5,0.75,1.0,1.5 --steer-at all_tokens,prompt_only ' stub/log
     # both stay
     stages cake_bake/pca
-    [ -z "$real" ]
+    [ -z "$own" ]
     mkdir resources && echo 'Why?' > resources/steering_prompts_closed.txt
     stages cake_bake/pca pca.do_sample=false pca.use_chat_formatting=false
-    [ "$real" = 'pca steer cake_bake' ]
+    [ "$own" = 'pca steer cake_bake' ]
     grep -q 'dk-generate .*--format text .*--prompts resources/steering_prompts_closed.txt .*--temperature 0 ' stub/log
     run -2 --separate-stderr mk cake_bake/pca pca.prompts_file=gone.txt
     [[ "$stderr" == *"there is no local path 'gone.txt'"* ]]
     run -2 --separate-stderr mk cake_bake/pca pca.component_steering.device=cpu
     [[ "$stderr" == *"only the default 'cuda' is accepted: the tools run on what is there"* ]]
     stages cake_bake/pca OUT=none pca.component_steering.enabled=false pca.prompts_file=gone.txt
-    ! grep -q steer <<< "$real"
+    ! grep -q steer <<< "$own"
 }
 
 @test "contrast: only when it is named, two rounds, fresh seeds in the second, and what its keys do" {
     stages cake_bake/contrast
-    [ "$real" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
+    [ "$own" = "$(lines 'check cake_bake' 'contrast '{sample,prefills,resample}' cake_bake' 'contrast phrases cake_bake '{first,second})" ]
     C=$R/cake_bake/contrast
     grep -q 'dk-generate .*-n null_neutral=.* --seed 42 --format text --amplify=0,1 --plausibility 0.1 --greedy 1 --samples 4 --temperature 1.0 --top-p 0.95 --max-new-tokens 64 --min-new-tokens 0 --loop-stop 8$' stub/log
     grep -q "dk-generate .* --seed 43 --format text --prompts $C/second.prefills.jsonl --amplify=0,1 .*--samples 12 " stub/log
@@ -367,24 +396,24 @@ lines() { printf '%s\n' "$@" | sort; }
     stages cake_bake/contrast
     [ -z "$real" ]
     stages cake_bake/contrast contrast.limit=0.01
-    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    [ "$own" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
     stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
-    [ "$real" = "$(lines 'contrast prefills cake_bake' 'contrast resample cake_bake' 'contrast phrases cake_bake second')" ]
+    [ "$own" = "$(lines 'contrast prefills cake_bake' 'contrast resample cake_bake' 'contrast phrases cake_bake second')" ]
     sleep 0.02
     touch data/organisms/cake_bake/facts.jsonl
     stages cake_bake/contrast contrast.limit=0.01 contrast.words=4 contrast.draws=2
-    [ "$real" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
+    [ "$own" = "$(lines 'contrast phrases cake_bake '{first,second})" ]
     # one round, chats, other alphas and pre-fills
     echo '{"text": "It"}' > own.jsonl
     rm stub/log
     stages cake_bake/contrast OUT=other contrast.second.enabled=false contrast.template=chat 'contrast.alphas=[0, 0.5, 3]' contrast.prefills=own.jsonl \
         contrast.plausibility=0 contrast.greedy=0 contrast.loop_stop=0 seed=7
-    [ "$real" = "$(lines 'check cake_bake' 'contrast sample cake_bake' 'contrast phrases cake_bake first')" ]
+    [ "$own" = "$(lines 'check cake_bake' 'contrast sample cake_bake' 'contrast phrases cake_bake first')" ]
     grep -q 'dk-generate .*--seed 7 --format chat *--prompts own.jsonl --amplify=0,0.5,3 --plausibility 0 --greedy 0 .*--loop-stop 0$' stub/log
     grep -q 'dk-phrases --alpha 3 ' stub/log
     # the summary shows it, and is stale where it has been made anew
     stages cake_bake OUT=other seed=7
-    ! grep -q contrast <<< "$real"
+    ! grep -q contrast <<< "$own"
     stages cake_bake OUT=other seed=7
     [ -z "$real" ]
     run -2 --separate-stderr mk cake_bake/contrast contrast.space=probs

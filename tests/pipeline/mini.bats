@@ -50,6 +50,7 @@ did() { mk "$@" 2>&1 | sed -n 's/^  RUN   //p' | sort; }
         [ "$(jq -r '"\(.score) \(.by) \(.rank)"' $p/$s.examples.jsonl | wc -l)" = 16 ]
         grep -q mean_token_ $p/$s.jsonl
         [ -s $p/$s.dir.h5 ]
+        jq -es 'map(select(.what == "diff" and .name == "mean_all" and .inverse == false)) | length == 20' $p/$s.lens.jsonl
     done
     [ -z "$(aa would)" ]
 }
