@@ -88,9 +88,15 @@ page() { dk-report "$@" $R > /dev/null; }
     ratio=$(jq -s '.[0].value / .[1].value' $R/kl/own.jsonl)
     grep -qF "<td class=\"num\">$(printf %.2f "$ratio")</td>" $R/index.html
     awk '/id="divergence"/ { on = 1 } on && /<\/section>/ { exit } on' $R/index.html > part
-    [ "$(grep -c 'class="plot"' part)" = 4 ]
-    [ "$(grep -o 'class="line [a-z0-9]*"' part | sort | uniq -c | tr -s ' ')" = ' 4 class="line ft"
- 4 class="line n1"' ]
+    [ "$(grep -c 'class="plot"' part)" = 6 ]        # of each set all values, those without outliers, the curve
+    [ "$(grep -o 'class="line [a-z0-9]*"' part | sort | uniq -c | tr -s ' ')" = ' 6 class="line ft"
+ 6 class="line n1"' ]
+    # by kind of token, each with its interval
+    for g in first last text; do
+        jq -r --arg g $g 'select(.lane == "ft" and .reverse == null) | .groups[$g] | .value, .lo, .hi' $R/kl/general.jsonl | xargs printf '%.3f<div class="more">%.3f to %.3f</div>' > v
+        grep -qF "$(cat v)" <(tr -d '\n' < part)
+    done
+    run ! grep -q "assistant's text" part
 }
 
 @test "texts of both sets: as they were, each token with its numbers" {

@@ -91,13 +91,13 @@ static void twelve(void)
             fabs(p.noise) < 1e-12, "twelve rows, all components, %s", batch ? "in batches" : "exactly");
         dk_pca_free(&p);
     }
-    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 2, 6, false }, 5, &err) == 0 && near(p.value, two, 2, 1e-7) &&
+    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 2, 6, false, false }, 5, &err) == 0 && near(p.value, two, 2, 1e-7) &&
         near(p.vector, pair, 8, 1e-6) && fabs(p.noise - 0.0413393752) < 1e-7, "two of them, in batches");
     dk_pca_free(&p);
-    tap(fit(&p, y, 12, 4, (dk_pca_plan){ 2, 6, false }, 5, &err) == 0 && near(p.value, turned, 2, 1e-7) &&
+    tap(fit(&p, y, 12, 4, (dk_pca_plan){ 2, 6, false, false }, 5, &err) == 0 && near(p.value, turned, 2, 1e-7) &&
         near(p.vector, first, 4, 1e-6), "and with the batches the other way round");
     dk_pca_free(&p);
-    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 4, 5, true }, 5, &err) == 0 && p.n == 10, "rows that fill no batch are left out if asked");
+    tap(fit(&p, x, 12, 4, (dk_pca_plan){ 4, 5, true, false }, 5, &err) == 0 && p.n == 10, "rows that fill no batch are left out if asked");
     dk_pca_free(&p);
     for (int i = 0; i < 48; i++)
         y[i] = 3 - 2 * x[i];
@@ -255,6 +255,39 @@ static void whitened(void)
     tap(dk_pca_whitened(&p, D, 0, N, sy, py, sx, px, &err) == DK_EDATA && !p.vector, "a base that does not vary everywhere: %s", err.msg);
 }
 
+/* --- the rows as they are --------------------------------------------------------------- */
+/* Far from zero the first component is the mean's direction, and variances add up to the mean square. */
+static void uncentred(void)
+{
+    enum { n = 1500, d = 5 };
+    static float x[n * d];
+    double square = 0, sum = 0, along = 0, length = 0;
+    dk_err err = {0};
+    dk_pca p;
+
+    for (size_t i = 0; i < n * d; i++) {
+        x[i] = (float)(dk_uniform(dk_ctr(3, 0, i, 0)) + (double)(i % d) * 40);
+        square += (double)x[i] * x[i] / n;
+    }
+    tap(fit(&p, x, n, d, (dk_pca_plan){ .uncentred = true }, 77, &err) == 0 && p.k == d, "uncentred %s", err.msg);
+    for (size_t k = 0; k < d; k++)
+        sum += p.value[k];
+    for (size_t j = 0; j < d; j++) {
+        along += p.vector[j] * p.mean[j];
+        length += p.mean[j] * p.mean[j];
+    }
+    tap(fabs(sum / square - 1) < 1e-12 && fabs(p.total / square - 1) < 1e-12, "all mean squares together are that of the rows");
+    tap(fabs(along) / sqrt(length) > 1 - 1e-6, "the first component is the mean's direction");
+    dk_pca_free(&p);
+    for (size_t i = 0; i < n * d; i++)
+        x[i] = (float)(1 + i % d);
+    tap(fit(&p, x, n, d, (dk_pca_plan){ .k = 1, .uncentred = true }, 77, &err) == 0 && fabs(p.value[0] - 55) < 1e-9,
+        "rows that are all the same have one component");
+    dk_pca_free(&p);
+    memset(x, 0, sizeof x);
+    refused("rows of zeros", x, n, d, (dk_pca_plan){ .uncentred = true }, DK_EDATA, "are the same");
+}
+
 int main(void)
 {
     static const float same[] = { 1.1f, 2.3f, 1.1f, 2.3f, 1.1f, 2.3f }, x[] = { 1, 0, 2, 5, 1, 1, 2, 0 };
@@ -265,19 +298,20 @@ int main(void)
     golden("exact", (dk_pca_plan){0}, D);
     tap(dk_threads() == 2, "loading the library of products leaves the number of threads");
     golden("exact7", (dk_pca_plan){ .k = 7 }, 7);
-    golden("k5", (dk_pca_plan){ 5, 64, false }, 5);
-    golden("joined", (dk_pca_plan){ 5, 74, false }, 5);
+    golden("k5", (dk_pca_plan){ 5, 64, false, false }, 5);
+    golden("joined", (dk_pca_plan){ 5, 74, false, false }, 5);
     twelve();
+    uncentred();
     large();
     tap(fit(&p, x, 2, 4, (dk_pca_plan){0}, 2, &err) == 0 && p.k == 1, "two rows have one component");
     dk_pca_free(&p);
     refused("one row", same, 1, 2, (dk_pca_plan){0}, DK_EDATA, "at least 2");
     refused("no rows", same, 0, 2, (dk_pca_plan){0}, DK_EDATA, "at least 2");
     refused("equal rows", same, 3, 2, (dk_pca_plan){0}, DK_EDATA, "all 3 rows are the same");
-    refused("equal rows in batches", same, 3, 2, (dk_pca_plan){ 1, 2, false }, DK_EDATA, "all 3 rows are the same");
-    refused("a small batch", x, 2, 4, (dk_pca_plan){ 3, 2, false }, DK_EUSAGE, "does not give 3");
-    refused("too few for the components", x, 2, 4, (dk_pca_plan){ 3, 3, false }, DK_EDATA, "2 rows do not give 3");
-    refused("no whole batch", x, 2, 4, (dk_pca_plan){ 2, 3, true }, DK_EDATA, "do not fill a batch of 3");
+    refused("equal rows in batches", same, 3, 2, (dk_pca_plan){ 1, 2, false, false }, DK_EDATA, "all 3 rows are the same");
+    refused("a small batch", x, 2, 4, (dk_pca_plan){ 3, 2, false, false }, DK_EUSAGE, "does not give 3");
+    refused("too few for the components", x, 2, 4, (dk_pca_plan){ 3, 3, false, false }, DK_EDATA, "2 rows do not give 3");
+    refused("no whole batch", x, 2, 4, (dk_pca_plan){ 2, 3, true, false }, DK_EDATA, "do not fill a batch of 3");
     whitened();
     return tap_end();
 }
