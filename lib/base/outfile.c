@@ -259,7 +259,6 @@ void dk_outfile_sweep(const char *path)
     dk_free(folder);
 }
 
-
 int dk_outfile_write(const char *path, const void *p, size_t n, dk_err *err)
 {
     dk_outfile *o = NULL;
