@@ -76,6 +76,12 @@ def components(src, out):
     with np.load(src / "pca/dropped_rows.npz") as z:
         assert list(z["sizes"]) == [6864, 9374, 12412]
         gold.save(out / "pca_dropped.i32", np.sort(z["dropped"]))
+    best = {}
+    for side in ("positive", "negative"):
+        for r in json.loads((src / f"pca/{side}_examples.json").read_text()):
+            of = best.setdefault(r["dataset"], {}).setdefault(side, [[] for _ in range(16)])
+            of[r["component"]].append([r["score"], r["length"]])
+    gold.save_json(out / "pca_examples.json", best)
 
 
 def analysis(src, out):

@@ -1,6 +1,6 @@
 /* What the reference toolkit itself extracted on the default pair (f32, CPU),
- * reproduced: rows of block 14, means over three data sets and their principal
- * components (with DK_SLOW=1),
+ * reproduced: rows of block 14, means over three data sets, their principal
+ * components and the texts at the ends of these (with DK_SLOW=1),
  * and the means, norms and logit lenses of its activation difference lens. */
 #include <math.h>
 #include <unistd.h>
@@ -9,9 +9,11 @@
 #include "gold.h"
 #include "h5make.h"
 #include "io/json.h"
+#include "method/encode.h"
 #include "method/extract.h"
 #include "method/lensdir.h"
 #include "method/mean.h"
+#include "method/pca.h"
 #include "model/lanes.h"
 #include "tap.h"
 
@@ -144,8 +146,13 @@ static const dk_means *find(const dk_means *m, size_t n, const char *what)
 }
 
 /* --- principal components of three data sets, without the rows that the toolkit left out ---- */
+enum { SETS = 3, TEXTS = 8 };
+/* A score may be a hundredth of its row's length, which is right to 1e-5. */
+#define END 5e-4
+
 static dk_pca_fit *all_rows;
-static size_t rows_seen;
+static size_t rows_seen, n_sets;
+static const char *sets[SETS];      /* those whose rows are kept, in SET.act.h5 */
 
 static void add_to_components(dk_acts *a)
 {
@@ -165,6 +172,96 @@ static void add_to_components(dk_acts *a)
     if (rc < 0)
         tap(false, "components: %s", err.msg);
     dk_free(dropped);
+}
+
+/* --- the texts at either end of each component ------------------------------------------- */
+static double farthest(const float *v, const dk_tokens *t, size_t doc, double sign)
+{
+    double most = -INFINITY;
+
+    for (size_t i = t->offset[doc]; i < t->offset[doc + 1]; i++)
+        most = fmax(most, sign * v[i]);
+    return most;
+}
+
+/* The texts of one end, highest first; returns how far off the worst score is.  Chats
+ * begin alike, and so tie: a text is another if none as long as it has that score. */
+static double one_end(const dk_json *want, const dk_encoded *e, const dk_tokens *t, double sign, size_t *other)
+{
+    double score[TEXTS], worst = 0;
+
+    for (size_t d = 0; d < TEXTS; d++) {
+        const double s = farthest(e->value, t, d, sign);
+        size_t at = d;
+
+        for (; at > 0 && score[at - 1] < s; at--)
+            score[at] = score[at - 1];
+        score[at] = s;
+    }
+    for (size_t r = 0; r < dk_json_len(want); r++) {
+        const dk_json *x = dk_json_at(want, r);
+        const double s = dk_json_num(dk_json_at(x, 0), NAN);
+        bool found = false;
+
+        for (size_t d = 0; d < TEXTS; d++)
+            found = found || (t->offset[d + 1] - t->offset[d] == (size_t)dk_json_int(dk_json_at(x, 1), 0) &&
+                              fabs(farthest(e->value, t, d, sign) / s - 1) < END);
+        worst = fmax(worst, fabs(score[r] / s - 1));
+        *other += !found;
+    }
+    return worst;
+}
+
+static void check_ends(const char *set, const dk_encoding *e, const dk_tokens *t)
+{
+    static const char *const end[] = { "positive", "negative" };
+    char *path = dk_xasprintf("%s/tests/golden/toolkit/pca_examples.json", gold_root());
+    dk_json *root = NULL;
+    dk_err err = {0};
+    double worst = 0;
+    size_t other = 0, n = 0;
+
+    dk_json_load(&root, path, &err);
+    for (int s = 0; s < 2; s++)
+        for (size_t c = 0; c < e->n; c++) {
+            const dk_json *want = dk_json_at(dk_json_get(dk_json_get(root, set), end[s]), c);
+
+            worst = fmax(worst, one_end(want, &e->of[c], t, s ? -1 : 1, &other));
+            n += dk_json_len(want);
+        }
+    tap(n == 2 * 16 * 4 && worst < END && other == 0, "%s: %zu texts at the ends of 16 components: scores within %.1e, "
+        "%zu other texts", set, n, worst, other);
+    dk_json_free(&root);
+    dk_free(path);
+}
+
+static void ends(const dk_pca *p)
+{
+    const dk_pca_place place = { .layer = 14, .site = (char *)"resid_post", .what = (char *)"diff", .pca = *p };
+    const dk_encode_plan plan = { .dirs = { .first = 16 }, .max_docs = TEXTS };
+    char *dirs = dk_xasprintf("%s/pc.dir.h5", dir);
+
+    for (size_t i = 0; i < n_sets; i++) {
+        char *path = dk_xasprintf("%s/%s.act.h5", dir, sets[i]);
+        dk_encoding e = {0};
+        dk_dirs *d = NULL;
+        dk_acts *a = NULL;
+        dk_err err = {0};
+        int rc = dk_acts_open(&a, path, &err);
+
+        if (rc == 0) rc = dk_pca_write(&place, 1, dk_acts_file(a), NULL, dirs, &sample_prov, &err);
+        if (rc == 0) rc = dk_dirs_open(&d, dirs, &err);
+        if (rc == 0) rc = dk_encode(&e, a, d, &plan, &err);
+        if (rc == 0 && e.n == 16)
+            check_ends(sets[i], &e, dk_acts_tokens(a));
+        else
+            tap(false, "%s: projections on components: %s", sets[i], err.msg);
+        dk_encoding_free(&e);
+        dk_dirs_close(&d);
+        dk_acts_close(&a);
+        dk_free(path);
+    }
+    dk_free(dirs);
 }
 
 static void components(void)
@@ -194,10 +291,22 @@ static void components(void)
     tap(mean < 2e-5 && var < 1e-4, "their mean within %.1e, variances of the columns %.1e", mean, var);
     tap(value < 1e-4 && ratio < 1e-6, "explained variances within %.1e, ratios %.1e", value, ratio);
     tap(least > 1 - 1e-6, "16 components: the least cosine is 1 - %.1e", 1 - least);
+    ends(&p);
     dk_pca_free(&p);
     dk_pca_fit_free(&all_rows);
     dk_free(want);
     dk_free(v);
+}
+
+/* The rows of the last extraction, for the ends. */
+static void keep(const char *set)
+{
+    char *from = dk_xasprintf("%s/x.act.h5", dir), *to = dk_xasprintf("%s/%s.act.h5", dir, set);
+
+    tap(n_sets < SETS && rename(from, to) == 0, "%s: its rows are kept", set);
+    sets[n_sets++] = set;
+    dk_free(from);
+    dk_free(to);
 }
 
 static void whole_mean(const char *set)
@@ -232,6 +341,7 @@ static void whole_mean(const char *set)
     dk_means_free(m, n);
     add_to_components(a);
     dk_acts_close(&a);
+    keep(set);
 }
 
 static void check_norms(const char *set, const dk_means *m, size_t n)
