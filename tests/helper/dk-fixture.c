@@ -8,7 +8,9 @@
  *       cols PART N        keeps the first N columns
  *   dk-fixture learn DIR OUT         OUT: the weights of the checkpoint DIR with an
  *       unembedding that has learnt the probe texts, so that its loss is sane
- *       (DIR/config.json must say that embeddings are tied, OUT's that they are not) */
+ *       (DIR/config.json must say that embeddings are tied, OUT's that they are not)
+ *   dk-fixture plant DIR ID OUT      OUT: an adapter for the checkpoint DIR that changes the
+ *       embedding of one token */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -185,6 +187,52 @@ static int edit(int n, char **word)
     return 0;
 }
 
+/* --- plant --------------------------------------------------------------------------- */
+static const struct tensor *named(const struct file *f, const char *name)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->t[i].name, name) == 0)
+            return &f->t[i];
+    die(name);
+}
+
+static void put_text(const char *dir, const char *name, const char *text)
+{
+    char *path = dk_xasprintf("%s/%s", dir, name);
+    FILE *out = fopen(path, "w");
+
+    if (!out || fputs(text, out) < 0 || fclose(out) != 0)
+        die(path);
+    dk_free(path);
+}
+
+/* A picks the token out, B is as long as its row. */
+static int plant(const char *dir, const char *id, const char *out)
+{
+    static const char module[] = "base_model.model.model.embed_tokens";
+    char *weights = dk_xasprintf("%s/model.safetensors", dir), *path = dk_xasprintf("%s/adapter_model.safetensors", out);
+    struct file f = load(weights), made = { .n = 2, .t = dk_xcalloc(2, sizeof *made.t) };
+    const struct tensor *embed = named(&f, "model.embed_tokens.weight");
+    const size_t v = embed->dims[0], d = embed->dims[1], row = strtoul(id, NULL, 10);
+    float *a = dk_xcalloc(v, sizeof *a), *b = dk_xcalloc(d, sizeof *b);
+
+    if (row >= v)
+        die(id);
+    a[row] = 1;
+    for (size_t j = 0; j < d; j++)
+        b[j] = embed->x[row * d + (j + 1) % d];
+    made.t[0] = (struct tensor){ .name = dk_xasprintf("%s.lora_embedding_A", module), .n_dims = 2, .dims = { 1, v }, .n = v, .x = a };
+    made.t[1] = (struct tensor){ .name = dk_xasprintf("%s.lora_embedding_B", module), .n_dims = 2, .dims = { d, 1 }, .n = d, .x = b };
+    save(&made, path);
+    put_text(out, "adapter_config.json", "{\"peft_type\": \"LORA\", \"task_type\": \"CAUSAL_LM\", \"r\": 1, \"lora_alpha\": 1, "
+             "\"target_modules\": [\"embed_tokens\"]}\n");
+    free_file(&f);
+    free_file(&made);
+    dk_free(weights);
+    dk_free(path);
+    return 0;
+}
+
 /* --- learn --------------------------------------------------------------------------- */
 enum { EPOCHS = 12 };
 
@@ -281,5 +329,7 @@ int main(int argc, char **argv)
         return edit(argc - 2, argv + 2);
     if (argc == 4 && strcmp(argv[1], "learn") == 0)
         return learn(argv[2], argv[3]);
-    die("edit IN OUT OP... or learn DIR OUT");
+    if (argc == 5 && strcmp(argv[1], "plant") == 0)
+        return plant(argv[2], argv[3], argv[4]);
+    die("edit IN OUT OP..., learn DIR OUT or plant DIR ID OUT");
 }
