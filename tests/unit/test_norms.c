@@ -226,6 +226,52 @@ static void documents(void)
     dk_acts_close(&a);
 }
 
+/* Ten thousand texts of 200 tokens, stored as bf16: a running mean in that type stays where it was early on. */
+static void long_mean(void)
+{
+    enum { TEXTS = 10000, LEN = 200 };
+    char *path = dk_xasprintf("%s/long.act.h5", dir);
+    const dk_model_info model = { .arch = "llama", .kind = "base", .dtype = "f32", .d_model = 1, .vocab = 99 };
+    const dk_act_info x = { .layer = 1, .site = "resid_post", .what = "diff", .computed_in = "f32", .dtype = DK_H5_BF16, .d = 1 };
+    const dk_norm_plan plan = {0};
+    dk_tokens t = { .vocab = 99, .corpus_name = dk_xstrdup("long"), .format = dk_xstrdup("text"), .bos = dk_xstrdup("none") };
+    static uint32_t id[LEN];
+    static float v[LEN];
+    const float *rows[] = { v };
+    dk_acts_writer *w = NULL;
+    dk_acts *a = NULL;
+    dk_norms m = {0};
+    dk_err err = {0};
+    int rc = 0;
+
+    for (size_t d = 0; rc == 0 && d < TEXTS; d++)
+        rc = dk_tokens_add_doc(&t, d, id, NULL, LEN, &err);
+    if (rc == 0) rc = dk_acts_new(&w, path, &t, false, &sample_prov, &err);
+    if (rc == 0) rc = dk_acts_add_model(w, "base", &model, &err);
+    if (rc == 0) rc = dk_acts_add_model(w, "ft", &model, &err);
+    if (rc == 0) rc = dk_acts_add(w, &x, &err);
+    for (size_t d = 0; rc == 0 && d < TEXTS; d++) {
+        for (size_t i = 0; i < LEN; i++)        /* half a unit either side of the mean, in steps that bf16 has */
+            v[i] = (d < TEXTS / 2 ? 1.0f : 2.0f) + (float)((int)((37 * i + d) % 33) - 16) / 32;
+        rc = dk_acts_append(w, rows, LEN, &err);
+    }
+    if (rc == 0) rc = dk_acts_commit(&w, &err);
+    if (rc == 0) rc = dk_acts_open(&a, path, &err);
+    if (rc == 0) rc = dk_norms_of(&m, a, &plan, &err);
+    if (rc == 0) {
+        const dk_norm_mean *all = &m.lane[m.n - 1].mean[0];
+
+        tap(all->count == (uint64_t)TEXTS * LEN && fabs(all->sum[0] / (double)all->count - 1.5) < 1e-4, "the mean of %ju rows is %.6f",
+            (uintmax_t)all->count, all->sum[0] / (double)all->count);
+    } else
+        tap(false, "a mean of many rows: %s", err.msg);
+    dk_norms_free(&m);
+    dk_acts_close(&a);
+    dk_tokens_free(&t);
+    unlink(path);
+    dk_free(path);
+}
+
 int main(void)
 {
     dir = work_dir();
@@ -236,6 +282,7 @@ int main(void)
     statistics();
     properties();
     documents();
+    long_mean();
     remove_dir(dir);
     return tap_end();
 }
