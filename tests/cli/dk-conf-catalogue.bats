@@ -168,7 +168,7 @@ EOF
 
 @test "every key of the nine methods is there with its default" {
     # Ours: our own texts, a value instead of a reference to it.
-    local ours='^(diff_mining.(datasets|agent.overview.extraction_layer|token_relevance.grader.kind)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample)|pca.(max_samples|max_tokens_per_sample|training.incremental|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
+    local ours='^(diff_mining.(datasets|agent.overview.extraction_layer|token_relevance.grader.kind)|activation_difference_lens.(datasets|[a-z_]+.tasks)|kl.method_params.reverse|activation_analysis.(layers|method_params.max_tokens_per_sample|logit_lens.k|analysis.max_activating_examples.quantiles)|pca.(max_samples|max_tokens_per_sample|training.(incremental|uncentred)|logit_lens.[a-z]+|analysis.max_activating_examples.n_components|analysis.component_steering.(profile|short.[a-z_]+))): '
     local plain='s/["\\]//g'
     conf show --site "" method=all '~organism.dataset' > shown
     awk -F'\t' 'FNR > 1 && $1 !~ /\// { print $1 "." $2 ": " $3 }' "$FACTS/methods.tsv" |

@@ -132,6 +132,7 @@ catalogue() {
     [ "$(dk-info --json want.tok.h5 | jq -r .content_id)" = "$(dk-info --json r/tiny/tokens/web.n4.f16.s42.tok.h5 | jq -r .content_id)" ]
     sed -i '$d' $one
     hub_stop
-    [ -z "$(did catalogue "${sets[@]}")" ]
+    # the parameters are others again, and no result is stale
+    [ "$(did catalogue "${sets[@]}")" = "configuration cake_bake summary cake_bake kl " ]
     [ -z "$(catalogue -n "${sets[@]}" | grep RUN)" ]
 }
