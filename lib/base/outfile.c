@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -244,6 +245,17 @@ static bool is_left(const char *entry, const char *name)
     return strcmp(end, ".tmp") == 0 && pid <= INT_MAX && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
+/* The folder may be shared with other machines: HDF5 holds a lock on what it writes. */
+static void remove_left(int folder, const char *entry)
+{
+    const int fd = openat(folder, entry, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder, entry, 0);
+    if (fd >= 0)
+        close(fd);
+}
+
 void dk_outfile_sweep(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -253,7 +265,7 @@ void dk_outfile_sweep(const char *path)
 
     while (d && (e = readdir(d)))
         if (is_left(e->d_name, name))
-            unlinkat(dirfd(d), e->d_name, 0);
+            remove_left(dirfd(d), e->d_name);
     if (d)
         closedir(d);
     dk_free(folder);

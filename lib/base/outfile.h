@@ -29,8 +29,8 @@ void dk_outfile_abandon(dk_outfile **o);
  * long work; changes nothing. */
 int dk_outfile_check(const char *path, dk_err *err);
 
-/* Removes the temporaries of path that processes of this machine left when they were
- * killed. */
+/* Removes the temporaries of path that were left by processes which are gone: there is
+ * none of that number here, and nobody holds a lock on the file. */
 void dk_outfile_sweep(const char *path);
 
 /* The whole of a small file at once; "-" is standard output. */
