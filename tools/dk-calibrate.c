@@ -131,6 +131,6 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **args, dk_err *err)
 
 const dk_tool dk_this_tool = {
     .name = "dk-calibrate", .purpose = "put the nulls' values, p and q beside the statistics of a finetune",
-    .algo = 1, .usage = "[options] [-o FILE] FILE...", .opts = opts,
+    .algo = 2, .usage = "[options] [-o FILE] FILE...", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 1, .max_args = -1, .run = run,
 };

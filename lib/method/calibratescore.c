@@ -200,7 +200,8 @@ static void close_lists(struct lists *l)
 }
 
 /* Counts by document into sums, and the mean of the listed values.  Where a lane does not
- * differ the list still has k entries, whose values are zero: these are not raised. */
+ * differ the list still has k entries, whose values are zero: these are not raised.  What
+ * is below zero may be: a constant added to all logits means nothing. */
 static int sum_rates(dk_cal_rates *r, struct lists *l, double *sum, double *n, dk_err *err)
 {
     uint32_t *count = NULL, *seen = NULL;
@@ -220,7 +221,7 @@ static int sum_rates(dk_cal_rates *r, struct lists *l, double *sum, double *n, d
             rc = dk_scores_read(l->s, l->value, first, rows, l->diff, err);
         for (size_t i = 0; rc == 0 && i < rows * l->k; i++) {
             sum[d] += l->diff[i];
-            if (l->diff[i] > 0 && l->id[i] < r->vocab && count[l->id[i]]++ == 0)
+            if (l->diff[i] != 0 && l->id[i] < r->vocab && count[l->id[i]]++ == 0)
                 seen[n_seen++] = l->id[i];
         }
         for (size_t i = 0; i < n_seen; i++) {
@@ -275,7 +276,7 @@ static int together(double *out, struct lists *l, const dk_cal_list *list, dk_er
 
             for (size_t j = 0; j < l->k; j++)
                 for (size_t k = 0; k < list->n; k++)
-                    in += l->diff[i * l->k + j] > 0 && l->id[i * l->k + j] == list->id[k];
+                    in += l->diff[i * l->k + j] != 0 && l->id[i * l->k + j] == list->id[k];
             sum += in * (in - 1) / 2;
         }
     }
