@@ -135,7 +135,7 @@ static int run(dk_ctx *ctx, const void *vp, int n, char **text, dk_err *err)
 }
 
 const dk_tool dk_this_tool = {
-    .name = "dk-tokenize", .purpose = "turn texts and chats into token files", .algo = 1,
+    .name = "dk-tokenize", .purpose = "turn texts and chats into token files", .algo = 2,
     .usage = "[options] -m MODEL -o FILE.tok.h5 [TEXT...]", .opts = opts,
     .params_size = sizeof(struct params), .min_args = 0, .max_args = -1, .run = run,
 };
