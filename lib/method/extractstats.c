@@ -6,7 +6,6 @@
 
 #include "backend/backend.h"
 #include "backend/gram.h"
-#include "base/rng.h"
 #include "num/resample.h"
 #include "num/stats.h"
 
@@ -402,12 +401,17 @@ static int add_values(dk_collect *c, struct values *v, const float *x, const dk_
     return 0;
 }
 
+/* Of one document, for all measures. */
 static void draw(dk_collect *c, uint64_t doc)
 {
+    bool flips = false;
+
+    for (size_t i = 0; i < c->n_values; i++)
+        flips = flips || c->m[i].m.flips;
     for (uint64_t b = 0; b < DK_STAT_REPLICATES; b++)
-        c->weight[b] = (uint8_t)dk_poisson1(dk_ctr(c->plan.seed, DK_STREAM_BOOTSTRAP, b, doc));
-    for (uint64_t b = 0; b <= DK_FLIPS; b++)
-        c->sign[b] = b && dk_ctr(c->plan.seed, DK_STREAM_SIGNFLIP, b, doc) >> 63 ? -1 : 1;
+        c->weight[b] = (uint8_t)dk_boot_weight(c->plan.seed, b, doc);
+    for (uint64_t b = 0; flips && b <= DK_FLIPS; b++)
+        c->sign[b] = (int8_t)dk_flip_sign(c->plan.seed, b, doc);
 }
 
 static int add_measures(dk_collect *c, const dk_tokens *t, size_t first, size_t last, const char *path, dk_err *err)

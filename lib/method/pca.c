@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/rng.h"
 #include "io/json.h"
 #include "method/lane.h"
+#include "num/resample.h"
 
 enum { PIECE = 1024 };
 
@@ -130,7 +130,7 @@ static size_t choose(struct run *r, float *x, size_t d, const dk_tokens *t, size
             continue;
         if (kept != i)
             memcpy(x + kept * d, x + i * d, d * sizeof *x);
-        r->side[kept++] = (uint8_t)(dk_ctr(r->job->seed, DK_STREAM_SIGNFLIP, 1, t->id[doc]) >> 63);
+        r->side[kept++] = dk_flip_sign(r->job->seed, 1, t->id[doc]) < 0;
     }
     return kept;
 }

@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 
 int dk_replicates_new(dk_replicates *r, size_t d, dk_err *err)
 {
@@ -63,8 +62,8 @@ static void add_all(dk_replicates *r, const int64_t *sum, const int64_t *mean, c
     #pragma omp parallel for schedule(static)
     for (uint64_t b = 0; b < DK_BOOT; b++)
         for (size_t i = 0; i < n; i++) {
-            const int w = rows[i] ? dk_poisson1(dk_ctr(seed, DK_STREAM_BOOTSTRAP, b, doc[i])) : 0;
-            const int sign = b && dk_ctr(seed, DK_STREAM_SIGNFLIP, b, doc[i]) >> 63 ? -1 : 1;
+            const int w = rows[i] ? dk_boot_weight(seed, b, doc[i]) : 0;
+            const int sign = dk_flip_sign(seed, b, doc[i]);
 
             r->boot_count[b] += (uint64_t)w * rows[i];
             add_times(r->boot_sum + b * d, sum + i * d, w, d);

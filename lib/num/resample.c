@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "num/infer.h"
 
 int dk_poisson1(uint64_t u)
@@ -55,7 +54,7 @@ int dk_bootstrap_ratio(double *lo, double *hi, const double *x, const double *n,
         double sx = 0, sn = 0;
 
         for (size_t i = 0; i < docs; i++) {
-            const int w = dk_poisson1(dk_ctr(seed, DK_STREAM_BOOTSTRAP, b, doc[i]));
+            const int w = dk_boot_weight(seed, b, doc[i]);
 
             sx += w * x[i];
             sn += w * n[i];
@@ -98,7 +97,7 @@ static void flipped(double *v, const double *d, const uint64_t *doc, size_t docs
 {
     memset(v, 0, dim * sizeof *v);
     for (size_t i = 0; i < docs; i++) {
-        const double sign = b && dk_ctr(seed, DK_STREAM_SIGNFLIP, b, doc[i]) >> 63 ? -1 : 1;
+        const double sign = dk_flip_sign(seed, b, doc[i]);
 
         for (size_t j = 0; j < dim; j++)
             v[j] += sign * d[i * dim + j];

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/rng.h"
 
 /* Replicates of each; the smallest p of the sign-flip test is 1 / 1000. */
 enum { DK_BOOT = 1000, DK_FLIPS = 999 };
@@ -23,8 +24,17 @@ int dk_bootstrap_ratio(double *lo, double *hi, const double *x, const double *n,
  * values that are not finite are left out. */
 void dk_replicate_interval(double *lo, double *hi, double *x, size_t n);
 
-/* The weight of a document in a replicate: 0 .. 14. */
+/* Poisson(1): 0 .. 14. */
 int dk_poisson1(uint64_t u);
+/* A document's weight in replicate b of the bootstrap, its sign in flip b: flip 0 is the data. */
+static inline int dk_boot_weight(uint64_t seed, uint64_t b, uint64_t doc)
+{
+    return dk_poisson1(dk_ctr(seed, DK_STREAM_BOOTSTRAP, b, doc));
+}
+static inline int dk_flip_sign(uint64_t seed, uint64_t b, uint64_t doc)
+{
+    return b && dk_ctr(seed, DK_STREAM_SIGNFLIP, b, doc) >> 63 ? -1 : 1;
+}
 
 /* p of the hypothesis that base and finetune could change places: the length of
  * the mean of d [docs, dim], one row a document, among those with random signs.
