@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "io/json.h"
 #include "io/zip.h"
-#include "num/half.h"
+#include "num/dequant.h"
 
 enum { MOST_SHARDS = 1 << 20 };
 
@@ -209,23 +209,10 @@ void dk_refrows_close(dk_refrows *r)
     *r = (dk_refrows){0};
 }
 
-static void widen(float *out, const uint8_t *p, size_t n, dk_h5_type type)
-{
-    if (type == DK_H5_F32) {
-        memcpy(out, p, n * sizeof *out);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint16_t h;
-
-        memcpy(&h, p + 2 * i, sizeof h);
-        out[i] = type == DK_H5_BF16 ? dk_bf16_f32(h) : dk_f16_f32(h);
-    }
-}
-
 void dk_refrows_read(const dk_refrows *r, size_t first, size_t n, float *out)
 {
     const size_t row = r->d * dk_h5_type_size(r->dtype);
+    const dk_qformat *f = dk_qformat_of(r->dtype == DK_H5_BF16 ? DK_Q_BF16 : r->dtype == DK_H5_F16 ? DK_Q_F16 : DK_Q_F32);
 
     for (size_t k = 0; k < r->n_shards && n > 0; k++) {
         size_t some;
@@ -233,7 +220,7 @@ void dk_refrows_read(const dk_refrows *r, size_t first, size_t n, float *out)
         if (first >= r->first[k + 1])
             continue;
         some = r->first[k + 1] - first < n ? r->first[k + 1] - first : n;
-        widen(out, r->shard[k]->p + (first - r->first[k]) * row, some * r->d, r->dtype);
+        dk_dequant(f, out, r->shard[k]->p + (first - r->first[k]) * row, some * r->d);
         out += some * r->d;
         first += some;
         n -= some;
