@@ -333,7 +333,7 @@ int dk_encode_table(dk_buf *out, const dk_encoding *e, const dk_tokens *t, size_
         dk_jw_key(&w, "dataset_id"); dk_jw_str(&w, t->corpus_name);
         rc = dk_rowstats_put(&w, &g, t, x->value, seed, err);
         if (rc == 0)
-            rc = dk_rowstats_rms(&w, &g, t, x->value, seed, err);
+            rc = dk_rowstats_rms(&w, &g, seed, err);
         dk_jw_key(&w, "skipped_first_tokens"); dk_jw_u64(&w, skip);
         dk_jw_key(&w, "total_tokens_processed"); dk_jw_u64(&w, g.n);
         dk_jw_obj_end(&w);
