@@ -60,15 +60,10 @@ static void table(const dk_page *p)
     const dk_stat_tables *s = &p->s->stat;
     dk_html *h = p->h;
 
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         dk_html_put(h, "th", i > 1 ? "num" : NULL, head[i]);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t k = 0; k < s->n_norms; k++) {
         dk_place at[DK_STAT_PLACES];
         const size_t n = dk_norm_places(&s->norms[k], at);
@@ -81,9 +76,7 @@ static void table(const dk_page *p)
                 lane_row(p, &s->norms[k], &at[i], lane[l]);
         }
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
 }
 
 /* --- plots ------------------------------------------------------------------------ */
@@ -213,16 +206,8 @@ static void mean_tokens(const dk_page *p, const dk_jsonl *lens, const dk_place *
     const dk_json *r;
 
     dk_html_open_class(p->h, "td", "chips for");
-    for (size_t i = 0; i < CHIPS && (r = dk_lens_token(lens, at, "diff", name, false, i)); i++) {
-        const double null = dk_row_null(r);
-        const dk_adl_token t = {
-            .token = (char *)dk_row_str(r, "token"), .piece = (char *)dk_row_str(r, "piece"),
-            .id = dk_json_int(dk_json_get(r, "id"), -1), .rank = dk_json_int(dk_json_get(r, "rank"), 0),
-            .value = dk_row_num(r, "value"), .null = null < 0 ? NAN : null
-        };
-
-        dk_page_lens_token(p, &t, !dk_adl_finding(&t));
-    }
+    for (size_t i = 0; i < CHIPS && (r = dk_lens_token(lens, at, "diff", name, false, i)); i++)
+        dk_page_lens_row(p, r);
     dk_html_close(p->h);
 }
 
@@ -238,19 +223,14 @@ static void means(const dk_page *p, size_t k, const dk_place *at, bool known)
         return;
     dk_html_open(h, "details");
     dk_html_put(h, "summary", NULL, "Mean differences: of all tokens, of the first positions, of the tokens of the chat template");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "components");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "components");
     dk_html_put(h, "th", NULL, "of");
     dk_html_put(h, "th", "num", "tokens");
     for (size_t l = 0; l < n; l++)
         dk_html_putf(h, "th", "num", "%s: length", dk_summary_lane(p->s, lane[l]));
     if (lens->n)
         dk_html_put(h, "th", NULL, n > 1 ? "speaks for (grey: a null's, too)" : "speaks for");
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t i = 0; i < t->rows.n; i++) {
         const dk_json *r = t->rows.row[i];
         const char *name = dk_row_str(r, "name");
@@ -266,9 +246,7 @@ static void means(const dk_page *p, size_t k, const dk_place *at, bool known)
             mean_tokens(p, lens, at, name);
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     dk_html_close(h);
 }
 

@@ -203,21 +203,14 @@ static int files(const dk_page *p, dk_err *err)
 
     find_results(&l, p->s);
     dk_html_put(h, "h3", NULL, "Files");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "fold");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "fold");
     dk_html_put(h, "th", NULL, "name");
     dk_html_put(h, "th", "num", "bytes");
     dk_html_put(h, "th", NULL, "SHA-256");
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t i = 0; rc == 0 && i < l.n; i++)
         rc = file_row(p, l.path[i], skip, err);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     for (size_t i = 0; i < l.n; i++) {
         if (rc == 0 && strcmp(strrchr(l.path[i], '.'), ".h5") == 0)
             made_of(p, l.path[i], l.path[i] + skip);

@@ -184,6 +184,28 @@ void dk_html_open_class(dk_html *h, const char *name, const char *class)
         dk_html_attr(h, "class", class);
 }
 
+void dk_html_table(dk_html *h, const char *class)
+{
+    dk_html_open_class(h, "div", "scroll");
+    dk_html_open_class(h, "table", class);
+    dk_html_open(h, "thead");
+    dk_html_open(h, "tr");
+}
+
+void dk_html_table_body(dk_html *h)
+{
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_open(h, "tbody");
+}
+
+void dk_html_table_end(dk_html *h)
+{
+    dk_html_close(h);
+    dk_html_close(h);
+    dk_html_close(h);
+}
+
 void dk_html_put(dk_html *h, const char *name, const char *class, const char *s)
 {
     dk_html_open_class(h, name, class);

@@ -40,6 +40,11 @@ void dk_html_putf(dk_html *h, const char *name, const char *class, const char *f
     __attribute__((format(printf, 4, 5)));
 /* Open with a class. */
 void dk_html_open_class(dk_html *h, const char *name, const char *class);
+/* A table of a class (NULL: none) that scrolls where it is too wide: opens it at its
+ * head's cells; then its body; closes it. */
+void dk_html_table(dk_html *h, const char *class);
+void dk_html_table_body(dk_html *h);
+void dk_html_table_end(dk_html *h);
 /* Markup as it stands: the style sheet, the document type.  Never a text. */
 void dk_html_raw(dk_html *h, const char *literal);
 

@@ -172,22 +172,15 @@ static void table(const dk_page *p)
 
             max = fmax(max, fmax(dk_row_num(r, "value"), dk_row_num(r, "hi")));
         }
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "components");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "components");
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         if (i != 6 || any_reverse(p))
             dk_html_put(h, "th", i == 4 ? "wide" : i > 1 ? "num" : NULL, head[i]);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t k = 0; k < p->s->n_kl; k++)
         for (size_t l = 0; l < p->n_lanes; l++)
             table_row(p, &p->s->kl[k], p->lane[l], max);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
 }
 
 /* --- kinds of token ------------------------------------------------------------------ */
@@ -218,18 +211,13 @@ static void groups(const dk_page *p)
     if (!any)
         return;
     dk_html_put(h, "h3", NULL, "Mean KL by kind of token, nats");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "components");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "components");
     dk_html_put(h, "th", NULL, "data set");
     dk_html_put(h, "th", NULL, "lane");
     for (size_t g = 0; g < GROUPS; g++)
         if (shown[g])
             dk_html_put(h, "th", "num", group[g].head);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t k = 0; k < p->s->n_kl; k++)
         for (size_t l = 0; l < p->n_lanes; l++) {
             const dk_json *r = dk_set_lane(&p->s->kl[k], p->lane[l]);
@@ -246,9 +234,7 @@ static void groups(const dk_page *p)
                     mean_cell(h, group_of(r, g));
             dk_html_close(h);
         }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     dk_html_put(h, "p", "note", "A token's KL is of the prediction that follows it. The ends of a text belong to a kind, too.");
 }
 

@@ -175,10 +175,7 @@ static void lengths(const dk_page *p, const dk_adl *a)
     find_lanes(&l, a, false);
     dk_html_open(h, "details");
     dk_html_put(h, "summary", NULL, "Lengths in figures");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     dk_html_put(h, "th", "num", "position");
     dk_html_put(h, "th", "num", "rows");
     dk_html_put(h, "th", "num", "base's length");
@@ -189,9 +186,7 @@ static void lengths(const dk_page *p, const dk_adl *a)
         dk_html_put(h, "th", "num", "of base's");
         dk_html_put(h, "th", "num", "alike");
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t i = 0; i <= a->n_position; i++) {
         const int32_t at = i < a->n_position ? a->position[i] : DK_ADL_ALL;
         const dk_adl_norm *base = dk_adl_norm_of(a, "base", at), *diff = dk_adl_norm_of(a, "diff", at);
@@ -210,9 +205,7 @@ static void lengths(const dk_page *p, const dk_adl *a)
         }
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     dk_html_close(h);
 }
 

@@ -9,6 +9,8 @@ const char *dk_page_lens_name(const dk_page *p, const char *what);
 /* A token that tells its numbers where one points at it; shared: a null speaks
  * for it too. */
 void dk_page_lens_token(const dk_page *p, const dk_adl_token *t, bool shared);
+/* The same of a row of dk-lens. */
+void dk_page_lens_row(const dk_page *p, const dk_json *row);
 /* Tables of the most telling positions; then every list, in room bytes. */
 void dk_page_lens_lists(const dk_page *p, const dk_adl *a, size_t number, size_t room);
 

@@ -42,6 +42,18 @@ void dk_page_lens_token(const dk_page *p, const dk_adl_token *t, bool shared)
     dk_buf_free(&tip);
 }
 
+void dk_page_lens_row(const dk_page *p, const dk_json *row)
+{
+    const double null = dk_row_null(row);
+    const dk_adl_token t = {
+        .token = (char *)dk_row_str(row, "token"), .piece = (char *)dk_row_str(row, "piece"),
+        .id = dk_json_int(dk_json_get(row, "id"), -1), .rank = dk_json_int(dk_json_get(row, "rank"), 0),
+        .value = dk_row_num(row, "value"), .null = null < 0 ? NAN : null
+    };
+
+    dk_page_lens_token(p, &t, !dk_adl_finding(&t));
+}
+
 static void position_name(dk_html *h, const char *element, const char *class, int32_t at)
 {
     if (at == DK_ADL_ALL)
@@ -73,19 +85,14 @@ static void ranked(const dk_page *p, const dk_adl_list *l, const char *what)
     else
         dk_html_textf(h, "Position %d, %s", l->position, what);
     dk_html_close(h);
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     dk_html_put(h, "th", "num", "rank");
     dk_html_put(h, "th", NULL, "token");
     dk_html_put(h, "th", "num id", "id");
     dk_html_put(h, "th", "num", "probability");
     if (nulls)
         dk_html_put(h, "th", "num", "null's, rank");
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t i = 0; i < l->n && i < ROWS; i++) {
         const dk_adl_token *t = &l->token[i];
 
@@ -108,9 +115,7 @@ static void ranked(const dk_page *p, const dk_adl_list *l, const char *what)
             dk_html_put(h, "td", "num", "");
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     dk_html_close(h);
 }
 
@@ -171,15 +176,10 @@ static void asked(const dk_page *p, const dk_adl *a)
     if (!best_of(a, 0, false, &at))
         return;
     dk_html_put(h, "h4", NULL, "Tokens that were asked for");
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     for (size_t i = 0; i < 8; i++)
         dk_html_put(h, "th", i ? "num" : NULL, head[i]);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t q = 0; q < MAX_ASKED && (t = best_of(a, q, false, &at)); q++) {
         dk_html_open(h, "tr");
         dk_html_open(h, "td");
@@ -193,9 +193,7 @@ static void asked(const dk_page *p, const dk_adl *a)
         asked_cells(h, t, at);
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
 }
 
 /* --- every list ------------------------------------------------------------------------- */

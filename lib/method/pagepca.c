@@ -112,10 +112,7 @@ static void shares(const dk_page *p, const dk_place *at)
     const dk_stat_tables *s = &p->s->stat;
     dk_html *h = p->h;
 
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     dk_html_put(h, "th", NULL, "% of the variance in the first");
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         first[i] == SIZE_MAX ? dk_html_put(h, "th", "num", "all") : dk_html_putf(h, "th", "num", "%zu", first[i]);
@@ -123,9 +120,7 @@ static void shares(const dk_page *p, const dk_place *at)
     dk_html_put(h, "th", "num", "for 90%");
     dk_html_put(h, "th", "num", "for 95%");
     dk_html_put(h, "th", "num", "total variance");
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t l = 0; l <= s->n_null; l++) {
         const dk_jsonl *t = l ? &s->null[l - 1].rows : &s->component;
         const size_t n = dk_components(t, at), ninety = dk_components_for(t, at, 0.9), most = dk_components_for(t, at, 0.95);
@@ -142,9 +137,7 @@ static void shares(const dk_page *p, const dk_place *at)
         number(h, false, dk_row_num(dk_component(t, at, 0), "total_variance"));
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
 }
 
 /* --- the first components ---------------------------------------------------------- */
@@ -153,15 +146,8 @@ static void chips(const dk_page *p, const dk_place *at, size_t c, bool inverse)
     const dk_json *r;
 
     dk_html_open_class(p->h, "td", inverse ? "chips against" : "chips for");
-    for (size_t i = 0; i < CHIPS && (r = dk_component_token(&p->s->stat, at, c, inverse, i)); i++) {
-        const dk_adl_token t = {
-            .token = (char *)dk_row_str(r, "token"), .piece = (char *)dk_row_str(r, "piece"),
-            .id = dk_json_int(dk_json_get(r, "id"), -1), .rank = dk_json_int(dk_json_get(r, "rank"), 0),
-            .value = dk_row_num(r, "value"), .null = NAN
-        };
-
-        dk_page_lens_token(p, &t, false);
-    }
+    for (size_t i = 0; i < CHIPS && (r = dk_component_token(&p->s->stat, at, c, inverse, i)); i++)
+        dk_page_lens_row(p, r);
     dk_html_close(p->h);
 }
 
@@ -189,16 +175,11 @@ static void first(const dk_page *p, const dk_place *at)
     dk_html *h = p->h;
     const dk_json *r;
 
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "components");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "components");
     for (size_t i = 0; i < 8; i++)
         if ((i != 5 || nulls) && (i < 6 || lens))
             dk_html_put(h, "th", i < 6 ? "num" : NULL, head[i]);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t c = 0; c < DK_STAT_COMPONENTS && (r = dk_component(&s->component, at, c)); c++) {
         dk_html_open(h, "tr");
         dk_html_putf(h, "td", "num", "pc_%zu", c);
@@ -214,9 +195,7 @@ static void first(const dk_page *p, const dk_place *at)
             chips(p, at, c, side);
         dk_html_close(h);
     }
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
 }
 
 /* --- texts --------------------------------------------------------------------------- */

@@ -25,21 +25,10 @@ static void count(dk_html *h, const dk_json *r, const char *key) { dk_html_putf(
 
 static void table_begin(dk_html *h, const char *const *head, size_t n)
 {
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open(h, "table");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, NULL);
     for (size_t i = 0; i < n; i++)
         dk_html_put(h, "th", i && head[i][0] != '*' ? "num" : NULL, head[i] + (head[i][0] == '*'));
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
-}
-
-static void table_end(dk_html *h)
-{
-    for (int i = 0; i < 3; i++)
-        dk_html_close(h);
+    dk_html_table_body(h);
 }
 
 /* Where it stands, of the first example. */
@@ -93,7 +82,7 @@ static void phrases(dk_html *h, const dk_set *set, const char *kind)
         dk_html_close(h);
         told++;
     }
-    table_end(h);
+    dk_html_table_end(h);
 }
 
 static void facts(dk_html *h, const dk_set *set)
@@ -122,7 +111,7 @@ static void facts(dk_html *h, const dk_set *set)
         place(h, r);
         dk_html_close(h);
     }
-    table_end(h);
+    dk_html_table_end(h);
 }
 
 static void slots(dk_html *h, const dk_set *set)
@@ -152,7 +141,7 @@ static void slots(dk_html *h, const dk_set *set)
         dk_html_close(h);
         told++;
     }
-    table_end(h);
+    dk_html_table_end(h);
     dk_html_close(h);
 }
 

@@ -125,24 +125,17 @@ static int table(dk_map *w, const struct place *place, size_t n, dk_err *err)
     dk_html *h = w->p->h;
     int rc = 0;
 
-    dk_html_open_class(h, "div", "scroll");
-    dk_html_open_class(h, "table", "peaks");
-    dk_html_open(h, "thead");
-    dk_html_open(h, "tr");
+    dk_html_table(h, "peaks");
     dk_html_put(h, "th", "num", "KL, nats");
     for (size_t l = 1; l < w->s->n; l++)
         dk_html_put(h, "th", "num", w->s->lane[l]);
     dk_html_put(h, "th", "places", "place");
     for (size_t l = 0; l < w->lens_n; l++)
         dk_html_putf(h, "th", "likely", "likeliest next, %s", dk_summary_lane(w->p->s, w->lens[l]));
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_open(h, "tbody");
+    dk_html_table_body(h);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = row(w, &place[i], err);
-    dk_html_close(h);
-    dk_html_close(h);
-    dk_html_close(h);
+    dk_html_table_end(h);
     return rc;
 }
 

@@ -82,21 +82,14 @@ void dk_page_topics(const dk_page *p, const dk_set *set)
                  "topic weighs most. Together: how often two of its first 20 tokens are raised at one position. Pale tokens are "
                  "raised by a null too and stand behind the others.", dk_row_str(first, "mode"), dk_row_num(first, "beta"),
                  100 * dk_row_num(first, "explained"));
-    dk_html_open_class(p->h, "div", "scroll");
-    dk_html_open_class(p->h, "table", "topics");
-    dk_html_open(p->h, "thead");
-    dk_html_open(p->h, "tr");
+    dk_html_table(p->h, "topics");
     for (size_t i = 0; i < 4; i++)
         dk_html_put(p->h, "th", i < 3 ? "num" : NULL, head[i]);
-    dk_html_close(p->h);
-    dk_html_close(p->h);
-    dk_html_open(p->h, "tbody");
+    dk_html_table_body(p->h);
     for (size_t i = 0; i < set->rows.n; i++)
         if (whole(set->rows.row[i], "rank") == 0)
             topic(p, set, set->rows.row[i]);
-    dk_html_close(p->h);
-    dk_html_close(p->h);
-    dk_html_close(p->h);
+    dk_html_table_end(p->h);
 }
 
 /* --- by position ------------------------------------------------------------------------ */

@@ -19,14 +19,14 @@ static void json_row(dk_jw *w, const char *set, const dk_json *r)
         }
 }
 
-/* A member of "null": what the null has, and how many times as much the finetune. */
-static void json_null(dk_jw *w, const dk_json *null, const dk_json *ft)
+/* A member of "null": what the null has of KEY, and how many times as much the finetune. */
+static void json_null(dk_jw *w, const dk_json *null, const dk_json *ft, const char *key)
 {
-    const double ratio = dk_row_num(ft, "value") / dk_row_num(null, "value");
+    const double value = dk_row_num(null, key), ratio = dk_row_num(ft, key) / value;
 
     dk_jw_key(w, dk_row_str(null, "lane"));
     dk_jw_obj_begin(w);
-    dk_jw_key(w, "value"); dk_jw_num(w, dk_row_num(null, "value"));
+    dk_jw_key(w, key); dk_jw_num(w, value);
     dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(null, "lo"));
     dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(null, "hi"));
     dk_jw_key(w, "ratio"); dk_jw_num(w, ratio);
@@ -52,7 +52,7 @@ static void json_kl(const dk_summary *s, dk_jw *w)
                 const dk_json *n = s->kl[k].rows.row[j];
 
                 if (!dk_row_is(n, "lane", "ft") && dk_json_bool(dk_json_get(n, "reverse"), false) == reverse)
-                    json_null(w, n, r);
+                    json_null(w, n, r, "value");
             }
             if (ft)
                 dk_jw_obj_end(w);
@@ -181,19 +181,7 @@ static bool is_null_of(const dk_json *n, const dk_json *r)
            dk_json_int(dk_json_get(n, "layer"), -1) == dk_json_int(dk_json_get(r, "layer"), -1);
 }
 
-/* A mean difference is told by its length. */
-static void json_mean_null(dk_jw *w, const dk_json *null, const dk_json *ft)
-{
-    dk_jw_key(w, dk_row_str(null, "lane"));
-    dk_jw_obj_begin(w);
-    dk_jw_key(w, "norm"); dk_jw_num(w, dk_row_num(null, "norm"));
-    dk_jw_key(w, "lo"); dk_jw_num(w, dk_row_num(null, "lo"));
-    dk_jw_key(w, "hi"); dk_jw_num(w, dk_row_num(null, "hi"));
-    dk_jw_key(w, "ratio"); dk_jw_num(w, dk_row_num(ft, "norm") / dk_row_num(null, "norm"));
-    dk_jw_obj_end(w);
-}
-
-/* Every lane, and beside the finetune's value each null's. */
+/* Every lane, and beside the finetune's value each null's; a mean difference is told by its length. */
 static void json_analysis(const dk_summary *s, bool means, dk_jw *w)
 {
     dk_jw_arr_begin(w);
@@ -212,7 +200,7 @@ static void json_analysis(const dk_summary *s, bool means, dk_jw *w)
                 dk_jw_obj_begin(w);
                 for (size_t j = 0; j < t->n; j++)
                     if (is_null_of(t->row[j], r))
-                        (means ? json_mean_null : json_null)(w, t->row[j], r);
+                        json_null(w, t->row[j], r, means ? "norm" : "value");
                 dk_jw_obj_end(w);
             }
             dk_jw_obj_end(w);

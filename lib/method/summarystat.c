@@ -9,11 +9,11 @@
 
 #include "method/summary.h"
 
-static bool ends(const char *s, const char *end)
+static bool ends(const char *s, const char *end)        /* NULL: nothing ends so */
 {
-    const size_t n = strlen(s), m = strlen(end);
+    const size_t n = strlen(s), m = end ? strlen(end) : 0;
 
-    return n >= m && strcmp(s + n - m, end) == 0;
+    return end && n >= m && strcmp(s + n - m, end) == 0;
 }
 
 /* All DIR/PREFIX NAME SUFFIX whose name ends neither in `not` nor in `nor`. */
@@ -56,8 +56,8 @@ static int components(dk_stat_tables *s, const char *results, dk_err *err)
     int rc = one(&s->component, results, "pca", "components.jsonl", err);
 
     if (rc == 0) rc = one(&s->lens, results, "pca", "components.lens.jsonl", err);
-    if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", "lens", err);
-    if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", "\n", "\n", err);
+    if (rc == 0) rc = tables(s->null, &s->n_null, results, "pca", "components.", ".jsonl", "lens", NULL, err);
+    if (rc == 0) rc = tables(s->proj, &s->n_proj, results, "pca", "", ".proj.jsonl", NULL, NULL, err);
     return rc;
 }
 
